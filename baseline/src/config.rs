@@ -1,0 +1,46 @@
+//! What the operator may set about learning.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Rows of the seeded sample kept per type, from which detectors fit their models.
+    pub sample_rows: usize,
+    /// Seed of the sample.
+    pub seed: u64,
+    /// Windows a device must have been seen for before its own offset weighs as much as its type.
+    pub device_prior_windows: f32,
+    /// A feature is `learning` below this many windows.
+    pub min_windows: u64,
+    /// `provisional` below as many devices or days.
+    pub min_devices: u32,
+    pub min_days: u32,
+    /// Weeks of history before an hour-of-week profile replaces the hour-of-day profile.
+    pub min_weeks: u32,
+    /// Destinations kept per type; the rarest beyond it are forgotten, and counted.
+    pub max_destinations: usize,
+    /// Windows with this many failed flows in them are an attack's shape and never train.
+    pub attack_failed_flows: f32,
+    /// Likewise: distinct internal hosts in one window, and failed sign-ins.
+    pub attack_fan_out: f32,
+    pub attack_sign_in_failures: f32,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            sample_rows: 4096,
+            seed: 7,
+            device_prior_windows: 240.0,
+            min_windows: 120,
+            min_devices: 2,
+            min_days: 2,
+            min_weeks: 3,
+            max_destinations: 4096,
+            attack_failed_flows: 20.0,
+            attack_fan_out: 12.0,
+            attack_sign_in_failures: 5.0,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `OUT/run.json`: what a replay must remember besides its tables, so that the score card can be recomputed from them.
+//!
+//! Labels are kept here and not in a table: no detector, baseline or responder reads this file.
+
+use std::collections::BTreeMap;
+
+use fleet::EventTime;
+use serde::{Deserialize, Serialize};
+
+/// One replay of one data set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    pub dataset: String,
+    /// One line for a person.
+    pub title: String,
+    pub semi_synthetic: bool,
+    pub seed: u64,
+    /// Version of the program.
+    pub version: String,
+    /// Version of the baselines the judged part was held against.
+    pub baseline_version: u32,
+    /// False incidents per 1,000 device-days that the operator bears.
+    pub budget: f64,
+    /// The judged part is `[learn_until, end)`.
+    pub learn_until: EventTime,
+    pub end: EventTime,
+    /// When devices were not all watched throughout the judged part; otherwise devices times its days.
+    #[serde(default)]
+    pub device_days_judged: Option<f64>,
+    pub episodes: Vec<Episode>,
+    /// File names; a record's `Position::source` is an index into them.
+    pub sources: Vec<String>,
+    pub readings: u64,
+    /// Records that could not be used, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Readings of windows that had been closed.
+    pub late: u64,
+    /// Wall-clock time the replay took.
+    pub seconds: f64,
+    pub state: RunState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Running,
+    Complete,
+}
+
+/// What happened to which devices, from when to when; `end` is exclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Episode {
+    pub name: String,
+    pub device_ids: Vec<String>,
+    pub start: EventTime,
+    pub end: EventTime,
+    /// To be found; otherwise a benign change that must not alarm.
+    pub incident: bool,
+}
+
+impl RunInfo {
+    /// Whether `[start, end)` lies in the judged part, wholly or partly.
+    pub fn is_judged(&self, start: EventTime, end: EventTime) -> bool {
+        start < self.end && (end > self.learn_until || start >= self.learn_until)
+    }
+
+    pub fn judged_days(&self) -> f64 {
+        self.end.seconds_since(self.learn_until).max(0.0) / 86_400.0
+    }
+
+    /// Where a record stands, for a person: file name and line or row, counted from 1.
+    pub fn place_of(&self, position: fleet::Position) -> String {
+        let number = position.offset.saturating_add(1);
+        match self.sources.get(position.source as usize) {
+            Some(file) => format!("{file}:{number}"),
+            None => format!("source {}:{number}", position.source),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a lane reads and gives.
+//!
+//! A lane is a pure function of its log. The log holds batches of readings, marks (how far a source's event time is
+//! complete) and facts (everything else that changes results). It gives ticks, and after each tick a [`Resume`]: the
+//! few dozen bytes from which another process goes on and gives the same ticks.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::device::{Device, DeviceKey};
+use crate::reading::Routed;
+use crate::time::EventTime;
+use crate::window::Window;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    Batch(Vec<Routed>),
+    Mark(Mark),
+    Fact(Fact),
+}
+
+/// "Source `source` is complete up to event time `through`, and all its records below `below` stand before this entry."
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    pub source: u32,
+    /// Every source the log may carry; nothing closes before each of them has a mark.
+    pub roster: Arc<[u32]>,
+    pub through: EventTime,
+    pub below: u64,
+}
+
+/// What else changes results; holds from event time `from`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    /// Announces what a device key means; precedes the key's first reading.
+    Device(Arc<Device>),
+    /// The device left this lane's cohort (re-assigned or retired): stop expecting it.
+    Left { device: DeviceKey, from: EventTime },
+    /// The baselines in force.
+    Baseline { version: u32, from: EventTime },
+    /// A source that is no more leaves the roster.
+    SourceRemoved { source: u32 },
+    /// A retired device spoke.
+    RetiredSpoke { device: DeviceKey, at: EventTime },
+}
+
+/// All windows of a lane that end together; may be empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    pub end: EventTime,
+    /// Ordered by device key.
+    pub windows: Vec<Window>,
+    /// Facts that came into force since the previous tick.
+    pub facts: Vec<Fact>,
+    pub baseline_version: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    pub baseline: u32,
+    pub inventory: u32,
+}
+
+/// Where to go on: committed with every step, as the log offset and an ASCII string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// First log offset to read again: the least of the open windows' first offsets and the sources' standing marks.
+    pub low: u64,
+    /// Every window ending at or before this is finished.
+    pub closed_through: EventTime,
+    /// Log offset read so far: below it nothing counts as late again and nothing closes.
+    pub frontier: u64,
+    pub versions: Versions,
+}
+
+impl Resume {
+    pub const START: Resume = Resume {
+        low: 0,
+        closed_through: EventTime::MIN,
+        frontier: 0,
+        versions: Versions { baseline: 0, inventory: 0 },
+    };
+}
+
+/// The commit's metadata: everything but `low`, which is the committed offset itself.
+impl fmt::Display for Resume {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Versions { baseline, inventory } = self.versions;
+        write!(out, "v1 low={} closed={} frontier={} baseline={baseline} inventory={inventory}", self.low,
+            self.closed_through.0, self.frontier)
+    }
+}
+
+impl FromStr for Resume {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Resume, String> {
+        let bad = || format!("`{text}` is not a resume position, expected `v1 low=N closed=N frontier=N baseline=N inventory=N`");
+        let mut words = text.split(' ');
+        if words.next() != Some("v1") {
+            return Err(bad());
+        }
+        let mut resume = Resume::START;
+        let mut seen = 0;
+        for word in words {
+            let (name, value) = word.split_once('=').ok_or_else(bad)?;
+            match name {
+                "low" => resume.low = value.parse().map_err(|_| bad())?,
+                "closed" => resume.closed_through = EventTime(value.parse().map_err(|_| bad())?),
+                "frontier" => resume.frontier = value.parse().map_err(|_| bad())?,
+                "baseline" => resume.versions.baseline = value.parse().map_err(|_| bad())?,
+                "inventory" => resume.versions.inventory = value.parse().map_err(|_| bad())?,
+                _ => return Err(bad()),
+            }
+            seen += 1;
+        }
+        if seen == 5 { Ok(resume) } else { Err(bad()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_survives_its_text() {
+        let resume = Resume {
+            low: 17,
+            closed_through: EventTime(1_772_755_200_000_000),
+            frontier: 99,
+            versions: Versions { baseline: 3, inventory: 1 },
+        };
+        let text = resume.to_string();
+        assert!(text.is_ascii() && text.len() < 4096);
+        assert_eq!(text.parse(), Ok(resume));
+        assert!("v2 low=1".parse::<Resume>().is_err());
+        assert!("v1 low=1".parse::<Resume>().is_err());
+    }
+}

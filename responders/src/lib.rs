@@ -1,0 +1,21 @@
+//! Findings become decisions. In this version one responder exists: it observes, that is, it says what it would do and
+//! why or why not, and reaches nothing.
+//!
+//! * [`config`]: the policy and its caps
+//! * [`observe`]: the responder
+//! * [`error`]: what can be wrong with a policy
+
+pub mod config;
+pub mod error;
+pub mod observe;
+
+pub use config::Config;
+pub use error::Error;
+pub use observe::Observer;
+
+use fleet::{Action, Device, Finding};
+
+/// Turns a finding into a decision. `device` is what the inventory says of it now; `None` for group findings.
+pub trait Responder {
+    fn respond(&mut self, finding: &Finding, device: Option<&Device>) -> Option<Action>;
+}

@@ -1,0 +1,106 @@
+//! The observing responder: the default policy, its guard-rails, and no hands.
+//!
+//! It decides once per incident, at the first finding that the policy is about; what later findings add cannot undo a
+//! `would_act`, but a refusal for lack of severity never happens: such findings are simply not the policy's business.
+
+use std::collections::{BTreeMap, HashSet};
+
+use fleet::device::Standing;
+use fleet::id::stable_id;
+use fleet::{Action, Confidence, Decision, Device, EventTime, Finding, FindingKind, Level, Mode, Scope};
+use smol_str::SmolStr;
+
+use crate::Responder;
+use crate::config::Config;
+
+const DAY: i64 = 86_400 * fleet::MICROS_PER_SECOND;
+
+pub struct Observer {
+    config: Config,
+    /// Devices the inventory has of each type.
+    type_sizes: BTreeMap<SmolStr, u32>,
+    /// Devices that would be in quarantine, by type, and since when.
+    isolated: BTreeMap<SmolStr, Vec<(SmolStr, EventTime)>>,
+    decided: HashSet<(String, Decision)>,
+}
+
+impl Observer {
+    pub fn new(config: Config, type_sizes: BTreeMap<SmolStr, u32>) -> Observer {
+        Observer { config, type_sizes, isolated: BTreeMap::new(), decided: HashSet::new() }
+    }
+
+    /// The first guard-rail that forbids it.
+    fn objection(&self, finding: &Finding, device: Option<&Device>) -> Option<String> {
+        if finding.scope != Scope::Device {
+            return Some(format!(
+                "a {} finding names {} devices; quarantine is decided for single devices only",
+                finding.scope,
+                finding.devices.len()
+            ));
+        }
+        let Some(device) = device else {
+            return Some("the device is not in the inventory".to_owned());
+        };
+        match device.standing {
+            Standing::Unknown => return Some("the identity is unknown to the inventory".to_owned()),
+            Standing::Shared => return Some("the identity is shared by several devices".to_owned()),
+            Standing::Active | Standing::Retired => {}
+        }
+        if finding.confidence == Confidence::Learning {
+            return Some(format!(
+                "the baseline of type `{}` is still learning; confirm by hand",
+                finding.device_type
+            ));
+        }
+        let size = self.type_sizes.get(&finding.device_type).copied().unwrap_or(0);
+        let cap = self.config.cap_devices.max((f64::from(size) * self.config.cap_share).floor() as u32);
+        let since = EventTime(finding.emitted_at.0.saturating_sub(DAY));
+        let isolated = self.isolated.get(&finding.device_type).map_or(0, |devices| {
+            devices.iter().filter(|(id, at)| *at > since && *id != finding.device_id).count()
+        });
+        if isolated as u32 >= cap {
+            return Some(format!(
+                "the cap of {cap} devices of type `{}` in 24 hours is reached; look before more are cut off",
+                finding.device_type
+            ));
+        }
+        None
+    }
+}
+
+impl Responder for Observer {
+    fn respond(&mut self, finding: &Finding, device: Option<&Device>) -> Option<Action> {
+        if finding.kind != FindingKind::Compromise || finding.severity < self.config.min_severity {
+            return None;
+        }
+        let objection = self.objection(finding, device);
+        let decision = if objection.is_some() { Decision::Refused } else { Decision::WouldAct };
+        let already_acting = self.decided.contains(&(finding.incident_id.clone(), Decision::WouldAct));
+        if already_acting || !self.decided.insert((finding.incident_id.clone(), decision)) {
+            return None;
+        }
+        if decision == Decision::WouldAct {
+            let isolated = self.isolated.entry(finding.device_type.clone()).or_default();
+            isolated.push((finding.device_id.clone(), finding.emitted_at));
+        }
+        let reason = objection.unwrap_or_else(|| {
+            let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
+            format!("{} of severity {}, first reason: {first}", finding.kind, finding.severity)
+        });
+        Some(Action {
+            action_id: stable_id(&[&finding.incident_id, Level::Quarantine.name(), decision.name()]),
+            incident_id: finding.incident_id.clone(),
+            finding_id: finding.finding_id.clone(),
+            device_id: finding.device_id.clone(),
+            device_type: finding.device_type.clone(),
+            level: Level::Quarantine,
+            mode: Mode::Observe,
+            decision,
+            reason,
+            decided_at: finding.emitted_at,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use fleet::{Cohort, Criticality, DeviceKey, Severity};
+
+use super::*;
+
+fn device(id: &str, standing: Standing) -> Device {
+    Device {
+        key: DeviceKey(0),
+        id: id.into(),
+        device_type: "camera".into(),
+        site: "lab".into(),
+        segment: SmolStr::default(),
+        owner: SmolStr::default(),
+        criticality: Criticality::Medium,
+        firmware: SmolStr::default(),
+        protocol: SmolStr::default(),
+        purpose: SmolStr::default(),
+        standing,
+        cohort: Cohort { device_type: "camera".into(), segment: SmolStr::default(), shard: 0 },
+    }
+}
+
+fn finding(device: &str, minute: i64) -> Finding {
+    Finding {
+        finding_id: format!("f-{device}-{minute}"),
+        incident_id: format!("i-{device}"),
+        scope: Scope::Device,
+        device_id: device.into(),
+        devices: vec![device.into()],
+        device_type: "camera".into(),
+        kind: FindingKind::Compromise,
+        severity: Severity::High,
+        confidence: Confidence::Ready,
+        score: 12.0,
+        line: 6.0,
+        p_value: 0.001,
+        detectors: vec!["contacts".into()],
+        technique: "T1071".into(),
+        emitted_at: EventTime(0).plus_seconds(minute * 60),
+        window_start: EventTime(0),
+        window_end: EventTime(0),
+        baseline_version: 1,
+        reasons: Vec::new(),
+        explanation: String::new(),
+    }
+}
+
+fn observer() -> Observer {
+    Observer::new(Config::default(), BTreeMap::from([("camera".into(), 7)]))
+}
+
+#[test]
+fn a_certain_compromise_would_be_quarantined_once() {
+    let mut observer = observer();
+    let camera = device("camera-1", Standing::Active);
+    let action = observer.respond(&finding("camera-1", 1), Some(&camera)).unwrap();
+    assert_eq!((action.decision, action.mode), (Decision::WouldAct, Mode::Observe));
+    assert_eq!(observer.respond(&finding("camera-1", 2), Some(&camera)), None);
+}
+
+#[test]
+fn what_is_not_the_policys_business_leaves_no_row() {
+    let camera = device("camera-1", Standing::Active);
+    let mut fault = finding("camera-1", 1);
+    fault.kind = FindingKind::Fault;
+    let mut mild = finding("camera-1", 1);
+    mild.severity = Severity::Medium;
+    for finding in [fault, mild] {
+        assert_eq!(observer().respond(&finding, Some(&camera)), None);
+    }
+}
+
+#[test]
+fn each_guard_rail_refuses_and_says_why() {
+    let mut group = finding("", 1);
+    group.scope = Scope::Fleet;
+    let mut learning = finding("camera-1", 1);
+    learning.confidence = Confidence::Learning;
+    for (finding, device, word) in [
+        (group, None, "single devices"),
+        (finding("camera-1", 1), None, "not in the inventory"),
+        (finding("camera-1", 1), Some(device("camera-1", Standing::Unknown)), "unknown"),
+        (finding("camera-1", 1), Some(device("camera-1", Standing::Shared)), "shared"),
+        (learning, Some(device("camera-1", Standing::Active)), "learning"),
+    ] {
+        let action = observer().respond(&finding, device.as_ref()).unwrap();
+        assert_eq!(action.decision, Decision::Refused);
+        assert!(action.reason.contains(word), "{}", action.reason);
+    }
+}
+
+#[test]
+fn the_cap_of_a_type_holds_for_a_day() {
+    let mut observer = observer();
+    for number in 0..4 {
+        let id = format!("camera-{number}");
+        let action = observer.respond(&finding(&id, number), Some(&device(&id, Standing::Active))).unwrap();
+        let expected = if number < 3 { Decision::WouldAct } else { Decision::Refused };
+        assert_eq!(action.decision, expected, "{}", action.reason);
+    }
+    let next_day = observer.respond(&finding("camera-9", 1443), Some(&device("camera-9", Standing::Active))).unwrap();
+    assert_eq!(next_day.decision, Decision::WouldAct);
+}
+
+#[test]
+fn a_share_beyond_one_is_refused() {
+    let config = Config { cap_share: 1.5, ..Config::default() };
+    assert!(config.check().unwrap_err().to_string().contains("`1.5`"));
+}

@@ -1,0 +1,80 @@
+//! The commands and what they take. Bodies live in the files named after them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{demo, diff, evaluate, explain_miss, replay, show};
+
+/// Learns the habits of IoT devices from telemetry and flow records, notices the break, and says what to do.
+///
+/// Start with `vedette demo`: it simulates a fleet, replays it, and ends with a score card and commands to go on with.
+#[derive(Parser)]
+#[command(name = "vedette", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Simulate a fleet of some 200 devices, replay it through the same code as any data, and show what was found.
+    Demo(demo::DemoArgs),
+    /// Replay a data set: learn, judge, store, and (where there are labels) score.
+    Replay(replay::ReplayArgs),
+    /// Findings of a store: `list`, or `show ID` with every reason and record.
+    #[command(subcommand)]
+    Findings(show::FindingsCommand),
+    /// Baselines of a store: `list`, or `show TYPE` as a person reads it.
+    #[command(subcommand)]
+    Baselines(show::BaselinesCommand),
+    /// A device's timeline: windows, evidence against the line, findings, near misses.
+    #[command(subcommand)]
+    Devices(show::DevicesCommand),
+    /// Why a labelled incident was not found, or late.
+    ExplainMiss(explain_miss::ExplainMissArgs),
+    /// What another setting or version changed: findings, incidents and actions of two stores side by side.
+    Diff(diff::DiffArgs),
+    /// SQL over a store's tables (see docs/tables.md).
+    Query(show::QueryArgs),
+    /// Measure a detector on labelled data that is no fleet.
+    #[command(subcommand)]
+    Evaluate(EvaluateCommand),
+    /// What this build is made of.
+    Version,
+}
+
+#[derive(Subcommand)]
+pub enum EvaluateCommand {
+    /// A labelled feature table (CSV, `label` 0 or 1) against a detector: ROC-AUC and average precision.
+    Table(evaluate::TableArgs),
+}
+
+#[derive(Args, Clone)]
+pub struct StoreArg {
+    /// The folder a replay wrote (`--out` there).
+    #[arg(long, value_name = "DIR")]
+    pub store: PathBuf,
+}
+
+pub fn run(arguments: Cli) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Replay(args) => replay::run(&args).map(|_| ()),
+        Command::Findings(command) => show::findings(&command),
+        Command::Baselines(command) => show::baselines(&command),
+        Command::Devices(command) => show::devices(&command),
+        Command::ExplainMiss(args) => explain_miss::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Query(args) => show::query(&args),
+        Command::Evaluate(EvaluateCommand::Table(args)) => evaluate::run(&args),
+        Command::Version => {
+            println!("vedette {}", env!("CARGO_PKG_VERSION"));
+            #[cfg(feature = "kafka")]
+            println!("librdkafka {}", ingest::kafka::librdkafka_version());
+            #[cfg(not(feature = "kafka"))]
+            println!("built without Kafka");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The front door: parse, run, exit code. The only place that knows every room, and the only `anyhow`.
+//!
+//! Exit codes: 0 stopped as asked, 1 failed while running, 2 bad configuration or usage.
+
+mod act;
+mod cli;
+mod config;
+mod demo;
+mod diff;
+mod evaluate;
+mod explain_miss;
+mod lane;
+mod pipeline;
+mod progress;
+mod replay;
+mod route;
+mod rules;
+mod show;
+mod trainer;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("VEDETTE_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match cli::run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vedette: {error:#}");
+            ExitCode::from(if error.is::<config::Misuse>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// `vedette ... | head` is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
