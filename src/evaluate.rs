@@ -3,6 +3,7 @@
 //! The acceptance test of the forest. As in the literature it is fitted and scored on the whole set, without labels.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use serde::Serialize;
 /// What `vedette evaluate table` takes.
 #[derive(Debug, Clone, Args)]
 pub struct TableArgs {
-    /// CSV files with a line of column names, plain or gzip; every column but the label is a feature
+    /// CSV files with a line of column names, plain, gzip or zstd; every column but the label is a feature
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Detector to judge
@@ -103,20 +104,25 @@ pub struct TableReport {
 
 /// Judges each file and prints the reports.
 pub fn run(args: &TableArgs) -> anyhow::Result<()> {
+    let reports = table(args)?;
+    let text = match &reports[..] {
+        [report] if args.json => serde_json::to_string_pretty(report)? + "\n",
+        _ if args.json => serde_json::to_string_pretty(&reports)? + "\n",
+        _ => text_of(&reports),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+/// Judges each file.
+pub fn table(args: &TableArgs) -> anyhow::Result<Vec<TableReport>> {
     let mut reports = Vec::new();
     for file in &args.files {
         let table = LabelledTable::read(file, &args.label)?;
         let name = file.display().to_string();
         reports.push(judge(&table, name, args).with_context(|| format!("cannot judge `{}`", file.display()))?);
     }
-    if !args.json {
-        print!("{}", table_of(&reports));
-    } else if let [report] = &reports[..] {
-        println!("{}", serde_json::to_string_pretty(report)?);
-    } else {
-        println!("{}", serde_json::to_string_pretty(&reports)?);
-    }
-    Ok(())
+    Ok(reports)
 }
 
 /// Fits and scores once per seed.
@@ -177,7 +183,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
-fn table_of(reports: &[TableReport]) -> String {
+fn text_of(reports: &[TableReport]) -> String {
     let width = reports.iter().map(|report| report.file.chars().count()).max().unwrap_or(0).max(4);
     let mut lines = format!(
         "{:width$}  {:>7} {:>8} {:>9}  {:>15}  {:>17}  {:>6}  {:>9}\n",
@@ -203,4 +209,72 @@ fn table_of(reports: &[TableReport]) -> String {
         lines += &format!("{:width$}  {:>26}  {auc:>15.4}  {precision:>17.4}\n", "mean", "");
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        table: TableArgs,
+    }
+
+    /// 300 rows on a small grid and three far away.
+    fn write_table(folder: &std::path::Path) -> String {
+        let mut text = String::from("a,b,anomaly\n");
+        for row in 0..300 {
+            text += &format!("{},{},0\n", row % 17, row % 13);
+        }
+        text += "90,80,1\n-70,95,1\n85,-60,1\n";
+        let path = folder.join("planted.csv");
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn judge_with(arguments: &[&str]) -> anyhow::Result<Vec<TableReport>> {
+        table(&Cli::parse_from([&["table"], arguments].concat()).table)
+    }
+
+    #[test]
+    fn every_detector_finds_planted_anomalies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_table(folder.path());
+        for detector in ["isolation-forest", "extended-isolation-forest", "ensemble"] {
+            let arguments = [path.as_str(), "--label", "anomaly", "--detector", detector, "--seeds", "3"];
+            let report = serde_json::to_value(&judge_with(&arguments).unwrap()[0]).unwrap();
+            assert_eq!(report["detector"], detector);
+            assert_eq!(
+                (&report["rows"], &report["features"], &report["anomalies"]),
+                (&303.into(), &2.into(), &3.into())
+            );
+            assert!(report["roc_auc"]["mean"].as_f64().unwrap() > 0.99, "{report}");
+            assert!(report["average_precision"]["mean"].as_f64().unwrap() > 0.9, "{report}");
+            assert!(report["roc_auc"]["std"].is_number() && report["average_precision"]["std"].is_number());
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write_table(folder.path());
+        let message = |arguments: &[&str]| format!("{:#}", judge_with(arguments).unwrap_err());
+        assert_eq!(
+            message(&[&path]),
+            format!("`{path}` has no column `label`, only `a`, `b`, `anomaly`; name the label's column with --label")
+        );
+        let no_trees = message(&[&path, "--label", "anomaly", "--trees", "0"]);
+        assert!(no_trees.starts_with(&format!("cannot judge `{path}`: `trees` must be at least 1")), "{no_trees}");
+    }
+
+    #[test]
+    fn spread_is_mean_and_sample_deviation() {
+        let spread = Spread::of(&[1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(spread.mean, 2.5);
+        assert!((spread.std - 1.290_994_448_735_805_6).abs() < 1e-15);
+        assert_eq!(Spread::of(&[0.7]).std, 0.0);
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
 }

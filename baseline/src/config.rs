@@ -18,6 +18,8 @@ pub struct Config {
     pub min_days: u32,
     /// Weeks of history before an hour-of-week profile replaces the hour-of-day profile.
     pub min_weeks: u32,
+    /// An application or destination is known when more than this share of the type's device-days uses it.
+    pub rare_share: f64,
     /// Destinations kept per type; the rarest beyond it are forgotten, and counted.
     pub max_destinations: usize,
     /// Windows with this many failed flows in them are an attack's shape and never train.
@@ -37,6 +39,7 @@ impl Default for Config {
             min_devices: 2,
             min_days: 2,
             min_weeks: 3,
+            rare_share: 0.15,
             max_destinations: 4096,
             attack_failed_flows: 20.0,
             attack_fan_out: 12.0,

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use fleet::reading::Protocol;
+use fleet::reading::{Position, Protocol};
 use fleet::window::Destination;
 use fleet::{Contact, Direction, Place, Service, address};
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,9 @@ use smol_str::{SmolStr, format_smolstr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Application {
-    /// Port as the type uses it; 0 stands for all ephemeral ports (32768 and up, where hosts take their own from).
+    /// Port as the type uses it.
     Port(Protocol, u16),
-    /// A port the type hardly ever uses is known by its category only.
+    /// A port the type hardly ever uses, or an ephemeral one, is known by its category only.
     Category(Category),
 }
 
@@ -35,12 +35,12 @@ pub enum Category {
     /// Other ports below 10000.
     Low,
     High,
-    Ephemeral,
     Topic,
     Command,
     SignIn,
 }
 
+/// Ports that hosts take for their own side of a conversation (Linux takes them from here on).
 pub const FIRST_EPHEMERAL: u16 = 32_768;
 
 impl Category {
@@ -59,8 +59,7 @@ impl Category {
             80 | 443 | 8080 | 8443 => Category::Web,
             21 | 22 | 23 | 135 | 139 | 445 | 2222 | 2323 | 3389 | 5555 | 5900 | 7547 => Category::Administration,
             port if port < 10_000 => Category::Low,
-            port if port < FIRST_EPHEMERAL => Category::High,
-            _ => Category::Ephemeral,
+            _ => Category::High,
         }
     }
 
@@ -72,7 +71,6 @@ impl Category {
             Category::Icmp => "icmp",
             Category::Low => "low port",
             Category::High => "high port",
-            Category::Ephemeral => "ephemeral port",
             Category::Topic => "topic",
             Category::Command => "command",
             Category::SignIn => "sign-in",
@@ -109,21 +107,37 @@ pub struct ContactClass {
     pub direction: Direction,
     pub place: Place,
     pub category: Category,
-    /// The type uses this application regularly (with other destinations).
-    pub known_application: bool,
 }
 
-pub fn application(contact: &Contact) -> Application {
-    match Category::of(contact) {
-        category @ (Category::Topic | Category::Command | Category::SignIn | Category::Icmp) => {
-            Application::Category(category)
+impl Application {
+    /// As far as the contact alone tells; whether the type uses it regularly is the baseline's to say.
+    pub fn of(contact: &Contact) -> Application {
+        match Category::of(contact) {
+            category @ (Category::Topic | Category::Command | Category::SignIn | Category::Icmp) => {
+                Application::Category(category)
+            }
+            category if contact.port >= FIRST_EPHEMERAL => Application::Category(category),
+            _ => Application::Port(contact.protocol, contact.port),
         }
-        _ if contact.port >= FIRST_EPHEMERAL => Application::Port(contact.protocol, 0),
-        _ => Application::Port(contact.protocol, contact.port),
     }
 }
 
-pub fn target(contact: &Contact, place: Place) -> Target {
+impl ContactKey {
+    pub fn of(contact: &Contact) -> ContactKey {
+        let place = match contact.service.0.as_str() {
+            Service::TOPIC | Service::COMMAND => Place::Nowhere,
+            _ => contact.destination.place(),
+        };
+        ContactKey {
+            direction: contact.direction,
+            place,
+            application: Application::of(contact),
+            target: target(contact, place),
+        }
+    }
+}
+
+fn target(contact: &Contact, place: Place) -> Target {
     match &contact.destination {
         Destination::Name(name) => Target::Name(generalised_name(name)),
         Destination::Address(address) => match (place, address) {
@@ -153,10 +167,53 @@ fn generalised_name(name: &SmolStr) -> SmolStr {
     name.clone()
 }
 
+/// All of a window's contacts with one destination, as a type sees them.
+pub struct Folded<'w> {
+    pub key: ContactKey,
+    pub category: Category,
+    pub flows: u32,
+    pub refused: u32,
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+    /// The first of the contacts.
+    pub contact: &'w Contact,
+    pub last_record: Position,
+}
+
+/// Folds contacts by key; an application that is not `regular` for the type is known by its category only, so that random
+/// ports of one address are one destination.
+pub fn fold<'w>(contacts: &'w [Contact], regular: impl Fn(&ContactKey) -> bool, folded: &mut Vec<Folded<'w>>) {
+    folded.clear();
+    for contact in contacts.iter().filter(|contact| !contact.is_rest()) {
+        let category = Category::of(contact);
+        let mut key = ContactKey::of(contact);
+        if !regular(&key) {
+            key.application = Application::Category(category);
+        }
+        if let Some(same) = folded.iter_mut().find(|other| other.key == key) {
+            same.flows += contact.flows;
+            same.refused += contact.refused;
+            same.bytes_out += contact.bytes_out;
+            same.bytes_in += contact.bytes_in;
+            same.last_record = contact.last_record;
+            continue;
+        }
+        folded.push(Folded {
+            key,
+            category,
+            flows: contact.flows,
+            refused: contact.refused,
+            bytes_out: contact.bytes_out,
+            bytes_in: contact.bytes_in,
+            contact,
+            last_record: contact.last_record,
+        });
+    }
+}
+
 impl fmt::Display for Application {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Application::Port(protocol, 0) => write!(out, "{}/ephemeral", protocol.name()),
             Application::Port(protocol, port) => write!(out, "{}/{port}", protocol.name()),
             Application::Category(category) => out.write_str(category.name()),
         }
@@ -194,6 +251,6 @@ mod tests {
     fn targets_as_a_person_reads_them() {
         assert_eq!(Target::Net4([36, 110, 233]).to_string(), "36.110.233.0/24");
         assert_eq!(Target::Net6([0x2001, 0xdb8, 1]).to_string(), "2001:db8:1::/48");
-        assert_eq!(Application::Port(Protocol::Tcp, 0).to_string(), "tcp/ephemeral");
+        assert_eq!(Application::Port(Protocol::Tcp, 443).to_string(), "tcp/443");
     }
 }

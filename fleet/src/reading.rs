@@ -237,6 +237,11 @@ pub enum Role {
 }
 
 impl Flow {
+    /// The responder sent something back. The target of a scan, silent or refusing, did not.
+    pub fn answered(&self) -> bool {
+        !self.outcome.failed() && (self.bytes_in > 0 || self.packets_in > 0)
+    }
+
     /// The application a flow belongs to: what the sensor recognised, else the port's registered use, else the protocol.
     pub fn service(&self) -> Service {
         Service::of(&self.service, self.protocol, self.responder.port)

@@ -1,1 +1,95 @@
-//! The store room.
+//! The cellar: everyone's results are kept here and asked back.
+//!
+//! * [`dictionary`]: every table and column, its type and meaning; `docs/tables.md` is printed from it
+//! * [`rows`]: windows, findings and the rest as rows of those tables, and back
+//! * [`parquet`]: their embedded home: one file per step, compaction, a manifest
+//! * [`query`]: SQL over the tables (DataFusion), as a table for people, CSV or JSON
+//! * [`predicate`]: an SQL condition evaluated on a batch, for policy rules
+//! * [`config`], [`error`], [`metrics`]
+
+pub mod config;
+pub mod dictionary;
+pub mod error;
+pub mod metrics;
+pub mod parquet;
+pub mod predicate;
+pub mod query;
+pub mod rows;
+
+use fleet::{Action, Finding, Incident};
+
+pub use config::Config;
+pub use dictionary::Table;
+pub use error::Error;
+pub use parquet::{ALWAYS, ParquetStore, write_file};
+pub use predicate::Predicate;
+pub use query::{Format, Queries};
+pub use rows::{BaselineRow, DeviceNames, DeviceRow, EvidenceRow, RejectedRow, Row, ScoredWindow, Step, VerdictRow};
+
+/// What the pipeline writes. Every call may be repeated: the same name replaces what was written under it, so a step that
+/// is done again after a crash leaves one copy. All errors say what to do; see [`Error::retry`].
+pub trait Store: Send + Sync {
+    /// Windows with their contacts, and evidence: named by lane, first and last tick.
+    fn write_step(&self, step: &Step<'_>) -> Result<(), Error>;
+
+    /// Findings emitted together; `name` must be the same when they are emitted again, `<lane>-<first>-<last>` or free.
+    fn write_findings(&self, name: &str, findings: &[Finding]) -> Result<(), Error>;
+
+    /// Decisions taken together, named like findings.
+    fn write_actions(&self, name: &str, actions: &[Action]) -> Result<(), Error>;
+
+    /// One version of the baselines, whole.
+    fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error>;
+
+    /// A numbered batch of records that could not be used.
+    fn write_rejected(&self, batch: u64, rows: &[RejectedRow]) -> Result<(), Error>;
+
+    fn write_verdicts(&self, name: &str, rows: &[VerdictRow]) -> Result<(), Error>;
+
+    /// The latest state of all incidents: replaces the table.
+    fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error>;
+
+    /// The latest state of all devices: replaces the table.
+    fn replace_devices(&self, devices: &[DeviceRow]) -> Result<(), Error>;
+}
+
+/// The one file of a table that is written whole.
+const WHOLE: &str = "latest";
+
+impl Store for ParquetStore {
+    fn write_step(&self, step: &Step<'_>) -> Result<(), Error> {
+        self.put_step(step)
+    }
+
+    fn write_findings(&self, name: &str, findings: &[Finding]) -> Result<(), Error> {
+        self.put_rows(name, findings)
+    }
+
+    fn write_actions(&self, name: &str, actions: &[Action]) -> Result<(), Error> {
+        self.put_rows(name, actions)
+    }
+
+    fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error> {
+        self.put_rows(&format!("version-{version}"), rows)
+    }
+
+    fn write_rejected(&self, batch: u64, rows: &[RejectedRow]) -> Result<(), Error> {
+        self.put_rows(&format!("batch-{batch}"), rows)
+    }
+
+    fn write_verdicts(&self, name: &str, rows: &[VerdictRow]) -> Result<(), Error> {
+        self.put_rows(name, rows)
+    }
+
+    fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
+        let mut incidents = incidents.to_vec();
+        incidents.sort_by(|a, b| (a.opened_at, &a.incident_id).cmp(&(b.opened_at, &b.incident_id)));
+        self.put_rows(WHOLE, &incidents)
+    }
+
+    fn replace_devices(&self, devices: &[DeviceRow]) -> Result<(), Error> {
+        let mut devices = devices.to_vec();
+        devices.sort_by(|a, b| a.device_id.cmp(&b.device_id));
+        self.put_rows(WHOLE, &devices)
+    }
+}

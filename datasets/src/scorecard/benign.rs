@@ -63,8 +63,7 @@ fn would_quarantine(action: &Action) -> bool {
 
 /// Decided from the start of the device's episode to the end of its grace.
 fn is_within(action: &Action, episode: &Episode) -> bool {
-    episode.strikes(&action.device_id)
-        && (episode.start..=episode.deadline()).contains(&action.decided_at)
+    episode.strikes(&action.device_id) && (episode.start..=episode.deadline()).contains(&action.decided_at)
 }
 
 /// Devices that would have been quarantined in the judged part.

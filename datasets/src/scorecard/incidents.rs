@@ -71,9 +71,8 @@ impl Episode {
 
 /// When each incident was first found; `None`: missed. In the order of `incidents`.
 pub fn first_alarms(incidents: &[&Episode], alarms: &[Alarm]) -> Vec<Option<EventTime>> {
-    let first = |incident: &&Episode| {
-        alarms.iter().filter(|alarm| incident.covers(alarm)).map(|alarm| alarm.emitted_at).min()
-    };
+    let first =
+        |incident: &&Episode| alarms.iter().filter(|alarm| incident.covers(alarm)).map(|alarm| alarm.emitted_at).min();
     incidents.iter().map(first).collect()
 }
 

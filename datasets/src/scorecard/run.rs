@@ -61,7 +61,7 @@ pub struct Episode {
 impl RunInfo {
     /// Whether `[start, end)` lies in the judged part, wholly or partly.
     pub fn is_judged(&self, start: EventTime, end: EventTime) -> bool {
-        start < self.end && (end > self.learn_until || start >= self.learn_until)
+        start < self.end && end > self.learn_until
     }
 
     pub fn judged_days(&self) -> f64 {

@@ -57,7 +57,7 @@ impl Random {
 
     /// # Panics
     /// When `choices` is empty.
-    pub fn choose<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
+    pub fn choose<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-/// Why a labelled table could not be read.
+/// Why a labelled table could not be read. What lies below is part of the message, before the remedy, and not also a
+/// `source`, which would print it twice.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    #[error("cannot open `{}`: {source}; check the path", path.display())]
-    Open { path: PathBuf, source: std::io::Error },
-    #[error("cannot read `{}` as CSV: {source}; check that the file is whole", path.display())]
-    Csv { path: PathBuf, source: csv::Error },
+    #[error("cannot open `{}`: {problem}; check the path", path.display())]
+    Open { path: PathBuf, problem: std::io::Error },
+    #[error("cannot read `{}` as CSV: {problem}; check that the file is whole", path.display())]
+    Csv { path: PathBuf, problem: csv::Error },
     #[error("`{}` has no rows; expected a line of column names and a line for each row", path.display())]
     Empty { path: PathBuf },
     #[error("`{}` has no column `{label}`, only {columns}; name the label's column with --label", path.display())]
@@ -24,6 +25,6 @@ pub enum TableError {
 impl TableError {
     /// Whether the same call may succeed later: only when the file system said no.
     pub fn retry(&self) -> bool {
-        matches!(self, Self::Open { source, .. } if source.kind() != std::io::ErrorKind::NotFound)
+        matches!(self, Self::Open { problem, .. } if problem.kind() != std::io::ErrorKind::NotFound)
     }
 }

@@ -16,8 +16,6 @@ use flate2::bufread::MultiGzDecoder;
 
 pub use error::TableError;
 
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
 /// A table whose rows are labelled normal or anomalous, with at least one of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelledTable {
@@ -30,24 +28,28 @@ pub struct LabelledTable {
 }
 
 impl LabelledTable {
-    /// Reads a CSV file with a header line, plain or gzip by its content. All columns but `label` are features.
+    /// Reads a CSV file with a header line, plain, gzip or zstd by its content. All columns but `label` are features.
     ///
     /// # Errors
     /// When the file cannot be read, has no such column, no rows, a cell that is not a finite number, a label other than
     /// 0 and 1, or rows of one label only.
     pub fn read(path: &Path, label: &str) -> Result<Self, TableError> {
-        let read_error = |source| TableError::Open { path: path.to_path_buf(), source };
+        let read_error = |problem| TableError::Open { path: path.to_path_buf(), problem };
         let mut file = BufReader::new(File::open(path).map_err(read_error)?);
-        if file.fill_buf().map_err(read_error)?.starts_with(&GZIP_MAGIC) {
-            return Self::parse(MultiGzDecoder::new(file), path, label);
+        match file.fill_buf().map_err(read_error)? {
+            [0x1f, 0x8b, ..] => Self::parse(MultiGzDecoder::new(file), path, label),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+                let decoder = zstd::Decoder::with_buffer(file).map_err(read_error)?;
+                Self::parse(decoder, path, label)
+            }
+            _ => Self::parse(file, path, label),
         }
-        Self::parse(file, path, label)
     }
 
     /// Parses decompressed text; `path` only names it in errors.
     fn parse(text: impl Read, path: &Path, label: &str) -> Result<Self, TableError> {
         let path_buf = || path.to_path_buf();
-        let csv_error = |source| TableError::Csv { path: path.to_path_buf(), source };
+        let csv_error = |problem| TableError::Csv { path: path.to_path_buf(), problem };
         let mut reader = csv::ReaderBuilder::new().trim(Trim::All).from_reader(text);
         let columns = reader.headers().map_err(csv_error)?.clone();
         if columns.is_empty() {

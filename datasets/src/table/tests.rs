@@ -23,19 +23,21 @@ fn the_label_may_stand_anywhere() {
 }
 
 #[test]
-fn gzip_is_known_by_its_content() {
+fn compression_is_known_by_the_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("named-as-if-plain.csv");
     let text = b"a,label\n1,0\n2,1\n";
+    let expected = LabelledTable::parse(&text[..], &path, "label").unwrap();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(text).unwrap();
-    let compressed = encoder.finish().unwrap();
-    std::fs::write(&path, &compressed).unwrap();
-    assert_eq!(LabelledTable::read(&path, "label").unwrap(), LabelledTable::parse(&text[..], &path, "label").unwrap());
+    for compressed in [encoder.finish().unwrap(), zstd::encode_all(&text[..], 1).unwrap()] {
+        std::fs::write(&path, &compressed).unwrap();
+        assert_eq!(LabelledTable::read(&path, "label").unwrap(), expected);
 
-    std::fs::write(&path, &compressed[..compressed.len() - 6]).unwrap();
-    let error = LabelledTable::read(&path, "label").unwrap_err().to_string();
-    assert!(error.contains("named-as-if-plain.csv` as CSV") && error.contains("whole"), "{error}");
+        std::fs::write(&path, &compressed[..compressed.len() - 6]).unwrap();
+        let error = LabelledTable::read(&path, "label").unwrap_err().to_string();
+        assert!(error.contains("named-as-if-plain.csv` as CSV") && error.contains("whole"), "{error}");
+    }
 }
 
 #[test]

@@ -9,9 +9,9 @@ pub enum ForestError {
     SampleSize(usize),
     #[error("`extension` must be at least 1, but is {0}; 1 splits on one feature, 2 on a plane over two")]
     Extension(usize),
-    #[error("`extension` is {extension}, but there are only {features} features to combine; lower `extension`")]
+    #[error("`extension` is {extension}, more than the features to combine, {features}; 1 always works")]
     ExtensionAboveFeatures { extension: usize, features: usize },
-    #[error("a forest needs at least 2 rows, but got {0}; wait for more windows")]
+    #[error("a forest compares rows, so it needs at least 2, but got {0}; 256 or more are usual")]
     TooFewRows(usize),
     #[error("a forest needs at least 1 feature, but the rows have none")]
     NoFeatures,

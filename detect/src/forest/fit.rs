@@ -69,7 +69,7 @@ fn check_rows<F: Float>(rows: ArrayView2<F>) -> Result<(), ForestError> {
     if rows.nrows() < 2 {
         return Err(ForestError::TooFewRows(rows.nrows()));
     }
-    if rows.fold(true, |finite, value| finite & value.is_finite()) {
+    if rows.as_slice().is_some_and(all_finite) {
         return Ok(());
     }
     for ((row, feature), value) in rows.indexed_iter() {
@@ -79,6 +79,18 @@ fn check_rows<F: Float>(rows: ArrayView2<F>) -> Result<(), ForestError> {
         }
     }
     Ok(())
+}
+
+/// Eight sums side by side run at the speed of memory; on 100,000 rows a test per value takes as long as all the trees.
+fn all_finite<F: Float>(values: &[F]) -> bool {
+    let (chunks, rest) = values.as_chunks::<8>();
+    let mut products = [F::zero(); 8];
+    for chunk in chunks {
+        for (product, &value) in products.iter_mut().zip(chunk) {
+            *product += value * F::zero();
+        }
+    }
+    products.iter().chain(rest).all(|value| value.is_finite())
 }
 
 /// Mean path length of an unsuccessful search in a binary search tree of `rows` entries: `c(n)` of Liu, Ting and Zhou.
@@ -106,6 +118,8 @@ struct Branch {
 struct Grower<F> {
     rng: Xoshiro256PlusPlus,
     sample_size: usize,
+    /// From one column of the sample to the next.
+    stride: usize,
     /// The sample, column by column.
     columns: Vec<F>,
     /// Sample rows, reordered so that each branch holds a contiguous stretch.
@@ -122,10 +136,13 @@ struct Grower<F> {
 
 impl<F: Float> Grower<F> {
     fn new(features: usize, sample_size: usize, rng: Xoshiro256PlusPlus) -> Self {
+        // At a distance of a power of two, the columns would share a few sets of the cache and evict each other.
+        let stride = sample_size + 8;
         Self {
             rng,
             sample_size,
-            columns: vec![F::zero(); features * sample_size],
+            stride,
+            columns: vec![F::zero(); features * stride],
             order: vec![0; sample_size],
             spare: vec![0; sample_size],
             projected: vec![F::zero(); sample_size],
@@ -135,7 +152,7 @@ impl<F: Float> Grower<F> {
         }
     }
 
-    /// Copies a uniform sample without replacement (Floyd's algorithm), so that the work does not grow with the rows.
+    /// Copies a uniform sample without replacement (Floyd's algorithm), so that this work does not grow with the rows.
     fn draw_sample(&mut self, rows: ArrayView2<F>) {
         self.drawn.clear();
         for (position, last) in (rows.nrows() - self.sample_size..rows.nrows()).enumerate() {
@@ -143,7 +160,7 @@ impl<F: Float> Grower<F> {
             let row = if self.drawn.insert(candidate) { candidate } else { last };
             self.drawn.insert(row);
             for (feature, &value) in rows.row(row).iter().enumerate() {
-                self.columns[feature * self.sample_size + position] = value;
+                self.columns[feature * self.stride + position] = value;
             }
         }
     }
@@ -227,7 +244,7 @@ impl<F: Float> Grower<F> {
     }
 
     fn copy_feature(&mut self, feature: u32, branch: &Branch) -> (F, F) {
-        let start = feature as usize * self.sample_size;
+        let start = feature as usize * self.stride;
         let column = &self.columns[start..start + self.sample_size];
         let (mut least, mut greatest) = (F::infinity(), F::neg_infinity());
         for (target, &row) in self.projected.iter_mut().zip(&self.order[branch.start..branch.end]) {
@@ -253,7 +270,7 @@ impl<F: Float> Grower<F> {
         for (target, &row) in self.projected.iter_mut().zip(&self.order[branch.start..branch.end]) {
             let mut sum = F::zero();
             for (&feature, &weight) in chosen.iter().zip(weights) {
-                sum += weight * self.columns[feature as usize * self.sample_size + row as usize];
+                sum += weight * self.columns[feature as usize * self.stride + row as usize];
             }
             least = if sum < least { sum } else { least };
             greatest = if sum > greatest { sum } else { greatest };

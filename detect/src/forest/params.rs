@@ -60,7 +60,8 @@ impl IsolationForestParams {
 
     /// Features combined in one split, from 1 to the number of features: 1 is the forest of Liu, Ting and Zhou (2008),
     /// more is the extended forest of Hariri et al. (2019), whose extension level is one less. 2 is the extension to
-    /// try; combining all features does worse on sets with few of them.
+    /// try; combining all features does worse on sets with few of them. Above 2, rows are scored one at a time, which takes
+    /// several times as long.
     pub fn extension(mut self, features_per_split: usize) -> Self {
         self.0.extension = features_per_split;
         self

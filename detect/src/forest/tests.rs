@@ -123,13 +123,16 @@ fn wrong_settings_are_named() {
         "`extension` must be at least 1, but is 0; 1 splits on one feature, 2 on a plane over two"
     );
     let too_wide = params().extension(3).fit_rows(&[1.0, 2.0, 3.0, 4.0], 2).unwrap_err();
-    assert_eq!(too_wide.to_string(), "`extension` is 3, but there are only 2 features to combine; lower `extension`");
+    assert_eq!(too_wide.to_string(), "`extension` is 3, more than the features to combine, 2; 1 always works");
 }
 
 #[test]
 fn wrong_rows_are_named() {
-    assert_eq!(fit_message(&[1.0], 1), "a forest needs at least 2 rows, but got 1; wait for more windows");
-    assert_eq!(fit_message(&[], 3), "a forest needs at least 2 rows, but got 0; wait for more windows");
+    assert_eq!(
+        fit_message(&[1.0], 1),
+        "a forest compares rows, so it needs at least 2, but got 1; 256 or more are usual"
+    );
+    assert_eq!(fit_message(&[], 3), "a forest compares rows, so it needs at least 2, but got 0; 256 or more are usual");
     assert_eq!(fit_message(&[], 0), "a forest needs at least 1 feature, but the rows have none");
     assert_eq!(fit_message(&[1.0, 2.0, 3.0], 2), "3 values do not make whole rows of 2 features");
     let finite = "but a forest is fitted on finite numbers; drop or fill the row";

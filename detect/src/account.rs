@@ -1,0 +1,191 @@
+//! One budget's books: what is held against each device, who waits for peers, which groups changed together.
+
+use std::collections::BTreeMap;
+
+use fleet::{DeviceKey, EventTime};
+use rustc_hash::{FxHashMap, FxHashSet};
+use smol_str::SmolStr;
+
+use crate::config::Config;
+use crate::evidence::{Evidence, Group, Ledger, Piece};
+use crate::roster::Roster;
+
+/// How long a known change excuses those who follow.
+const CHANGE_LASTS_SECONDS: i64 = 86_400;
+/// A group that shows nothing new for this long is over.
+const GROUP_ENDS_SECONDS: f64 = 3.0 * 3600.0;
+
+type CohortName = (SmolStr, SmolStr);
+
+pub(crate) struct Account {
+    pub line: f64,
+    ledgers: FxHashMap<DeviceKey, Ledger>,
+    waiting: Vec<Waiting>,
+    touched: FxHashSet<DeviceKey>,
+}
+
+struct Waiting {
+    device: DeviceKey,
+    crossed_at: EventTime,
+    hold_seconds: u32,
+}
+
+/// A device's evidence crossed the line and, where it had to wait, still stood.
+pub(crate) struct Crossing {
+    pub device: DeviceKey,
+    /// End of the window that carried it over.
+    pub crossed_at: EventTime,
+    pub hold_seconds: u32,
+    pub evidence: f64,
+    /// Strongest first, with the weight each had.
+    pub pieces: Vec<(Piece, f64)>,
+}
+
+impl Account {
+    pub fn new(line: f64) -> Account {
+        Account { line, ledgers: FxHashMap::default(), waiting: Vec::new(), touched: FxHashSet::default() }
+    }
+
+    pub fn add(&mut self, evidence: Evidence, at: EventTime) {
+        self.touched.insert(evidence.device);
+        self.ledgers.entry(evidence.device).or_default().add(evidence, at);
+    }
+
+    pub fn excuse(&mut self, devices: impl Iterator<Item = DeviceKey>, group: &Group) {
+        for device in devices {
+            if let Some(ledger) = self.ledgers.get_mut(&device) {
+                ledger.excuse(group);
+            }
+        }
+    }
+
+    pub fn total(&mut self, device: DeviceKey, now: EventTime, half_life: f64) -> f64 {
+        self.ledgers.get_mut(&device).map_or(0.0, |ledger| ledger.total(now, half_life))
+    }
+
+    pub fn leave(&mut self, device: DeviceKey) {
+        self.ledgers.remove(&device);
+    }
+
+    /// Devices whose books changed in this tick, in a fixed order.
+    pub fn touched(&self) -> Vec<DeviceKey> {
+        let mut touched: Vec<DeviceKey> = self.touched.iter().copied().collect();
+        touched.sort_unstable();
+        touched
+    }
+
+    /// Ends a tick: who crossed the line, and whose wait is over.
+    pub fn close(&mut self, now: EventTime, config: &Config) -> Vec<Crossing> {
+        let half_life = config.half_life();
+        for device in self.touched() {
+            if self.total(device, now, half_life) < self.line {
+                continue;
+            }
+            let attacked = self.ledgers[&device]
+                .strongest(now, half_life)
+                .iter()
+                .any(|(piece, weight)| piece.evidence.attack && *weight > 0.0);
+            let hold_seconds = if attacked { 0 } else { config.hold_seconds };
+            self.waiting.push(Waiting { device, crossed_at: now, hold_seconds });
+        }
+        self.touched.clear();
+        let mut crossings = Vec::new();
+        let mut still_waiting = Vec::new();
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.crossed_at.plus_seconds(i64::from(waiting.hold_seconds)) > now {
+                still_waiting.push(waiting);
+                continue;
+            }
+            let evidence = self.total(waiting.device, now, half_life);
+            let drained = (-f64::from(waiting.hold_seconds) / half_life).exp2();
+            if evidence < self.line * drained {
+                continue;
+            }
+            let Some(ledger) = self.ledgers.get_mut(&waiting.device) else { continue };
+            let pieces = ledger
+                .strongest(now, half_life)
+                .into_iter()
+                .filter(|(_, weight)| *weight > 0.0)
+                .map(|(piece, weight)| (piece.clone(), weight))
+                .collect();
+            ledger.settle();
+            crossings.push(Crossing {
+                device: waiting.device,
+                crossed_at: waiting.crossed_at,
+                hold_seconds: waiting.hold_seconds,
+                evidence,
+                pieces,
+            });
+        }
+        self.waiting = still_waiting;
+        crossings
+    }
+
+    /// Books of devices that have drained are closed, so that memory follows what goes on, not who there is.
+    pub fn forget_drained(&mut self, now: EventTime, half_life: f64) {
+        self.ledgers.retain(|_, ledger| {
+            ledger.total(now, half_life);
+            !ledger.is_empty()
+        });
+    }
+}
+
+/// Which cohort shares what, and since when.
+#[derive(Default)]
+pub(crate) struct Groups {
+    shown: BTreeMap<(CohortName, Group), BTreeMap<DeviceKey, EventTime>>,
+    known_since: BTreeMap<(CohortName, Group), EventTime>,
+    open: BTreeMap<(CohortName, bool), OpenGroup>,
+}
+
+struct OpenGroup {
+    last: EventTime,
+}
+
+/// What a piece of evidence is, in the light of the cohort.
+pub(crate) enum Shared {
+    /// The device's own.
+    Own,
+    /// A group does it: those devices are excused; `opened` when this is a new finding.
+    Group { devices: Vec<DeviceKey>, opened: bool },
+}
+
+impl Groups {
+    pub fn weigh(&mut self, evidence: &Evidence, now: EventTime, roster: &Roster, config: &Config) -> Shared {
+        let Some(group) = evidence.group.as_ref().filter(|_| !evidence.attack) else {
+            return Shared::Own;
+        };
+        let Some(device) = roster.device(evidence.device) else { return Shared::Own };
+        let cohort = roster.cohort(device).len();
+        let name: CohortName = (device.device_type.clone(), device.segment.clone());
+        let shown = self.shown.entry((name.clone(), group.clone())).or_default();
+        shown.insert(evidence.device, now);
+        let window = f64::from(config.group_window_seconds);
+        shown.retain(|_, at| now.seconds_since(*at) <= window);
+        let share = if group.staying { config.group_share_stay } else { config.group_share };
+        let needed = (config.group_min_devices as usize).max((share * cohort as f64).ceil() as usize);
+        let is_known = group.lasting
+            && self
+                .known_since
+                .get(&(name.clone(), group.clone()))
+                .is_some_and(|since| now.minus(*since) < CHANGE_LASTS_SECONDS * fleet::MICROS_PER_SECOND);
+        let is_group = shown.len() >= needed && cohort > config.group_min_devices as usize;
+        if !is_known && !is_group {
+            return Shared::Own;
+        }
+        let devices: Vec<DeviceKey> = shown.keys().copied().collect();
+        self.known_since.insert((name.clone(), group.clone()), now);
+        let open = self.open.get(&(name.clone(), group.outage));
+        let opened = open.is_none_or(|open| now.seconds_since(open.last) > GROUP_ENDS_SECONDS);
+        self.open.insert((name, group.outage), OpenGroup { last: now });
+        Shared::Group { devices, opened }
+    }
+
+    /// Drops what is too old to matter.
+    pub fn forget(&mut self, now: EventTime, config: &Config) {
+        let window = f64::from(config.group_window_seconds);
+        self.shown.retain(|_, devices| devices.values().any(|at| now.seconds_since(*at) <= window));
+        self.known_since.retain(|_, since| now.minus(*since) < CHANGE_LASTS_SECONDS * fleet::MICROS_PER_SECOND);
+        self.open.retain(|_, open| now.seconds_since(open.last) <= GROUP_ENDS_SECONDS);
+    }
+}

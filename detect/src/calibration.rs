@@ -1,0 +1,100 @@
+//! From a budget to a line.
+//!
+//! Evidence is in natural logarithm units of rate, so on normal device-days its tail should fall like `e^-E`. Nominal
+//! tails lie, so the learning days are judged with the finished baselines, as if they were new: the greatest evidence of
+//! each device-day, after the peers' part was taken out, gives the envelope `P(evidence >= E) <= e^(a - E)`, pooled over
+//! all types. A budget of B false findings per 1,000 device-days is then kept by the line `a + 1 + ln(1000 / B)`; the 1
+//! allows judged days to be e times stranger than learned ones.
+
+use std::collections::BTreeMap;
+
+use fleet::{DeviceKey, EventTime};
+use serde::{Deserialize, Serialize};
+
+/// Judged days are stranger than learned ones, in natural logarithm units.
+const NOVELTY: f64 = 1.0;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Device-days judged.
+    pub device_days: u32,
+    /// Envelope of the silences' surprise, which is not a rate by itself.
+    pub silence: f64,
+    /// Envelope of the evidence: `a` above.
+    pub evidence: f64,
+}
+
+impl Calibration {
+    /// Evidence at which a finding leaves.
+    pub fn line(&self, budget: f64) -> f64 {
+        self.evidence + NOVELTY + (1000.0 / budget).ln()
+    }
+
+    /// The most that the probability of as much evidence on a normal device-day can be.
+    pub fn p_value(&self, evidence: f64) -> f64 {
+        (self.evidence + NOVELTY - evidence).exp().min(1.0)
+    }
+
+    /// A budget so small that the history can say nothing about it: one false finding in all of it is more.
+    pub fn bears(&self, budget: f64) -> bool {
+        f64::from(self.device_days) * budget / 1000.0 >= 1.0
+    }
+}
+
+/// Least `a >= 0` such that, for every s, the share of device-days with a value of at least s is at most `e^(a - s)`.
+pub fn envelope(values: impl IntoIterator<Item = f64>, device_days: f64) -> f64 {
+    let mut sorted: Vec<f64> = values.into_iter().filter(|value| *value > 0.0).collect();
+    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut least = 0.0f64;
+    for (rank, value) in sorted.iter().enumerate() {
+        least = least.max(value + ((rank + 1) as f64 / device_days).ln());
+    }
+    least
+}
+
+/// The greatest value of each device-day.
+#[derive(Default)]
+pub struct DailyMaxima(BTreeMap<(DeviceKey, i64), f64>);
+
+impl DailyMaxima {
+    pub fn note(&mut self, device: DeviceKey, at: EventTime, value: f64) {
+        let greatest = self.0.entry((device, at.day())).or_insert(0.0);
+        *greatest = greatest.max(value);
+    }
+
+    pub fn merge(&mut self, other: DailyMaxima) {
+        for (key, value) in other.0 {
+            let greatest = self.0.entry(key).or_insert(0.0);
+            *greatest = greatest.max(value);
+        }
+    }
+
+    pub fn envelope(&self, device_days: f64) -> f64 {
+        envelope(self.0.values().copied(), device_days)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_bounds_every_tail() {
+        let values = [7.0, 5.0, 3.0, 3.0, 1.0];
+        let a = envelope(values, 200.0);
+        for value in values {
+            let share = values.iter().filter(|other| **other >= value).count() as f64 / 200.0;
+            assert!(share <= (a - value).exp() + 1e-9, "{value}");
+        }
+        assert!((a - (7.0 + (1.0f64 / 200.0).ln())).abs() < 1e-9);
+        assert_eq!(envelope([], 200.0), 0.0);
+    }
+
+    #[test]
+    fn a_smaller_budget_is_a_higher_line() {
+        let calibration = Calibration { device_days: 228, silence: 0.0, evidence: 0.6 };
+        assert!(calibration.line(10.0) > calibration.line(20.0));
+        assert!((calibration.p_value(calibration.line(20.0)) - 0.02).abs() < 1e-9);
+        assert!(calibration.bears(10.0) && !calibration.bears(1.0));
+    }
+}

@@ -1,0 +1,219 @@
+//! One episode: a device and a destination that is rare for its type, from first contact on.
+
+use std::collections::VecDeque;
+
+use baseline::behaviour::{LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, STAY_SLOTS, Usual};
+use baseline::keys::Folded;
+use baseline::{Behaviour, Category, Exchange};
+use fleet::{Direction, EventTime};
+
+use super::{RECENT_SECONDS, Seen, class_of, is_infrastructure, words};
+use crate::evidence::{Bearing, Evidence, Group};
+
+/// A single touch is no alarm by itself, however rare.
+const MAX_TOUCH: f64 = 4.0;
+/// Nor is an update fetched from a new place, or three windows at a known application.
+const MAX_DOWNLOAD: f64 = 4.5;
+/// Being called says little about the device.
+const MAX_INBOUND: f64 = 3.0;
+const MAX_INFRASTRUCTURE: f64 = 3.0;
+/// The same application, the usual bytes, the known address silent since: a replaced address.
+const SUBSTITUTION: f64 = 1.5;
+/// Refused flows at an application the type uses: the service may just be down.
+const REFUSED_AT_KNOWN: u32 = 10;
+const GUESSES: u32 = 5;
+/// Evenly spaced windows that make a beacon, and how even.
+const BEACON_GAPS: f32 = 5.0;
+const BEACON_VARIATION: f32 = 0.15;
+
+pub(crate) struct Episode {
+    pub begun: EventTime,
+    pub last: EventTime,
+    exchange: Exchange,
+    recent: VecDeque<Recent>,
+    gaps: Gaps,
+    told: f64,
+}
+
+struct Recent {
+    at: EventTime,
+    port: u16,
+    flows: u32,
+    refused: u32,
+}
+
+pub(crate) struct Verdict {
+    pub behaviour: Behaviour,
+    pub weight: f64,
+    pub substitution: bool,
+    pub known_application: bool,
+}
+
+impl Episode {
+    pub fn begin(at: EventTime) -> Episode {
+        Episode {
+            begun: at,
+            last: at,
+            exchange: Exchange::default(),
+            recent: VecDeque::new(),
+            gaps: Gaps::default(),
+            told: 0.0,
+        }
+    }
+
+    /// Takes in one window and gives the worst behaviour so far with its weight.
+    pub fn judge(&mut self, seen: &Seen<'_>, part: &Folded<'_>, substituted: impl Fn(EventTime) -> bool) -> Verdict {
+        let now = seen.window.end;
+        self.remember(part, now, seen.window.start);
+        let application = seen.prepared.and_then(|it| Some((it, it.index.application(&part.key)?)));
+        let usual = application.map(|(it, position)| it.learned.destinations.applications[position].usual());
+        let known_application = usual.is_some();
+        let learned = seen.prepared.map(|it| &it.learned);
+        let weigh = |behaviour| seen.scene.prepared.rates.weight(learned, class_of(part), behaviour);
+
+        let mut worst = (Behaviour::Touch, weigh(Behaviour::Touch).min(MAX_TOUCH));
+        for (behaviour, cap) in self.shown(part, usual) {
+            let weight = weigh(behaviour).min(cap);
+            if weight > worst.1 {
+                worst = (behaviour, weight);
+            }
+        }
+        let (behaviour, mut weight) = worst;
+        let lingering = matches!(behaviour, Behaviour::Touch | Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay);
+        if part.key.direction == Direction::Inbound && behaviour != Behaviour::Guessing {
+            weight = if behaviour == Behaviour::Touch { 0.0 } else { weight.min(MAX_INBOUND) };
+        }
+        let replaced = matches!(behaviour, Behaviour::Touch | Behaviour::Recur | Behaviour::Stay)
+            && self.exchange.is_usual(usual)
+            && substituted(self.begun);
+        if replaced {
+            return Verdict { behaviour, weight: SUBSTITUTION, substitution: true, known_application };
+        }
+        if is_infrastructure(part.category) && lingering {
+            weight = weight.min(MAX_INFRASTRUCTURE);
+        }
+        // Without a baseline everything is new: only an attack's shape says anything then.
+        if learned.is_none() && !(behaviour.is_attack() && behaviour != Behaviour::Upload) {
+            weight = 0.0;
+        }
+        Verdict { behaviour, weight, substitution: false, known_application }
+    }
+
+    /// Behaviours shown so far beyond the touch, each with the most it may weigh here.
+    fn shown(&self, part: &Folded<'_>, usual: Option<Usual>) -> Vec<(Behaviour, f64)> {
+        let exchange = &self.exchange;
+        let downloading = exchange.is_download();
+        let mut shown = Vec::new();
+        if exchange.windows >= RECUR_WINDOWS && !downloading {
+            shown.push((Behaviour::Recur, if usual.is_some() { MAX_DOWNLOAD } else { f64::MAX }));
+        }
+        if exchange.slots >= STAY_SLOTS && !downloading {
+            shown.push((Behaviour::Stay, f64::MAX));
+        }
+        if exchange.slots >= LONG_STAY_SLOTS {
+            shown.push((Behaviour::LongStay, f64::MAX));
+        }
+        if exchange.is_upload(usual) {
+            shown.push((Behaviour::Upload, f64::MAX));
+        }
+        if downloading {
+            shown.push((Behaviour::Download, MAX_DOWNLOAD));
+        }
+        let flows: u32 = self.recent.iter().map(|recent| recent.flows).sum();
+        let refused: u32 = self.recent.iter().map(|recent| recent.refused).sum();
+        let enough = if usual.is_some() { REFUSED_AT_KNOWN } else { REFUSED_FLOWS };
+        if part.key.direction == Direction::Outbound && refused >= enough && 2 * refused > flows {
+            shown.push((Behaviour::Refused, f64::MAX));
+        }
+        if part.category == Category::Administration && self.most_guesses(part.key.direction) >= GUESSES {
+            shown.push((Behaviour::Guessing, f64::MAX));
+        }
+        shown
+    }
+
+    /// Of late, at one port. What the device refused of its callers was no guess it could have lost.
+    fn most_guesses(&self, direction: Direction) -> u32 {
+        let guesses = |port: u16| -> u32 {
+            let at_port = self.recent.iter().filter(|recent| recent.port == port);
+            at_port.map(|it| if direction == Direction::Inbound { it.flows - it.refused } else { it.flows }).sum()
+        };
+        self.recent.iter().map(|recent| guesses(recent.port)).max().unwrap_or(0)
+    }
+
+    fn remember(&mut self, part: &Folded<'_>, now: EventTime, start: EventTime) {
+        if self.exchange.windows > 0 {
+            self.gaps.add(now.seconds_since(self.last) as f32);
+        }
+        self.last = now;
+        self.exchange.add(part.flows, part.refused, part.bytes_out, part.bytes_in, start);
+        let oldest = now.plus_seconds(-RECENT_SECONDS);
+        self.recent.push_back(Recent { at: now, port: part.contact.port, flows: part.flows, refused: part.refused });
+        while self.recent.front().is_some_and(|recent| recent.at <= oldest) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The evidence, when it is stronger than what was told before.
+    pub fn improve(&mut self, seen: &Seen<'_>, part: &Folded<'_>, verdict: Verdict) -> Option<Evidence> {
+        let first_substitution = verdict.substitution && self.told == 0.0;
+        if verdict.weight <= self.told + 0.01 && !first_substitution {
+            return None;
+        }
+        self.told = self.told.max(verdict.weight);
+        let attack = verdict.behaviour.is_attack() && !verdict.substitution;
+        let staying = matches!(verdict.behaviour, Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay)
+            && !verdict.known_application;
+        let target = &part.key.target;
+        let group = if attack {
+            None
+        } else if verdict.substitution {
+            Some(Group::change(format!("replaced address {}", part.key.application), false))
+        } else if staying {
+            Some(Group::change(format!("staying at {} {target}", part.key.application), true))
+        } else {
+            Some(Group::change(format!("{} {target}", part.key.application), false))
+        };
+        let bearing = if verdict.substitution { Bearing::Novelty } else { Bearing::Compromise };
+        Some(Evidence {
+            weight: verdict.weight,
+            shape: if verdict.substitution { "substitution" } else { verdict.behaviour.name() },
+            attack,
+            strong: staying,
+            bearing,
+            group,
+            observed: words::observed(&self.exchange, verdict.behaviour, self.beacon_period()),
+            technique: words::technique(part, verdict.behaviour, self.beacon_period().is_some()),
+            ..words::blank(seen, part)
+        })
+    }
+
+    /// Seconds between windows, when they come as evenly as a clock.
+    fn beacon_period(&self) -> Option<f32> {
+        (self.gaps.count >= BEACON_GAPS && self.gaps.variation() <= BEACON_VARIATION).then_some(self.gaps.mean)
+    }
+}
+
+/// Mean and variance of the gaps between contacts (Welford 1962).
+#[derive(Default)]
+struct Gaps {
+    count: f32,
+    mean: f32,
+    squares: f32,
+}
+
+impl Gaps {
+    fn add(&mut self, seconds: f32) {
+        self.count += 1.0;
+        let difference = seconds - self.mean;
+        self.mean += difference / self.count;
+        self.squares += difference * (seconds - self.mean);
+    }
+
+    /// Standard deviation over mean.
+    fn variation(&self) -> f32 {
+        if self.count < 2.0 || self.mean <= 0.0 {
+            return f32::MAX;
+        }
+        (self.squares / (self.count - 1.0)).sqrt() / self.mean
+    }
+}

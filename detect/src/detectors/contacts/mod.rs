@@ -1,0 +1,165 @@
+//! Contact episodes: a device at a destination its type does not know.
+//!
+//! This carries most of the detection. Totals of a window drown one strange conversation in all the usual ones; an
+//! episode (device x rare destination) does not, is scored by its worst behaviour so far, and counts once, however long
+//! it goes on. What is rare is asked of the type ("by at most 15 % of its device-days"), how telling a behaviour is, of
+//! all types together ([`crate::rates`]).
+
+mod episode;
+mod known;
+mod words;
+
+use std::collections::VecDeque;
+
+use baseline::keys::{Folded, fold};
+use baseline::{Category, ContactClass, ContactKey};
+use fleet::{DeviceKey, Direction, EventTime, Place, Window};
+use rustc_hash::FxHashMap;
+
+use self::episode::Episode;
+use crate::detectors::{Detector, Scene, Sightings};
+use crate::evidence::{Bearing, Evidence};
+use crate::prepared::PreparedType;
+use crate::rates::MAX_WEIGHT;
+use baseline::Behaviour;
+
+/// Windows over which refusals, guesses and new hosts are counted.
+pub(crate) const RECENT_SECONDS: i64 = 600;
+/// Distinct internal destinations outside the type's habits within [`RECENT_SECONDS`] that make a scan.
+const SCAN_DESTINATIONS: usize = 4;
+
+#[derive(Default)]
+pub struct Contacts {
+    devices: FxHashMap<DeviceKey, DeviceContacts>,
+}
+
+/// What is remembered of one device; nothing, until it first does something rare.
+#[derive(Default)]
+struct DeviceContacts {
+    episodes: FxHashMap<ContactKey, Episode>,
+    /// When a known destination of an application was last used: what a replaced address is told by.
+    last_known_use: FxHashMap<(Direction, Place, baseline::Application), EventTime>,
+    known: known::KnownContacts,
+    /// Rare internal destinations called of late.
+    fan_out: VecDeque<(EventTime, ContactKey)>,
+}
+
+impl Detector for Contacts {
+    fn name(&self) -> &'static str {
+        "contacts"
+    }
+
+    fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
+        let mut folded = Vec::new();
+        for (index, window) in scene.tick.windows.iter().enumerate() {
+            let Some(device) = scene.device(window.device) else { continue };
+            if !device.is_known() || window.contacts.is_empty() {
+                continue;
+            }
+            let prepared = scene.prepared_type(device);
+            fold(&window.contacts, |key| prepared.is_some_and(|it| it.index.application(key).is_some()), &mut folded);
+            let memory = self.devices.entry(window.device).or_default();
+            let seen = Seen { scene, window, prepared, device_id: &device.id };
+            for part in &folded {
+                let score = memory.judge(&seen, part, &mut sightings.evidence);
+                sightings.score(index, score);
+            }
+        }
+    }
+}
+
+/// One window and what is known of its device's type.
+pub(crate) struct Seen<'a> {
+    pub scene: &'a Scene<'a>,
+    pub window: &'a Window,
+    pub prepared: Option<&'a PreparedType>,
+    pub device_id: &'a str,
+}
+
+impl DeviceContacts {
+    /// Gives how strange this part of the window is.
+    fn judge(&mut self, seen: &Seen<'_>, part: &Folded<'_>, out: &mut Vec<Evidence>) -> f64 {
+        let now = seen.window.end;
+        let application = (part.key.direction, part.key.place, part.key.application);
+        if let Some(prepared) = seen.prepared
+            && let Some(known) = prepared.index.known(&part.key)
+        {
+            self.last_known_use.insert(application, now);
+            return self.known.judge(seen, part, &prepared.learned.destinations.known[known], out);
+        }
+        if matches!(part.key.place, Place::Group) {
+            return 0.0;
+        }
+        let substituted = |since: EventTime| {
+            self.last_known_use.get(&application).is_none_or(|last| *last < since)
+        };
+        if !self.episodes.contains_key(&part.key) && self.episodes.len() >= seen.scene.config.max_episodes_per_device {
+            forget_oldest(&mut self.episodes);
+        }
+        let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now));
+        let verdict = episode.judge(seen, part, substituted);
+        let mut score = verdict.weight;
+        if let Some(evidence) = episode.improve(seen, part, verdict) {
+            out.push(evidence);
+        }
+        if let Some(evidence) = self.watch_fan_out(seen, part) {
+            score = MAX_WEIGHT;
+            out.push(evidence);
+        }
+        score
+    }
+
+    fn watch_fan_out(&mut self, seen: &Seen<'_>, part: &Folded<'_>) -> Option<Evidence> {
+        if part.key.place != Place::Internal || part.key.direction == Direction::Inbound {
+            return None;
+        }
+        let now = seen.window.end;
+        let oldest = now.plus_seconds(-RECENT_SECONDS);
+        let before = self.recent_fan_out(oldest);
+        self.fan_out.push_back((now, part.key.clone()));
+        let after = self.recent_fan_out(oldest);
+        if after < SCAN_DESTINATIONS || before >= SCAN_DESTINATIONS {
+            return None;
+        }
+        Some(Evidence {
+            weight: MAX_WEIGHT,
+            shape: Behaviour::FanOut.name(),
+            subject: "internal_fan_out".into(),
+            attack: true,
+            bearing: Bearing::Compromise,
+            group: None,
+            observed: format!("{after} internal destinations in 10 minutes that the type does not use"),
+            expected_type: Some(format!("fewer than {SCAN_DESTINATIONS}")),
+            technique: "T1046",
+            first_seen_type: None,
+            ..words::blank(seen, part)
+        })
+    }
+
+    /// Distinct rare internal destinations called after `oldest`.
+    fn recent_fan_out(&mut self, oldest: EventTime) -> usize {
+        while self.fan_out.front().is_some_and(|(at, _)| *at <= oldest) {
+            self.fan_out.pop_front();
+        }
+        let mut keys: Vec<&ContactKey> = self.fan_out.iter().map(|(_, key)| key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len()
+    }
+}
+
+fn forget_oldest(episodes: &mut FxHashMap<ContactKey, Episode>) {
+    let oldest = episodes.iter().min_by_key(|(key, episode)| (episode.last, (*key).clone())).map(|(key, _)| key.clone());
+    if let Some(key) = oldest {
+        episodes.remove(&key);
+    }
+}
+
+pub(crate) fn class_of(part: &Folded<'_>) -> ContactClass {
+    ContactClass { direction: part.key.direction, place: part.key.place, category: part.category }
+}
+
+/// Infrastructure is chatty and harmless: no stay of it says much.
+pub(crate) fn is_infrastructure(category: Category) -> bool {
+    matches!(category, Category::Infrastructure | Category::Icmp)
+}

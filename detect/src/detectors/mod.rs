@@ -1,0 +1,73 @@
+//! The detectors. Each looks at one tick of a lane and says what it holds against which device, in one currency
+//! ([`crate::evidence`]). An open set: a new detector is a file here and a line in [`all`].
+
+pub mod contacts;
+pub mod silence;
+pub mod statistics;
+
+use baseline::TypeBaseline;
+use fleet::{Device, DeviceKey, Tick};
+
+use crate::config::Config;
+use crate::evidence::Evidence;
+use crate::prepared::{Prepared, PreparedType};
+use crate::roster::Roster;
+
+/// What a detector sees: one tick, who is in the lane, and what is normal.
+pub struct Scene<'a> {
+    pub tick: &'a Tick,
+    pub roster: &'a Roster,
+    pub prepared: &'a Prepared,
+    pub config: &'a Config,
+}
+
+impl<'a> Scene<'a> {
+    pub fn device(&self, key: DeviceKey) -> Option<&'a Device> {
+        self.roster.device(key).map(AsRef::as_ref)
+    }
+
+    pub fn prepared_type(&self, device: &Device) -> Option<&'a PreparedType> {
+        self.prepared.of(&device.device_type, &device.segment)
+    }
+
+    pub fn learned(&self, device: &Device) -> Option<&'a TypeBaseline> {
+        self.prepared_type(device).map(|prepared| &prepared.learned)
+    }
+}
+
+/// What a detector says of a tick.
+#[derive(Default)]
+pub struct Sightings {
+    pub evidence: Vec<Evidence>,
+    /// Per window of the tick: how strange this one window is, natural logarithm units.
+    pub window_scores: Vec<f32>,
+    /// Devices that are quiet, and how surprising that is: what calibration listens to.
+    pub silences: Vec<(DeviceKey, f64)>,
+}
+
+impl Sightings {
+    pub fn for_windows(windows: usize) -> Sightings {
+        Sightings { window_scores: vec![0.0; windows], ..Sightings::default() }
+    }
+
+    pub fn score(&mut self, window: usize, score: f64) {
+        let present = &mut self.window_scores[window];
+        *present = present.max(score as f32);
+    }
+}
+
+pub trait Detector: Send {
+    fn name(&self) -> &'static str;
+
+    /// Ticks come in the order of time. State per device must be bounded.
+    fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings);
+}
+
+/// All of them, with no memory of anything.
+pub fn all() -> Vec<Box<dyn Detector>> {
+    vec![
+        Box::<contacts::Contacts>::default(),
+        Box::<silence::Silence>::default(),
+        Box::<statistics::Statistics>::default(),
+    ]
+}

@@ -1,0 +1,198 @@
+//! All lanes' findings in the order of event time: what strikes a whole site becomes one finding, what is about one device
+//! and episode becomes one incident.
+//!
+//! A finding is released when no lane can give an earlier one any more, so the result does not depend on how lanes run.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use fleet::id::stable_id;
+use fleet::{EventTime, Finding, FindingKind, Incident, MICROS_PER_SECOND, Scope};
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+
+use crate::config::Config;
+
+/// Outages of several types are one of the site when they begin within this time; so long single ones wait.
+const SITE_HOLD_SECONDS: i64 = 600;
+/// Findings further apart than this are separate incidents.
+const INCIDENT_GAP: i64 = 3 * 3600 * MICROS_PER_SECOND;
+
+pub struct Joiner {
+    lateness_seconds: i64,
+    /// Each lane has closed every tick up to here.
+    closed: Vec<EventTime>,
+    waiting: Vec<Finding>,
+    outages: Vec<Finding>,
+    sites: FxHashMap<SmolStr, SmolStr>,
+    once: HashSet<String>,
+    incidents: Vec<Incident>,
+    /// Latest incident of a subject: position in `incidents`.
+    latest: BTreeMap<SmolStr, usize>,
+}
+
+impl Joiner {
+    pub fn new(config: &Config, lanes: usize) -> Joiner {
+        Joiner {
+            lateness_seconds: i64::from(config.lateness_seconds),
+            closed: vec![EventTime::MIN; lanes],
+            waiting: Vec::new(),
+            outages: Vec::new(),
+            sites: FxHashMap::default(),
+            once: HashSet::new(),
+            incidents: Vec::new(),
+            latest: BTreeMap::new(),
+        }
+    }
+
+    /// Where a device stands; needed before a finding names it.
+    pub fn locate(&mut self, device_id: SmolStr, site: SmolStr) {
+        self.sites.insert(device_id, site);
+    }
+
+    /// Lane `lane` has closed every tick up to `through`, and this is what they gave.
+    pub fn push(&mut self, lane: usize, through: EventTime, findings: Vec<Finding>) {
+        self.closed[lane] = self.closed[lane].max(through);
+        for finding in findings {
+            let told_once = matches!(finding.kind, FindingKind::Posture | FindingKind::UnknownDevice | FindingKind::RetiredDevice);
+            if !told_once || self.once.insert(finding.finding_id.clone()) {
+                self.waiting.push(finding);
+            }
+        }
+    }
+
+    /// Findings that can leave, in order, each with its incident.
+    pub fn advance(&mut self) -> Vec<Finding> {
+        let closed = self.closed.iter().min().copied().unwrap_or(EventTime::MAX);
+        self.release(closed.plus_seconds(self.lateness_seconds))
+    }
+
+    /// No lane will give more.
+    pub fn finish(&mut self) -> Vec<Finding> {
+        self.release(EventTime::MAX)
+    }
+
+    pub fn incidents(&self) -> &[Incident] {
+        &self.incidents
+    }
+
+    fn release(&mut self, until: EventTime) -> Vec<Finding> {
+        self.waiting.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
+        let ready = self.waiting.partition_point(|finding| finding.emitted_at <= until);
+        let mut released = Vec::new();
+        for finding in self.waiting.drain(..ready).collect::<Vec<_>>() {
+            self.settle_outages(finding.emitted_at, &mut released);
+            if finding.kind == FindingKind::Outage && finding.scope == Scope::Fleet {
+                self.outages.push(finding);
+            } else {
+                released.push(finding);
+            }
+        }
+        self.settle_outages(until, &mut released);
+        released.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
+        for finding in &mut released {
+            self.join_incident(finding);
+        }
+        released
+    }
+
+    /// Outages whose wait is over: alone, or as one of the site.
+    fn settle_outages(&mut self, now: EventTime, released: &mut Vec<Finding>) {
+        while let Some(first) = self.outages.first() {
+            let due = first.emitted_at.plus_seconds(SITE_HOLD_SECONDS);
+            if due > now {
+                return;
+            }
+            let site = self.site_of(first);
+            let (same, other): (Vec<Finding>, Vec<Finding>) =
+                std::mem::take(&mut self.outages).into_iter().partition(|outage| self.site_of(outage) == site);
+            self.outages = other;
+            let types: BTreeSet<&SmolStr> = same.iter().map(|outage| &outage.device_type).collect();
+            if types.len() > 1 {
+                released.push(site_outage(&site, &same, due));
+                continue;
+            }
+            for mut outage in same {
+                outage.emitted_at = due.max(outage.emitted_at);
+                released.push(outage);
+            }
+        }
+    }
+
+    fn site_of(&self, finding: &Finding) -> SmolStr {
+        finding.devices.first().and_then(|device| self.sites.get(device)).cloned().unwrap_or_default()
+    }
+
+    fn join_incident(&mut self, finding: &mut Finding) {
+        let class = match finding.kind {
+            kind if kind.is_budgeted() => "device",
+            kind => kind.name(),
+        };
+        let subject = match finding.scope {
+            Scope::Device => finding.device_id.clone(),
+            Scope::Fleet if finding.kind == FindingKind::Posture => SmolStr::new(&finding.finding_id),
+            Scope::Fleet => finding.device_type.clone(),
+            Scope::Site => self.site_of(finding),
+        };
+        let name = SmolStr::new(format!("{} {class} {subject}", finding.scope));
+        let open = self.latest.get(&name).map(|position| &mut self.incidents[*position]);
+        if let Some(incident) = open
+            && finding.window_start.minus(incident.last_window) <= INCIDENT_GAP
+        {
+            finding.incident_id = incident.incident_id.clone();
+            incident.last_window = incident.last_window.max(finding.window_end);
+            incident.severity = incident.severity.max(finding.severity);
+            // Kinds are ordered from the gravest.
+            incident.kind = incident.kind.min(finding.kind);
+            incident.findings += 1;
+            incident.closed_at = Some(EventTime(incident.last_window.0.saturating_add(INCIDENT_GAP)));
+            return;
+        }
+        finding.incident_id = stable_id(&["incident", &name, &finding.window_end.0.to_string()]);
+        self.latest.insert(name, self.incidents.len());
+        self.incidents.push(Incident {
+            incident_id: finding.incident_id.clone(),
+            scope: finding.scope,
+            device_id: finding.device_id.clone(),
+            device_type: finding.device_type.clone(),
+            kind: finding.kind,
+            severity: finding.severity,
+            opened_at: finding.emitted_at,
+            closed_at: Some(EventTime(finding.window_end.0.saturating_add(INCIDENT_GAP))),
+            first_window: finding.window_start,
+            last_window: finding.window_end,
+            findings: 1,
+        });
+    }
+
+    /// Incidents as they stand at `now`: those that may still go on are open.
+    pub fn incidents_at(&self, now: EventTime) -> Vec<Incident> {
+        let mut incidents = self.incidents.clone();
+        for incident in &mut incidents {
+            incident.closed_at = incident.closed_at.filter(|closed| *closed <= now);
+        }
+        incidents
+    }
+}
+
+fn site_outage(site: &SmolStr, outages: &[Finding], at: EventTime) -> Finding {
+    let mut finding = outages[0].clone();
+    let mut devices: Vec<SmolStr> = outages.iter().flat_map(|outage| outage.devices.iter().cloned()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    let types: BTreeSet<&str> = outages.iter().map(|outage| outage.device_type.as_str()).collect();
+    let slot = outages[0].window_end.0.div_euclid(3600 * MICROS_PER_SECOND).to_string();
+    finding.finding_id = stable_id(&["site", site, "outage", &slot]);
+    finding.scope = Scope::Site;
+    finding.device_type = SmolStr::default();
+    finding.emitted_at = at;
+    finding.window_end = outages.iter().map(|outage| outage.window_end).max().unwrap_or(finding.window_end);
+    finding.explanation = format!(
+        "{} devices of {} types at site {site} went quiet or lost their service within ten minutes: an outage of the site, \
+         and no device of it is accused for it. Types: {}.",
+        devices.len(),
+        types.len(),
+        types.into_iter().collect::<Vec<_>>().join(", "),
+    );
+    finding.devices = devices;
+    finding
+}

@@ -1,0 +1,221 @@
+//! The columns that rules may name beyond a window's features: the device, the window's rarer facts, and what the baseline
+//! says is new. Some need a memory (a downgrade is seen against the last version), which is a few words per device.
+
+use std::collections::BTreeSet;
+
+use baseline::TypeBaseline;
+use fleet::{Device, DeviceKey, Direction, Place, Service, Tick, Window};
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+
+use crate::roster::Roster;
+
+/// One window's values, in the order of [`NAMES`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns {
+    pub texts: [SmolStr; TEXTS.len()],
+    pub numbers: [f64; NUMBERS.len()],
+}
+
+/// Name and meaning of the text columns.
+pub const TEXTS: [(&str, &str); 8] = [
+    ("device_id", "the device's id"),
+    ("device_type", "its type; empty when unknown"),
+    ("site", "its site, as the inventory says"),
+    ("segment", "its network segment"),
+    ("owner", "its owner"),
+    ("criticality", "low, medium, high or critical"),
+    ("purpose", "its purpose, as the inventory says"),
+    ("firmware", "the firmware it reported last; empty when it never did"),
+];
+
+/// Name and meaning of the numeric columns; yes is 1, no is 0.
+pub const NUMBERS: [(&str, &str); 18] = [
+    ("hour", "hour of the day of the window's start, UTC"),
+    ("weekday", "day of the week, Monday is 0"),
+    ("attestation_failed", "remote attestation failed in this window"),
+    ("firmware_outdated", "the reported firmware is older than the inventory expects"),
+    ("firmware_downgraded", "the reported firmware is older than the one the device reported before"),
+    ("configuration_changed", "the configuration's hash differs from the one before"),
+    ("default_credential", "the device accepts, or somebody used, a factory credential"),
+    ("credential_shared", "another device of the cohort uses the same credential"),
+    ("foreign_site", "the device reports another site than the inventory's"),
+    ("new_countries", "countries in this window that the type never met"),
+    ("inbound_management", "administration flows from the internet that the device answered"),
+    ("management_ports", "administration ports the device says it listens on"),
+    ("new_peer_services", "services of device-to-device traffic that the type never used"),
+    ("taken_over", "sessions displaced by another connection under the same client id"),
+    ("token_reused", "a session token that another device or another address presented"),
+    ("new_topics", "topics published to that the type never used"),
+    ("new_commands", "commands published that the type never used"),
+    ("known_type", "the type has a baseline"),
+];
+
+/// Remembers what a later window is compared with.
+#[derive(Default)]
+pub struct ColumnMemory {
+    devices: FxHashMap<DeviceKey, Last>,
+    /// Who used a credential, and a token from where, first.
+    credentials: FxHashMap<SmolStr, BTreeSet<DeviceKey>>,
+    tokens: FxHashMap<SmolStr, (DeviceKey, SmolStr)>,
+}
+
+#[derive(Default)]
+struct Last {
+    firmware: SmolStr,
+    configuration: SmolStr,
+}
+
+/// Credentials and tokens remembered in a lane; beyond it the memory begins anew.
+const MAX_REMEMBERED: usize = 100_000;
+
+impl ColumnMemory {
+    /// One row per window of the tick, in its order.
+    pub fn rows<'b>(
+        &mut self,
+        tick: &Tick,
+        roster: &Roster,
+        learned: &dyn Fn(&Device) -> Option<&'b TypeBaseline>,
+    ) -> Vec<Columns> {
+        let mut rows = Vec::with_capacity(tick.windows.len());
+        for window in &tick.windows {
+            rows.push(match roster.device(window.device) {
+                Some(device) => self.row(window, device, learned(device)),
+                None => Columns::default(),
+            });
+        }
+        rows
+    }
+
+    fn row(&mut self, window: &Window, device: &Device, learned: Option<&TypeBaseline>) -> Columns {
+        let mut columns = Columns::default();
+        let criticality = SmolStr::new(format!("{:?}", device.criticality).to_lowercase());
+        let mut set = |name: &str, value: f64| {
+            if let Some(index) = NUMBERS.iter().position(|(column, _)| *column == name) {
+                columns.numbers[index] = value;
+            }
+        };
+        set("hour", window.start.hour() as f64);
+        set("weekday", (window.start.hour_of_week() / 24) as f64);
+        set("known_type", f64::from(learned.is_some()));
+        self.details(window, device, learned, &mut set);
+        contacts(window, learned, &mut set);
+        let firmware = self.devices.get(&device.key).map_or_else(SmolStr::default, |last| last.firmware.clone());
+        columns.texts = [
+            device.id.clone(),
+            device.device_type.clone(),
+            device.site.clone(),
+            device.segment.clone(),
+            device.owner.clone(),
+            criticality,
+            device.purpose.clone(),
+            firmware,
+        ];
+        columns
+    }
+
+    fn details(
+        &mut self,
+        window: &Window,
+        device: &Device,
+        learned: Option<&TypeBaseline>,
+        set: &mut dyn FnMut(&str, f64),
+    ) {
+        let Some(details) = &window.details else { return };
+        set("attestation_failed", f64::from(details.attestation_failed));
+        set("default_credential", f64::from(details.default_credential));
+        set("taken_over", f64::from(details.taken_over));
+        let management = |port: &&u16| matches!(port, 21 | 22 | 23 | 2222 | 2323 | 3389 | 5555 | 5900 | 7547);
+        set("management_ports", details.listening_ports.iter().filter(management).count() as f64);
+        if let Some(site) = &details.site {
+            set("foreign_site", f64::from(!device.site.is_empty() && *site != device.site));
+        }
+        if let Some(learned) = learned {
+            let met = &learned.destinations.vocabulary.countries;
+            let new = details.countries.iter().filter(|country| !met.contains(*country)).count();
+            set("new_countries", if met.is_empty() { 0.0 } else { new as f64 });
+        }
+        let last = self.devices.entry(device.key).or_default();
+        if let Some(firmware) = &details.firmware {
+            set("firmware_outdated", f64::from(is_older(firmware, &device.firmware)));
+            set("firmware_downgraded", f64::from(is_older(firmware, &last.firmware)));
+            last.firmware = firmware.clone();
+        }
+        if let Some(configuration) = &details.configuration {
+            set("configuration_changed", f64::from(!last.configuration.is_empty() && last.configuration != *configuration));
+            last.configuration = configuration.clone();
+        }
+        if self.credentials.len() + self.tokens.len() > MAX_REMEMBERED {
+            self.credentials.clear();
+            self.tokens.clear();
+        }
+        if let Some(credential) = &details.credential {
+            let users = self.credentials.entry(credential.clone()).or_default();
+            users.insert(device.key);
+            set("credential_shared", f64::from(users.len() > 1));
+        }
+        let address = details.addresses.first().map_or_else(SmolStr::default, |address| SmolStr::new(address.to_string()));
+        for token in &details.tokens {
+            let bearer = (device.key, address.clone());
+            let first = self.tokens.entry(token.clone()).or_insert_with(|| bearer.clone());
+            if *first != bearer {
+                set("token_reused", 1.0);
+            }
+        }
+    }
+}
+
+fn contacts(window: &Window, learned: Option<&TypeBaseline>, set: &mut dyn FnMut(&str, f64)) {
+    let mut inbound_management = 0;
+    let (mut new_topics, mut new_commands, mut new_peers) = (0, 0, 0);
+    let words = learned.map(|learned| &learned.destinations.vocabulary);
+    for contact in &window.contacts {
+        let answered = contact.flows > contact.refused;
+        let from_outside = contact.direction == Direction::Inbound && contact.destination.place() == Place::External;
+        if from_outside && answered && contact.service.is_management() {
+            inbound_management += contact.flows;
+        }
+        let Some(words) = words else { continue };
+        match contact.service.0.as_str() {
+            Service::TOPIC => new_topics += u32::from(!words.topics.contains(&contact.destination.text())),
+            Service::COMMAND => new_commands += u32::from(!words.commands.contains(&contact.destination.text())),
+            _ if contact.peer.is_some() && answered && contact.direction == Direction::Outbound => {
+                new_peers += u32::from(!words.peer_services.contains(&contact.service.0));
+            }
+            _ => {}
+        }
+    }
+    set("inbound_management", f64::from(inbound_management));
+    set("new_topics", f64::from(new_topics));
+    set("new_commands", f64::from(new_commands));
+    set("new_peer_services", f64::from(new_peers));
+}
+
+/// Compares dotted versions number by number; what is no number compares as text. Unknown versions are never older.
+fn is_older(version: &str, than: &str) -> bool {
+    if version.is_empty() || than.is_empty() {
+        return false;
+    }
+    let parts = |text: &str| -> Vec<(u64, String)> {
+        text.trim_start_matches(['v', 'V'])
+            .split(['.', '-', '_'])
+            .map(|part| {
+                let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+                (digits.parse().unwrap_or(0), part[digits.len()..].to_owned())
+            })
+            .collect()
+    };
+    parts(version) < parts(than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(is_older("1.9.2", "1.10.0") && !is_older("1.10.0", "1.9.2"));
+        assert!(is_older("v2.0.1", "2.0.2") && !is_older("2.0.2", "v2.0.2"));
+        assert!(!is_older("", "1.0") && !is_older("1.0", ""));
+    }
+}

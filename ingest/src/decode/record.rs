@@ -1,0 +1,199 @@
+//! A line as a fixed set of named values. JSON is read in one pass into that set, borrowing its texts; keys that are
+//! not in the set are skipped, so that a newer sensor does not break an older reader. A key given twice holds its last
+//! value.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::reject::RejectReason;
+use super::value::{Scalar, Value, shorten};
+
+/// `N` names, fixed by the format.
+pub(super) struct Names<const N: usize> {
+    pub names: [&'static str; N],
+    /// Index of a name; a `match` on literals, which beats a hash for so few.
+    pub find: fn(&str) -> Option<usize>,
+}
+
+/// Declares an enum of a format's fields and its [`Names`].
+macro_rules! fields {
+    ($type:ident, $names:ident: $($variant:ident $name:literal),* $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub(super) enum $type { $($variant),* }
+
+        pub(super) const $names: $crate::decode::record::Names<{ [$($name),*].len() }> = $crate::decode::record::Names {
+            names: [$($name),*],
+            find: |key| match key { $($name => Some($type::$variant as usize),)* _ => None },
+        };
+
+        impl From<$type> for usize {
+            fn from(field: $type) -> usize {
+                field as usize
+            }
+        }
+    };
+}
+pub(super) use fields;
+
+pub(super) struct Record<'a, const N: usize> {
+    names: &'static Names<N>,
+    pub slots: [Scalar<'a>; N],
+}
+
+impl<'a, const N: usize> Record<'a, N> {
+    pub fn empty(names: &'static Names<N>) -> Record<'a, N> {
+        Record { names, slots: [const { Scalar::Missing }; N] }
+    }
+
+    pub fn get(&self, field: impl Into<usize>) -> Value<'_> {
+        let index = field.into();
+        Value { field: self.names.names[index], scalar: &self.slots[index] }
+    }
+
+    pub fn from_json(names: &'static Names<N>, line: &'a str) -> Result<Record<'a, N>, RejectReason> {
+        let mut record = Record::empty(names);
+        let mut reading = None;
+        let mut parser = serde_json::Deserializer::from_str(line);
+        let into = ObjectSeed { record: &mut record, reading: &mut reading };
+        let outcome = into.deserialize(&mut parser).and_then(|()| parser.end());
+        if let Err(error) = outcome {
+            return Err(json_problem(line, reading.map(|index| names.names[index]), &error));
+        }
+        Ok(record)
+    }
+}
+
+/// `NaN`, `Infinity` and `1e999` are no JSON, yet writers produce them: name the field rather than a column.
+fn json_problem(line: &str, field: Option<&'static str>, error: &serde_json::Error) -> RejectReason {
+    if let Some(field) = field
+        && let Some(value) = bare_value(line, field)
+        && value.parse::<f64>().is_ok_and(|number| !number.is_finite())
+    {
+        return RejectReason::BadField { field, value: shorten(value), expected: "a finite number" };
+    }
+    RejectReason::NotJson { problem: error.to_string() }
+}
+
+/// The unquoted text after `"field":`.
+fn bare_value<'a>(line: &'a str, field: &str) -> Option<&'a str> {
+    let after = line.rsplit_once(&format!("\"{field}\""))?.1.trim_start().strip_prefix(':')?.trim_start();
+    let end = after.find([',', '}', ']', ' ']).unwrap_or(after.len());
+    Some(&after[..end])
+}
+
+struct ObjectSeed<'r, 'a, const N: usize> {
+    record: &'r mut Record<'a, N>,
+    /// The field whose value is being read, for the message when that fails.
+    reading: &'r mut Option<usize>,
+}
+
+impl<'a, const N: usize> DeserializeSeed<'a> for ObjectSeed<'_, 'a, N> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a, const N: usize> Visitor<'a> for ObjectSeed<'_, 'a, N> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        while let Some(key) = map.next_key_seed(KeySeed(self.record.names.find))? {
+            let Some(index) = key else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            *self.reading = Some(index);
+            self.record.slots[index] = map.next_value()?;
+            *self.reading = None;
+        }
+        Ok(())
+    }
+}
+
+struct KeySeed(fn(&str) -> Option<usize>);
+
+impl<'a> DeserializeSeed<'a> for KeySeed {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Option<usize>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Option<usize>, E> {
+        Ok((self.0)(key))
+    }
+}
+
+impl<'a> Deserialize<'a> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Scalar<'a>, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'a> Visitor<'a> for ScalarVisitor {
+    type Value = Scalar<'a>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Missing)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Flag(flag))
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Count(count))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Number(number))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar<'a>, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_string())))
+    }
+
+    fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<Scalar<'a>, S::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Scalar::List(list))
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Scalar<'a>, M::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Object)
+    }
+}

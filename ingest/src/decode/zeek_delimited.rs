@@ -1,0 +1,170 @@
+//! Zeek's conn.log in columns: TSV with Zeek's `#` headers, or CSV with a line of names.
+//!
+//! IoT-23 publishes its TSV with the last three columns (`tunnel_parents`, `label`, `detailed-label`) joined by three
+//! spaces, in the header as in every row. A header whose last name holds three spaces announces just that.
+
+use std::borrow::Cow;
+
+use fleet::{Position, Reading};
+
+use super::record::Record;
+use super::reject::RejectReason;
+use super::value::Scalar;
+use super::zeek;
+
+const JOINT: &str = "   ";
+
+/// State carried from line to line: what the headers said.
+#[derive(Debug)]
+pub(super) struct Delimited {
+    /// CSV: cells may be quoted, and the first line names the columns.
+    quoted: bool,
+    separator: char,
+    unset: String,
+    empty: String,
+    header: Option<Header>,
+}
+
+#[derive(Debug)]
+struct Header {
+    /// The line itself: files put together repeat it.
+    line: String,
+    /// For each column, its place in the record, where we want it.
+    slots: Vec<Option<usize>>,
+    /// The last columns are joined by three spaces.
+    joined: bool,
+    missing: Option<&'static str>,
+}
+
+impl Delimited {
+    pub fn tsv() -> Delimited {
+        Delimited { quoted: false, separator: '\t', unset: "-".into(), empty: "(empty)".into(), header: None }
+    }
+
+    pub fn csv() -> Delimited {
+        Delimited { quoted: true, separator: ',', ..Delimited::tsv() }
+    }
+
+    pub fn decode(&mut self, line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
+        if let Some(directive) = line.strip_prefix('#') {
+            self.directive(directive);
+            return Ok(None);
+        }
+        let Some(header) = &self.header else {
+            if self.quoted {
+                self.header = Some(self.header_of(line));
+                return Ok(None);
+            }
+            return Err(RejectReason::NoHeader { expected: "`#fields` and the names, as Zeek writes them" });
+        };
+        if self.quoted && line == header.line {
+            return Ok(None);
+        }
+        if let Some(column) = header.missing {
+            return Err(RejectReason::MissingColumn { column });
+        }
+        let mut conn = Record::empty(&zeek::CONN_NAMES);
+        let mut found = 0;
+        self.cells(line, header.joined, |text| {
+            if let Some(Some(slot)) = header.slots.get(found)
+                && text != self.unset
+                && text != self.empty
+            {
+                conn.slots[*slot] = Scalar::Text(text);
+            }
+            found += 1;
+        });
+        if found != header.slots.len() {
+            return Err(RejectReason::ColumnCount { found, expected: header.slots.len() });
+        }
+        zeek::reading(&conn, position).map(Some)
+    }
+
+    /// A line that began with `#`. Those that say nothing of the columns (`path`, `types`, `open`) are passed over.
+    fn directive(&mut self, text: &str) {
+        if let Some(written) = text.strip_prefix("separator ") {
+            self.separator = separator(written).unwrap_or(self.separator);
+            return;
+        }
+        let Some((name, rest)) = text.split_once(self.separator) else {
+            return;
+        };
+        match name {
+            "fields" => self.header = Some(self.header_of(rest)),
+            "unset_field" => self.unset = rest.to_string(),
+            "empty_field" => self.empty = rest.to_string(),
+            _ => {}
+        }
+    }
+
+    fn header_of(&self, line: &str) -> Header {
+        let joined = !self.quoted && line.rsplit(self.separator).next().is_some_and(|last| last.contains(JOINT));
+        let mut slots = Vec::new();
+        self.cells(line, joined, |name| slots.push((zeek::CONN_NAMES.find)(name.trim())));
+        let missing =
+            zeek::REQUIRED_COLUMNS.iter().map(|field| *field as usize).find(|slot| !slots.contains(&Some(*slot)));
+        Header { line: line.to_string(), slots, joined, missing: missing.map(|slot| zeek::CONN_NAMES.names[slot]) }
+    }
+
+    fn cells<'a>(&self, line: &'a str, joined: bool, mut each: impl FnMut(Cow<'a, str>)) {
+        if self.quoted && line.contains('"') {
+            return quoted_cells(line, self.separator, each);
+        }
+        let (head, tail) = match line.rsplit_once(self.separator) {
+            Some((head, tail)) if joined => (head, Some(tail)),
+            _ => (line, None),
+        };
+        for cell in head.split(self.separator) {
+            each(Cow::Borrowed(cell));
+        }
+        if let Some(tail) = tail {
+            for cell in tail.split(JOINT) {
+                each(Cow::Borrowed(cell));
+            }
+        }
+    }
+}
+
+/// `\x09`, as Zeek writes it, or the character itself.
+fn separator(written: &str) -> Option<char> {
+    let Some(digits) = written.strip_prefix("\\x") else {
+        return written.chars().next();
+    };
+    u8::from_str_radix(digits, 16).ok().filter(u8::is_ascii).map(char::from)
+}
+
+/// RFC 4180 cells within one line: quotes may hold the separator, a doubled quote stands for one.
+fn quoted_cells<'a>(line: &'a str, separator: char, mut each: impl FnMut(Cow<'a, str>)) {
+    let mut rest = line;
+    loop {
+        let Some(opened) = rest.strip_prefix('"') else {
+            match rest.split_once(separator) {
+                Some((cell, after)) => {
+                    each(Cow::Borrowed(cell));
+                    rest = after;
+                    continue;
+                }
+                None => return each(Cow::Borrowed(rest)),
+            }
+        };
+        let mut cell = String::new();
+        let mut inside = opened;
+        // A quote that never closes takes the rest of the line: the column count will not match.
+        while let Some((before, after)) = inside.split_once('"') {
+            cell.push_str(before);
+            inside = after;
+            match after.strip_prefix('"') {
+                Some(doubled) => {
+                    cell.push('"');
+                    inside = doubled;
+                }
+                None => break,
+            }
+        }
+        each(Cow::Owned(cell));
+        match inside.split_once(separator) {
+            Some((_, after)) => rest = after,
+            None => return,
+        }
+    }
+}

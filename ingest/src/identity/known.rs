@@ -1,0 +1,248 @@
+//! Identities to devices: the inventory's, and those of unknown devices as they show up.
+//!
+//! A MAC names a device only beside an internal address or none: beside an internet address stands the router's. Once an
+//! unknown MAC was seen there it is taken for a router's and names nobody any more, also not the internal hosts of other
+//! subnets behind it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use fleet::device::Standing;
+use fleet::id::stable_hash;
+use fleet::{Cohort, Criticality, Device, DeviceKey, EventTime, Identity, Mac, Place, place};
+use rustc_hash::{FxHashMap, FxHashSet};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::inventory::{AddressClaim, Inventory};
+use super::leases::{Leases, SHARED};
+use crate::Config;
+
+/// Unknown devices are no peers of each other, so they are spread over the lanes in as many cohorts.
+const UNKNOWN_SHARDS: u64 = 16;
+
+pub(crate) struct Known {
+    pub devices: Vec<Arc<Device>>,
+    macs: FxHashMap<Mac, DeviceKey>,
+    client_ids: FxHashMap<SmolStr, DeviceKey>,
+    certificates: FxHashMap<SmolStr, DeviceKey>,
+    pub valid_until: FxHashMap<DeviceKey, EventTime>,
+    leases: Leases,
+    routers: FxHashSet<Mac>,
+    /// By device key: which kinds of identity the device has, so that another one is known to be another device's.
+    has: Vec<u8>,
+    of_inventory: u32,
+    max_devices: usize,
+}
+
+const HAS_MAC: u8 = 1;
+const HAS_CLIENT_ID: u8 = 2;
+
+/// What was found under an identity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Found {
+    Device(DeviceKey),
+    /// Created just now; to be announced.
+    New(DeviceKey),
+    /// Several devices share it.
+    Shared,
+    /// One more than `max_devices`.
+    OneTooMany,
+    Nobody,
+}
+
+impl Known {
+    pub(crate) fn new(inventory: Inventory, config: &Config) -> Known {
+        let mut has = vec![0; inventory.devices.len()];
+        let holders = inventory.macs.values().map(|key| (key, HAS_MAC));
+        for (key, kind) in holders.chain(inventory.client_ids.values().map(|key| (key, HAS_CLIENT_ID))) {
+            if *key != SHARED {
+                has[key.0 as usize] |= kind;
+            }
+        }
+        let mut known = Known {
+            of_inventory: inventory.devices.len() as u32,
+            devices: inventory.devices,
+            macs: inventory.macs,
+            client_ids: inventory.client_ids,
+            certificates: inventory.certificates,
+            valid_until: inventory.valid_until,
+            leases: Leases::new(config.lateness_seconds),
+            routers: FxHashSet::default(),
+            has,
+            max_devices: config.max_devices,
+        };
+        known.shard(config.cohort_size.max(1));
+        known.seed(inventory.addresses);
+        known.macs.shrink_to_fit();
+        known.leases.shrink();
+        known
+    }
+
+    fn shard(&mut self, cohort_size: usize) {
+        let mut sizes: FxHashMap<Cohort, usize> = FxHashMap::default();
+        for device in &self.devices {
+            match sizes.get_mut(&device.cohort) {
+                Some(size) => *size += 1,
+                None => _ = sizes.insert(device.cohort.clone(), 1),
+            }
+        }
+        for device in &mut self.devices {
+            let shards = sizes.get(&device.cohort).map_or(1, |size| size.div_ceil(cohort_size)) as u64;
+            if shards > 1 {
+                let shard = (stable_hash(&[&device.id]) % shards) as u16;
+                Arc::make_mut(device).cohort.shard = shard;
+            }
+        }
+    }
+
+    /// The inventory's addresses, as leases. Of two devices that claim one address the later one has it from its
+    /// `valid_from` on, or from when the other ceased to be; if neither says so, it names neither.
+    fn seed(&mut self, mut claims: Vec<AddressClaim>) {
+        claims.sort_by_key(|claim| (claim.address, claim.until));
+        for same in claims.chunk_by_mut(|one, other| one.address == other.address) {
+            for index in 1..same.len() {
+                let before = same[index - 1].until;
+                same[index].from = same[index].from.max(before.min(same[index].until));
+            }
+            let contested = same.windows(2).any(|pair| pair[0].device != pair[1].device && pair[1].from >= pair[1].until);
+            if contested {
+                self.leases.share(same[0].address);
+                continue;
+            }
+            for claim in same {
+                self.leases.learn(claim.address, claim.device, claim.from);
+            }
+        }
+    }
+
+    /// The device of a flow's end, or of a scanner's report: MAC before IP. `speaks`: it sent something, so that it is a
+    /// device also when nobody knows it.
+    pub(crate) fn find_host(&mut self, mac: Option<Mac>, ip: Option<IpAddr>, time: EventTime, speaks: bool) -> Found {
+        self.find(None, mac, ip, None, time, speaks)
+    }
+
+    /// The device of a broker's record: client id, MAC, IP, certificate.
+    pub(crate) fn find_client(&mut self, identity: &Identity, time: EventTime) -> Found {
+        let Identity { client_id, mac, ip, certificate } = identity;
+        self.find(client_id.as_ref(), *mac, *ip, certificate.as_ref(), time, true)
+    }
+
+    fn find(
+        &mut self, client_id: Option<&SmolStr>, mac: Option<Mac>, ip: Option<IpAddr>, certificate: Option<&SmolStr>,
+        time: EventTime, speaks: bool,
+    ) -> Found {
+        let place = ip.map_or(Place::Nowhere, place);
+        let internal = ip.filter(|_| place == Place::Internal);
+        let by_client = client_id.and_then(|id| self.client_ids.get(id)).copied();
+        if let Some(key) = by_client.filter(|key| key.0 < self.of_inventory) {
+            return Found::Device(key);
+        }
+        let mac = mac.filter(|mac| self.names_a_device(*mac, place));
+        let named = mac.and_then(|mac| self.macs.get(&mac)).copied();
+        if let (Some(key), Some(address)) = (named, internal) {
+            self.leases.learn(address, key, time);
+        }
+        let holder = ip.and_then(|address| self.leases.holder(address, time));
+        let found = match (named, holder) {
+            (Some(key), _) => Some(key),
+            // Somebody with a MAC of its own stands at the address of a device that has another one.
+            (None, Some(holder)) if mac.is_some() && self.has(holder, HAS_MAC) => None,
+            (None, holder) => holder.filter(|key| *key != SHARED),
+        };
+        let unknown_client = by_client.filter(|key| *key != SHARED);
+        let by_certificate = certificate.and_then(|name| self.certificates.get(name)).copied();
+        let declared = by_certificate.filter(|key| *key != SHARED);
+        if let Some(key) = found.or(declared).or(unknown_client) {
+            if speaks {
+                self.bind(key, client_id, mac, internal, time);
+            }
+            return Found::Device(key);
+        }
+        if [by_client, by_certificate, holder.filter(|_| mac.is_none())].contains(&Some(SHARED)) {
+            return Found::Shared;
+        }
+        if speaks { self.create(client_id, mac, internal, time) } else { Found::Nobody }
+    }
+
+    fn names_a_device(&mut self, mac: Mac, beside: Place) -> bool {
+        if mac.is_group() || mac.0 == [0; 6] {
+            return false;
+        }
+        match beside {
+            Place::Internal | Place::Nowhere => self.macs.contains_key(&mac) || !self.routers.contains(&mac),
+            Place::External => {
+                if self.routers.len() < self.max_devices && !self.macs.contains_key(&mac) {
+                    self.routers.insert(mac);
+                }
+                false
+            }
+            Place::Group => false,
+        }
+    }
+
+    fn has(&self, key: DeviceKey, kind: u8) -> bool {
+        self.has.get(key.0 as usize).is_some_and(|has| has & kind != 0)
+    }
+
+    /// Links what stood beside each other in one record, so that a device stays one device.
+    fn bind(
+        &mut self, key: DeviceKey, client_id: Option<&SmolStr>, mac: Option<Mac>, internal: Option<IpAddr>,
+        time: EventTime,
+    ) {
+        if let Some(mac) = mac.filter(|mac| !self.has(key, HAS_MAC) && !self.macs.contains_key(mac)) {
+            self.macs.insert(mac, key);
+            self.has[key.0 as usize] |= HAS_MAC;
+            if let Some(address) = internal {
+                self.leases.learn(address, key, time);
+            }
+        }
+        let Some(id) = client_id else { return };
+        // An unknown device that first showed a client id only, and now turns out to be this one.
+        let rename = self.client_ids.get(id).is_some_and(|held| *held != key && *held != SHARED);
+        if rename || !self.has(key, HAS_CLIENT_ID) && !self.client_ids.contains_key(id) {
+            self.client_ids.insert(id.clone(), key);
+            self.has[key.0 as usize] |= HAS_CLIENT_ID;
+        }
+        // An address without MAC is a client's only while nobody else has it.
+        if let Some(address) = internal.filter(|address| self.leases.holder(*address, time).is_none()) {
+            self.leases.learn(address, key, time);
+        }
+    }
+
+    fn create(
+        &mut self, client_id: Option<&SmolStr>, mac: Option<Mac>, internal: Option<IpAddr>, time: EventTime,
+    ) -> Found {
+        let id = match (mac, internal, client_id) {
+            (Some(mac), _, _) => format_smolstr!("unknown:{mac}"),
+            (None, Some(address), _) => format_smolstr!("unknown:{address}"),
+            (None, None, Some(client)) => format_smolstr!("unknown:{client}"),
+            (None, None, None) => return Found::Nobody,
+        };
+        if self.devices.len() >= self.max_devices {
+            return Found::OneTooMany;
+        }
+        let key = DeviceKey(self.devices.len() as u32);
+        let shard = (stable_hash(&[&id]) % UNKNOWN_SHARDS) as u16;
+        let nothing = SmolStr::default;
+        self.devices.push(Arc::new(Device {
+            key,
+            id,
+            device_type: nothing(),
+            site: nothing(),
+            segment: nothing(),
+            owner: nothing(),
+            criticality: Criticality::default(),
+            firmware: nothing(),
+            protocol: nothing(),
+            purpose: nothing(),
+            standing: Standing::Unknown,
+            cohort: Cohort { device_type: nothing(), segment: nothing(), shard },
+        }));
+        self.has.push(0);
+        self.bind(key, client_id, mac, internal, time);
+        if let Some(address) = internal {
+            self.leases.learn(address, key, time);
+        }
+        Found::New(key)
+    }
+}

@@ -1,0 +1,112 @@
+//! Which lane a cohort belongs to.
+//!
+//! An explicit table, not a hash: hashing nine cohorts would idle most of sixteen lanes. The largest cohorts are placed
+//! first, each on the lane with the fewest devices. Cohorts that appear later (unknown devices, new types) are hashed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fleet::id::stable_hash;
+use fleet::{Cohort, Device, DeviceKey};
+use rustc_hash::FxHashMap;
+
+pub struct LaneTable {
+    lanes: usize,
+    cohorts: FxHashMap<Cohort, u16>,
+    /// By device key; for readings, which come too often to compare names.
+    devices: Vec<u16>,
+}
+
+impl LaneTable {
+    /// `lanes` is at least 1. The same devices and number of lanes give the same table.
+    pub fn new(devices: &[Arc<Device>], lanes: usize) -> LaneTable {
+        let lanes = lanes.clamp(1, usize::from(u16::MAX));
+        let mut sizes: BTreeMap<&Cohort, usize> = BTreeMap::new();
+        for device in devices {
+            *sizes.entry(&device.cohort).or_default() += 1;
+        }
+        let mut largest_first: Vec<(&Cohort, usize)> = sizes.into_iter().collect();
+        largest_first.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        let mut load = vec![0usize; lanes];
+        let mut cohorts = FxHashMap::default();
+        for (cohort, size) in largest_first {
+            let lane = (0..lanes).min_by_key(|&lane| load[lane]).unwrap_or(0);
+            load[lane] += size;
+            cohorts.insert(cohort.clone(), lane as u16);
+        }
+        let mut table = LaneTable { lanes, cohorts, devices: Vec::with_capacity(devices.len()) };
+        for device in devices {
+            table.announce(device);
+        }
+        table
+    }
+
+    pub fn lane_of(&self, cohort: &Cohort) -> usize {
+        match self.cohorts.get(cohort) {
+            Some(lane) => usize::from(*lane),
+            None => self.hashed(cohort),
+        }
+    }
+
+    /// Takes a new device into the table, and gives its lane.
+    pub fn announce(&mut self, device: &Device) -> usize {
+        let lane = self.lane_of(&device.cohort);
+        let index = device.key.0 as usize;
+        if index >= self.devices.len() {
+            self.devices.resize(index + 1, 0);
+        }
+        self.devices[index] = lane as u16;
+        lane
+    }
+
+    /// The lane of an announced device; 0 for one that was not.
+    pub fn lane_of_device(&self, device: DeviceKey) -> usize {
+        self.devices.get(device.0 as usize).map_or(0, |lane| usize::from(*lane))
+    }
+
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn hashed(&self, cohort: &Cohort) -> usize {
+        let shard = cohort.shard.to_string();
+        (stable_hash(&[&cohort.device_type, &cohort.segment, &shard]) % self.lanes as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::identity::{Inventory, Router};
+
+    fn devices(sizes: &[(&str, usize)]) -> Vec<Arc<Device>> {
+        let mut text = String::from("device_id,device_type\n");
+        for (device_type, size) in sizes {
+            (0..*size).for_each(|number| text.push_str(&format!("{device_type}-{number},{device_type}\n")));
+        }
+        let inventory = Inventory::from_csv(text.as_bytes(), "test").unwrap();
+        Router::new(inventory, &Config::default()).devices().to_vec()
+    }
+
+    #[test]
+    fn the_largest_cohorts_are_spread_first() {
+        let devices = devices(&[("a", 1), ("b", 5), ("c", 3), ("d", 2)]);
+        let table = LaneTable::new(&devices, 2);
+        let lane = |name: &str| {
+            let device = devices.iter().find(|device| device.device_type == name).unwrap();
+            table.lane_of_device(device.key)
+        };
+        assert_eq!((lane("b"), lane("c"), lane("d"), lane("a")), (0, 1, 1, 0));
+    }
+
+    #[test]
+    fn an_unseen_cohort_has_one_lane_for_good() {
+        let mut table = LaneTable::new(&[], 7);
+        let cohort = Cohort { device_type: "".into(), segment: "".into(), shard: 3 };
+        assert_eq!(table.lane_of(&cohort), LaneTable::new(&devices(&[("a", 4)]), 7).lane_of(&cohort));
+        let device = Device { key: DeviceKey(9), cohort: cohort.clone(), ..devices(&[("a", 1)])[0].as_ref().clone() };
+        assert_eq!(table.announce(&device), table.lane_of_device(DeviceKey(9)));
+        assert!(table.lane_of(&cohort) < 7);
+    }
+}

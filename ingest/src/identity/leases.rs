@@ -1,0 +1,154 @@
+//! Which device had an address at an event time.
+//!
+//! Addresses move: every address keeps its last four holders with the time from which each was seen there. A reading is
+//! resolved by the holder at *its* time, so a late record does not follow a lease that had not begun.
+
+use std::net::IpAddr;
+
+use fleet::{DeviceKey, EventTime, MICROS_PER_SECOND};
+use rustc_hash::FxHashMap;
+
+/// Stands for an address that the inventory gives to several devices at once: it names none of them.
+pub(crate) const SHARED: DeviceKey = DeviceKey(u32::MAX);
+
+const HOLDERS_KEPT: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Lease {
+    pub from: EventTime,
+    pub device: DeviceKey,
+}
+
+/// Of a million devices nearly all have one address and one holder: 32 bytes.
+struct Holders {
+    newest: Lease,
+    /// Ascending by time.
+    older: Box<[Lease]>,
+}
+
+pub(crate) struct Leases {
+    v4: FxHashMap<u32, u32>,
+    v6: FxHashMap<[u8; 16], u32>,
+    holders: Vec<Holders>,
+    /// A record may be this much older than the first sighting of its address, and still be of the same holder.
+    grace: i64,
+}
+
+impl Leases {
+    pub(crate) fn new(lateness_seconds: u32) -> Leases {
+        let grace = i64::from(lateness_seconds) * MICROS_PER_SECOND;
+        Leases { v4: FxHashMap::default(), v6: FxHashMap::default(), holders: Vec::new(), grace }
+    }
+
+    /// Who had `address` at `time`; may be [`SHARED`].
+    pub(crate) fn holder(&self, address: IpAddr, time: EventTime) -> Option<DeviceKey> {
+        let holders = &self.holders[self.index(address)?];
+        if holders.newest.from <= time {
+            return Some(holders.newest.device);
+        }
+        if let Some(lease) = holders.older.iter().rev().find(|lease| lease.from <= time) {
+            return Some(lease.device);
+        }
+        let oldest = holders.older.first().unwrap_or(&holders.newest);
+        (oldest.from.minus(time) <= self.grace).then_some(oldest.device)
+    }
+
+    /// `device` was seen at `address`, or is declared to be there from `time` on.
+    pub(crate) fn learn(&mut self, address: IpAddr, device: DeviceKey, time: EventTime) {
+        let lease = Lease { from: time, device };
+        let Some(index) = self.index(address) else {
+            let index = self.holders.len() as u32;
+            self.holders.push(Holders { newest: lease, older: Box::default() });
+            match address.to_canonical() {
+                IpAddr::V4(v4) => self.v4.insert(v4.into(), index),
+                IpAddr::V6(v6) => self.v6.insert(v6.octets(), index),
+            };
+            return;
+        };
+        let holders = &mut self.holders[index];
+        let known = holders.newest.from <= time && holders.newest.device == device;
+        if known || holders.newest.device == SHARED {
+            return;
+        }
+        let mut leases: Vec<Lease> = holders.older.iter().copied().chain([holders.newest]).collect();
+        let at = leases.partition_point(|earlier| earlier.from <= time);
+        leases.insert(at, lease);
+        leases.dedup_by_key(|lease| lease.device);
+        let surplus = leases.len().saturating_sub(HOLDERS_KEPT);
+        if let [older @ .., newest] = &leases[surplus..] {
+            *holders = Holders { newest: *newest, older: older.into() };
+        }
+    }
+
+    /// The inventory gives `address` to several devices.
+    pub(crate) fn share(&mut self, address: IpAddr) {
+        self.learn(address, SHARED, EventTime::MIN);
+    }
+
+    pub(crate) fn shrink(&mut self) {
+        self.v4.shrink_to_fit();
+        self.v6.shrink_to_fit();
+        self.holders.shrink_to_fit();
+    }
+
+    fn index(&self, address: IpAddr) -> Option<usize> {
+        let index = match address.to_canonical() {
+            IpAddr::V4(v4) => self.v4.get(&u32::from(v4)),
+            IpAddr::V6(v6) => self.v6.get(&v6.octets()),
+        };
+        index.map(|index| *index as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: DeviceKey = DeviceKey(1);
+    const B: DeviceKey = DeviceKey(2);
+
+    fn at(seconds: i64) -> EventTime {
+        EventTime(seconds * MICROS_PER_SECOND)
+    }
+
+    #[test]
+    fn a_reading_is_resolved_by_the_holder_at_its_own_time() {
+        let address = "192.168.10.11".parse().unwrap();
+        let mut leases = Leases::new(70);
+        leases.learn(address, A, EventTime::MIN);
+        leases.learn(address, B, at(1_000));
+        assert_eq!(leases.holder(address, at(999)), Some(A));
+        assert_eq!(leases.holder(address, at(1_000)), Some(B));
+        leases.learn(address, B, at(990));
+        assert_eq!(leases.holder(address, at(995)), Some(B), "an earlier sighting moves the lease's beginning");
+        assert_eq!(leases.holder("192.168.10.12".parse().unwrap(), at(0)), None);
+    }
+
+    #[test]
+    fn before_the_first_sighting_only_disorder_is_forgiven() {
+        let address = "fe80::1".parse().unwrap();
+        let mut leases = Leases::new(70);
+        leases.learn(address, A, at(1_000));
+        assert_eq!(leases.holder(address, at(930)), Some(A));
+        assert_eq!(leases.holder(address, at(929)), None);
+    }
+
+    #[test]
+    fn four_holders_are_kept() {
+        let address = "10.0.0.1".parse().unwrap();
+        let mut leases = Leases::new(0);
+        (0..9).for_each(|number| leases.learn(address, DeviceKey(number), at(i64::from(number) * 100)));
+        assert_eq!(leases.holder(address, at(801)), Some(DeviceKey(8)));
+        assert_eq!(leases.holder(address, at(501)), Some(DeviceKey(5)));
+        assert_eq!(leases.holder(address, at(499)), None);
+    }
+
+    #[test]
+    fn a_shared_address_stays_shared_and_mapped_addresses_are_one() {
+        let address = "10.0.0.1".parse().unwrap();
+        let mut leases = Leases::new(0);
+        leases.share(address);
+        leases.learn(address, A, at(5));
+        assert_eq!(leases.holder("::ffff:10.0.0.1".parse().unwrap(), at(9)), Some(SHARED));
+    }
+}

@@ -1,0 +1,17 @@
+//! Whose a reading is, at its event time. Pure: no clock, no I/O but the inventory's reader.
+//!
+//! * [`inventory`]: what the operator knows of the fleet
+//! * [`router`]: a reading to the one or two devices it is of
+//! * [`known`]: identities to devices, unknown ones included
+//! * [`leases`]: who had an address when
+//! * [`lanes`]: which lane a cohort belongs to
+
+mod inventory;
+mod known;
+mod lanes;
+mod leases;
+mod router;
+
+pub use inventory::{COLUMNS, Inventory};
+pub use lanes::LaneTable;
+pub use router::{Router, RouterCounters, Routes};

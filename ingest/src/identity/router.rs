@@ -1,0 +1,150 @@
+//! From a reading to the devices it is of: one, two for a flow between devices, or none.
+
+use fleet::device::Standing;
+use fleet::reading::Peer;
+use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Identity, Kind, Reading, Role, Routed};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+use super::inventory::Inventory;
+use super::known::{Found, Known};
+use crate::Config;
+
+/// What came of routing. The facts hold before the readings: write them to the log first.
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// For the lane of the cohort.
+    pub facts: Vec<(Cohort, Fact)>,
+    pub readings: Vec<Routed>,
+    /// Readings that are of no device.
+    pub unrouted: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouterCounters {
+    /// Identities that several devices share (a NAT's address, a shared certificate): attributed to none of them.
+    pub shared: u64,
+    /// Unknown devices that were one too many (`max_devices`): their readings were dropped.
+    pub too_many_devices: u64,
+    /// Unknown devices announced.
+    pub unknown_devices: u64,
+}
+
+pub struct Router {
+    known: Known,
+    /// The last day (event time) on which a retired device was reported.
+    reported: FxHashMap<DeviceKey, i64>,
+    counters: RouterCounters,
+}
+
+impl Router {
+    pub fn new(inventory: Inventory, config: &Config) -> Router {
+        let known = Known::new(inventory, config);
+        Router { known, reported: FxHashMap::default(), counters: RouterCounters::default() }
+    }
+
+    /// All devices by key: the inventory's first, then unknown ones as they showed up.
+    pub fn devices(&self) -> &[Arc<Device>] {
+        &self.known.devices
+    }
+
+    pub fn counters(&self) -> &RouterCounters {
+        &self.counters
+    }
+
+    /// Announces every device known so far; to be written to the log before the first reading.
+    pub fn announce_all(&self, out: &mut Routes) {
+        out.facts.extend(self.known.devices.iter().map(announcement));
+    }
+
+    /// Finds the device or devices of a reading at its event time. An identity nobody knows that originates or answers
+    /// traffic becomes an unknown device, announced before its first reading; the target of a scan does neither.
+    pub fn route(&mut self, reading: Reading, out: &mut Routes) {
+        let Reading { time, identity, kind, .. } = &reading;
+        let time = *time;
+        let Kind::Flow(flow) = kind else {
+            let (inbound, address) = match kind {
+                Kind::Message(message) => (message.inbound, None),
+                Kind::SignIn(sign_in) => (sign_in.inbound, sign_in.address),
+                _ => (false, None),
+            };
+            let found = self.known.find_client(identity, time);
+            let Some(device) = self.settle(found, time, true, out) else {
+                out.unrouted += 1;
+                return;
+            };
+            let other = address.map(|address| self.known.find_host(None, Some(address), time, false));
+            let peer = match other {
+                Some(Found::Device(other)) if other != device => Some(other),
+                _ => None,
+            };
+            let role = if inbound { Role::Responder } else { Role::Originator };
+            out.readings.push(Routed { device, role, peer, reading });
+            return;
+        };
+
+        let Identity { mac, ip, .. } = *identity;
+        let found = match (mac, ip) {
+            (None, None) => self.known.find_client(identity, time),
+            _ => self.known.find_host(mac, ip, time, true),
+        };
+        let originator = self.settle(found, time, true, out);
+        let Peer { mac, ip, .. } = flow.responder;
+        let answered = flow.answered();
+        let found = self.known.find_host(mac, Some(ip), time, answered);
+        let responder = self.settle(found, time, answered, out).filter(|key| originator != Some(*key));
+        match (originator, responder) {
+            (Some(device), None) => out.readings.push(Routed { device, role: Role::Originator, peer: None, reading }),
+            (None, Some(device)) => out.readings.push(Routed { device, role: Role::Responder, peer: None, reading }),
+            (Some(device), Some(peer)) => {
+                let copy = reading.clone();
+                out.readings.push(Routed { device, role: Role::Originator, peer: Some(peer), reading: copy });
+                out.readings.push(Routed { device: peer, role: Role::Responder, peer: Some(device), reading });
+            }
+            (None, None) => out.unrouted += 1,
+        }
+    }
+
+    /// Announces and counts what has to be; gives the device, if there is one.
+    fn settle(&mut self, found: Found, time: EventTime, speaks: bool, out: &mut Routes) -> Option<DeviceKey> {
+        match found {
+            Found::Device(key) => {
+                if speaks {
+                    self.report_if_retired(key, time, out);
+                }
+                Some(key)
+            }
+            Found::New(key) => {
+                self.counters.unknown_devices += 1;
+                out.facts.push(announcement(&self.known.devices[key.0 as usize]));
+                Some(key)
+            }
+            Found::Shared => {
+                self.counters.shared += 1;
+                None
+            }
+            Found::OneTooMany => {
+                self.counters.too_many_devices += 1;
+                None
+            }
+            Found::Nobody => None,
+        }
+    }
+
+    fn report_if_retired(&mut self, key: DeviceKey, time: EventTime, out: &mut Routes) {
+        let device = &self.known.devices[key.0 as usize];
+        let expired = || self.known.valid_until.get(&key).is_some_and(|until| time >= *until);
+        if device.standing != Standing::Retired && !expired() {
+            return;
+        }
+        let reported = self.reported.entry(key).or_insert(i64::MIN);
+        if time.day() > *reported {
+            *reported = time.day();
+            out.facts.push((device.cohort.clone(), Fact::RetiredSpoke { device: key, at: time }));
+        }
+    }
+}
+
+fn announcement(device: &Arc<Device>) -> (Cohort, Fact) {
+    (device.cohort.clone(), Fact::Device(device.clone()))
+}

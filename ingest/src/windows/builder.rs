@@ -1,0 +1,225 @@
+//! One device's open window: everything its features are computed from, and nothing else.
+//!
+//! Builders are pooled, so what they allocated once (contacts, times) is used again; what only some devices need
+//! (messages, sessions) is behind one pointer each. All counters saturate: no input can make a lane panic.
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use fleet::reading::{Flow, Protocol};
+use fleet::{Direction, EventTime, Identity, Kind, Place, Position, Role, Routed, place};
+use rustc_hash::FxHasher;
+
+use super::contacts::{Contacts, Exchange, Seen};
+use super::sketch::{DistinctCounter, mix};
+use super::speech::{Sessions, Speech};
+
+#[derive(Default)]
+pub(crate) struct Builder {
+    pub records: u32,
+    pub malicious: u32,
+    pub first_record: Position,
+    pub last_record: Position,
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+    pub packets_out: u64,
+    pub packets_in: u64,
+    pub flows: FlowCounts,
+    pub contacts: Contacts,
+    pub own: OwnTimes,
+    pub destinations: DistinctCounter,
+    pub ports: DistinctCounter,
+    pub internal_hosts: DistinctCounter,
+    pub speech: Option<Box<Speech>>,
+    pub sessions: Option<Box<Sessions>>,
+}
+
+#[derive(Default)]
+pub(crate) struct FlowCounts {
+    pub all: u32,
+    /// Originated to single hosts, and of those refused or unanswered.
+    pub to_hosts: u32,
+    pub failed: u32,
+    pub inbound_external: u32,
+    pub device_bytes: u64,
+    pub cleartext_bytes: u64,
+    /// All but naming, time and discovery.
+    pub content_bytes: u64,
+}
+
+/// When the device itself did something, for its rhythm.
+#[derive(Default)]
+pub(crate) struct OwnTimes {
+    pub count: u32,
+    pub first: EventTime,
+    pub last: EventTime,
+    /// The first [`OwnTimes::KEPT`], in order of arrival.
+    pub kept: Vec<EventTime>,
+}
+
+impl OwnTimes {
+    pub const KEPT: usize = 64;
+
+    fn add(&mut self, time: EventTime) {
+        if self.count == 0 {
+            (self.first, self.last) = (time, time);
+        }
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+        self.count = self.count.saturating_add(1);
+        if self.kept.len() < Self::KEPT {
+            self.kept.push(time);
+        }
+    }
+}
+
+impl Builder {
+    /// `scratch` is room for a topic.
+    pub(crate) fn add(&mut self, routed: &Routed, scratch: &mut String) {
+        let reading = &routed.reading;
+        if self.records == 0 {
+            self.first_record = reading.position;
+        }
+        self.last_record = reading.position;
+        self.records = self.records.saturating_add(1);
+        self.malicious = self.malicious.saturating_add(u32::from(reading.malicious));
+        if is_own(routed) {
+            self.own.add(reading.time);
+        }
+        match &reading.kind {
+            Kind::Flow(flow) => self.add_flow(routed, &reading.identity, flow),
+            Kind::Message(message) => {
+                let speech = self.speech.get_or_insert_default();
+                let bytes = speech.add(reading, message, &mut self.contacts, scratch);
+                let total = if message.inbound { &mut self.bytes_in } else { &mut self.bytes_out };
+                *total = total.saturating_add(bytes);
+            }
+            Kind::SignIn(sign_in) => {
+                self.sessions.get_or_insert_default().add_sign_in(routed, sign_in, &mut self.contacts)
+            }
+            Kind::Session(session) => self.sessions.get_or_insert_default().add_session(&reading.identity, session),
+            Kind::Posture(posture) => self.sessions.get_or_insert_default().add_posture(posture),
+        }
+    }
+
+    fn add_flow(&mut self, routed: &Routed, originator: &Identity, flow: &Flow) {
+        let outbound = routed.role == Role::Originator;
+        let swap = |ours: u64, theirs: u64| if outbound { (ours, theirs) } else { (theirs, ours) };
+        let (bytes_out, bytes_in) = swap(flow.bytes_out, flow.bytes_in);
+        let (packets_out, packets_in) = swap(u64::from(flow.packets_out), u64::from(flow.packets_in));
+        self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+        self.bytes_in = self.bytes_in.saturating_add(bytes_in);
+        self.packets_out = self.packets_out.saturating_add(packets_out);
+        self.packets_in = self.packets_in.saturating_add(packets_in);
+        let failed = flow.outcome.failed();
+        let destination = match (outbound, &flow.server_name, originator.ip) {
+            (true, Some(name), _) => Seen::Name(name),
+            (true, None, _) => Seen::Address(flow.responder.ip),
+            (false, _, Some(address)) => Seen::Address(address),
+            (false, _, None) => Seen::Name(UNKNOWN),
+        };
+        let added = self.contacts.add(&Exchange {
+            recognised: &flow.service,
+            destination,
+            port: flow.responder.port,
+            protocol: flow.protocol,
+            direction: if outbound { Direction::Outbound } else { Direction::Inbound },
+            peer: routed.peer,
+            refused: failed,
+            bytes_out,
+            bytes_in,
+            packets_out: packets_out as u32,
+            packets_in: packets_in as u32,
+            duration: flow.duration as f32 / 1e6,
+            position: routed.reading.position,
+        });
+
+        let counts = &mut self.flows;
+        let bytes = bytes_out.saturating_add(bytes_in);
+        counts.all = counts.all.saturating_add(1);
+        if routed.peer.is_some() {
+            counts.device_bytes = counts.device_bytes.saturating_add(bytes);
+        }
+        if !added.class.infrastructure {
+            counts.content_bytes = counts.content_bytes.saturating_add(bytes);
+        }
+        if added.class.cleartext {
+            counts.cleartext_bytes = counts.cleartext_bytes.saturating_add(bytes);
+        }
+        if !outbound {
+            let external = originator.ip.is_some_and(|address| place(address) == Place::External);
+            counts.inbound_external = counts.inbound_external.saturating_add(u32::from(external && flow.answered()));
+            return;
+        }
+        let place = place(flow.responder.ip);
+        let single_host = matches!(place, Place::Internal | Place::External);
+        if single_host {
+            counts.to_hosts = counts.to_hosts.saturating_add(1);
+            counts.failed = counts.failed.saturating_add(u32::from(failed));
+        }
+        if place == Place::Internal {
+            self.internal_hosts.insert(hash_address(flow.responder.ip));
+        }
+        if added.known {
+            return;
+        }
+        if single_host {
+            self.destinations.insert(hash_seen(destination));
+        }
+        if matches!(flow.protocol, Protocol::Tcp | Protocol::Udp) {
+            self.ports.insert(u32::from(flow.responder.port));
+        }
+    }
+
+    /// Empty again, with its allocations; contacts were taken by then.
+    pub(crate) fn clear(&mut self) {
+        let mut kept = std::mem::take(&mut self.own.kept);
+        kept.clear();
+        self.own = OwnTimes { kept, ..OwnTimes::default() };
+        (self.records, self.malicious) = (0, 0);
+        (self.bytes_out, self.bytes_in, self.packets_out, self.packets_in) = (0, 0, 0, 0);
+        self.flows = FlowCounts::default();
+        self.destinations.clear();
+        self.ports.clear();
+        self.internal_hosts.clear();
+        if let Some(speech) = &mut self.speech {
+            speech.clear();
+        }
+        self.sessions = None;
+    }
+}
+
+/// Stands for the other side when the record does not name it.
+pub(crate) const UNKNOWN: &str = "(unknown)";
+
+fn is_own(routed: &Routed) -> bool {
+    match &routed.reading.kind {
+        Kind::Flow(_) => routed.role == Role::Originator,
+        Kind::Message(message) => !message.inbound,
+        Kind::SignIn(sign_in) => !sign_in.inbound,
+        Kind::Session(_) | Kind::Posture(_) => true,
+    }
+}
+
+pub(crate) fn hash_address(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(v4) => mix(u64::from(u32::from(v4))),
+        IpAddr::V6(v6) => {
+            let bits = u128::from(v6);
+            mix((bits >> 64) as u64 ^ u64::from(mix(bits as u64)))
+        }
+    }
+}
+
+pub(crate) fn hash_text(text: &str) -> u32 {
+    let mut hasher = FxHasher::default();
+    hasher.write(text.as_bytes());
+    mix(hasher.finish())
+}
+
+fn hash_seen(seen: Seen) -> u32 {
+    match seen {
+        Seen::Name(name) => hash_text(name),
+        Seen::Address(address) => hash_address(address),
+    }
+}

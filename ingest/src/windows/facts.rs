@@ -1,0 +1,99 @@
+//! Facts wait here for the tick in which they come into force.
+//!
+//! A fact with a time comes into force in the first tick that ends after it, one without a time in the next tick. A
+//! waiting fact holds `low` back; of facts read again after a resume, those that already came into force are told by
+//! their time alone, because the tick of every `Resume` was closed after everything below its `frontier` was read.
+
+use fleet::{EventTime, Fact, Resume, Versions};
+
+pub(crate) struct Facts {
+    waiting: Vec<Waiting>,
+    pub(crate) versions: Versions,
+    resumed_at: Resume,
+}
+
+struct Waiting {
+    from: EventTime,
+    offset: u64,
+    fact: Fact,
+}
+
+impl Facts {
+    pub(crate) fn new(at: Resume) -> Facts {
+        Facts { waiting: Vec::new(), versions: at.versions, resumed_at: at }
+    }
+
+    pub(crate) fn take(&mut self, offset: u64, fact: Fact) {
+        let from = match &fact {
+            Fact::Baseline { from, .. } | Fact::Left { from, .. } => *from,
+            Fact::RetiredSpoke { at, .. } => *at,
+            Fact::Device(_) | Fact::SourceRemoved { .. } => EventTime::MIN,
+        };
+        let read_again = offset < self.resumed_at.frontier;
+        if read_again && from < self.resumed_at.closed_through {
+            return;
+        }
+        self.waiting.push(Waiting { from, offset, fact });
+    }
+
+    /// The facts that hold for the tick ending at `end` and did not before, in order of their time, then of the log.
+    pub(crate) fn come_into_force(&mut self, end: EventTime) -> Vec<Fact> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let (mut due, waiting): (Vec<Waiting>, Vec<Waiting>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.from < end);
+        self.waiting = waiting;
+        due.sort_by_key(|due| (due.from, due.offset));
+        for due in &due {
+            if let Fact::Baseline { version, .. } = due.fact {
+                self.versions.baseline = version;
+            }
+        }
+        due.into_iter().map(|due| due.fact).collect()
+    }
+
+    /// Log offset of the first fact that waits.
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        self.waiting.iter().map(|waiting| waiting.offset).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::DeviceKey;
+
+    #[test]
+    fn a_baseline_holds_for_ticks_that_end_after_it() {
+        let mut facts = Facts::new(Resume::START);
+        facts.take(1, Fact::Baseline { version: 3, from: EventTime(120) });
+        facts.take(2, Fact::Left { device: DeviceKey(1), from: EventTime(10) });
+        assert_eq!(facts.come_into_force(EventTime(60)).len(), 1);
+        assert_eq!(facts.first_offset(), Some(1));
+        assert!(facts.come_into_force(EventTime(120)).is_empty());
+        assert_eq!(facts.versions.baseline, 0);
+        assert_eq!(facts.come_into_force(EventTime(180)).len(), 1);
+        assert_eq!((facts.versions.baseline, facts.first_offset()), (3, None));
+    }
+
+    #[test]
+    fn of_two_baselines_the_one_that_holds_later_wins() {
+        let mut facts = Facts::new(Resume::START);
+        facts.take(1, Fact::Baseline { version: 5, from: EventTime(50) });
+        facts.take(2, Fact::Baseline { version: 4, from: EventTime(40) });
+        facts.come_into_force(EventTime(60));
+        assert_eq!(facts.versions.baseline, 5);
+    }
+
+    #[test]
+    fn read_again_only_what_still_waited_waits() {
+        let at = Resume { low: 1, closed_through: EventTime(60), frontier: 9, versions: Versions::default() };
+        let mut facts = Facts::new(at);
+        facts.take(1, Fact::SourceRemoved { source: 1 });
+        facts.take(2, Fact::Baseline { version: 1, from: EventTime(59) });
+        facts.take(3, Fact::Baseline { version: 2, from: EventTime(60) });
+        facts.take(9, Fact::SourceRemoved { source: 2 });
+        assert_eq!(facts.come_into_force(EventTime(120)).len(), 2);
+    }
+}

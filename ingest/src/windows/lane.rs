@@ -1,0 +1,238 @@
+//! One lane: the only owner of its log's open windows, and a pure function of that log.
+//!
+//! Nothing here depends on when it runs or what ran before it: the state after an entry follows from the log between
+//! [`Resume::low`] and that entry (and from the stored windows, for how long a device was silent). Whatever changes
+//! results must keep that so; `tests/resume.rs` stops a lane after every tick and demands the same ticks.
+
+use std::collections::BTreeMap;
+
+use fleet::{DeviceKey, Entry, EventTime, Fact, MICROS_PER_SECOND, Resume, Role, Routed, Tick};
+
+use super::facts::Facts;
+use super::marks::Marks;
+use super::open::OpenWindows;
+use crate::Config;
+
+/// After a longer stretch of event time with nothing open, no empty ticks are given for it: captures of one archive may
+/// lie years apart.
+pub const LONGEST_EMPTY_STRETCH: i64 = 24 * 3600 * MICROS_PER_SECOND;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneCounters {
+    /// Readings in windows.
+    pub accepted: u64,
+    /// Readings whose window had closed; dropped.
+    pub late: u64,
+    /// Readings sent again by a router; dropped.
+    pub duplicates: u64,
+    /// Ticks closed before every source vouched for them, because too many windows were open.
+    pub forced: u64,
+    /// The source that was not waited for when `forced` last rose.
+    pub not_waited_for: Option<u32>,
+}
+
+pub struct Lane {
+    width: i64,
+    max_open: usize,
+    ordered_sources: bool,
+    resumed_at: Resume,
+    /// Reading again what lies below the resumed frontier: nothing is counted, nothing closes.
+    catching_up: bool,
+    closed_through: EventTime,
+    frontier: u64,
+    marks: Marks,
+    facts: Facts,
+    open: OpenWindows,
+    /// Per source: the greatest position seen, and in which role; of a flow between two devices the originator's reading
+    /// stands first.
+    seen: BTreeMap<u32, (u64, bool)>,
+    counters: LaneCounters,
+}
+
+impl Lane {
+    pub fn new(config: &Config) -> Lane {
+        Lane::resume(config, Resume::START)
+    }
+
+    /// Goes on from what was committed with a tick. The log is to be pushed again from `at.low`.
+    pub fn resume(config: &Config, at: Resume) -> Lane {
+        let width = i64::from(config.window_seconds.max(1)) * MICROS_PER_SECOND;
+        Lane {
+            width,
+            max_open: config.max_open_windows.max(1),
+            ordered_sources: false,
+            resumed_at: at,
+            catching_up: at.frontier > 0,
+            closed_through: at.closed_through,
+            frontier: at.frontier,
+            marks: Marks::default(),
+            facts: Facts::new(at),
+            open: OpenWindows::new(width),
+            seen: BTreeMap::new(),
+            counters: LaneCounters::default(),
+        }
+    }
+
+    /// For logs in which the positions of a source ascend but for what a router sends again after a crash (Kafka):
+    /// a position not greater than the last is dropped. Leave it off when each source is read once, in any order
+    /// (files sorted by event time).
+    pub fn with_ordered_sources(mut self) -> Lane {
+        self.ordered_sources = true;
+        self
+    }
+
+    /// Tells a resumed lane of stored windows, at least each device's last, up to `closed_through`: how long a device was
+    /// silent is counted from there.
+    pub fn recall(&mut self, windows: impl IntoIterator<Item = (DeviceKey, EventTime)>) {
+        for (device, end) in windows {
+            self.open.recall(device, end);
+        }
+    }
+
+    /// Takes the log's entry at `offset`. Appends the ticks it closes, in order, each with the position to resume from
+    /// once everything about it is durable. Offsets ascend, not necessarily by one.
+    pub fn push(&mut self, offset: u64, entry: Entry, out: &mut Vec<(Tick, Resume)>) {
+        if offset >= self.resumed_at.frontier {
+            self.catch_up(out);
+        }
+        match entry {
+            Entry::Batch(readings) => self.take_batch(offset, &readings),
+            Entry::Mark(mark) => {
+                self.marks.take(offset, &mark);
+                if let Some(last) = mark.below.checked_sub(1).filter(|_| self.ordered_sources) {
+                    let seen = self.seen.entry(mark.source).or_default();
+                    *seen = (*seen).max((last, true));
+                }
+            }
+            Entry::Fact(fact) => {
+                if let Fact::SourceRemoved { source } = fact {
+                    self.marks.remove(source);
+                }
+                self.facts.take(offset, fact);
+            }
+        }
+        self.frontier = self.frontier.max(offset.saturating_add(1));
+        if !self.catching_up {
+            self.close(self.marks.watermark(), out);
+        }
+    }
+
+    /// All sources have ended: closes what is open.
+    pub fn finish(&mut self, out: &mut Vec<(Tick, Resume)>) {
+        self.catch_up(out);
+        if let Some(last) = self.open.last_end() {
+            self.close(Some(last), out);
+        }
+    }
+
+    pub fn counters(&self) -> &LaneCounters {
+        &self.counters
+    }
+
+    /// Everything ending at or before this is finished.
+    pub fn closed_through(&self) -> EventTime {
+        self.closed_through
+    }
+
+    /// What was committed stood in the middle of what one entry closed: the rest of it comes first.
+    fn catch_up(&mut self, out: &mut Vec<(Tick, Resume)>) {
+        if self.catching_up {
+            self.catching_up = false;
+            self.close(self.marks.watermark(), out);
+        }
+    }
+
+    fn take_batch(&mut self, offset: u64, readings: &[Routed]) {
+        let (mut accepted, mut late, mut duplicates) = (0, 0, 0);
+        for routed in readings {
+            if self.ordered_sources && !self.is_new(routed) {
+                duplicates += 1;
+            } else if self.open.add(offset, routed, self.closed_through) {
+                accepted += 1;
+            } else {
+                late += 1;
+            }
+        }
+        if offset >= self.resumed_at.frontier {
+            self.counters.accepted += accepted;
+            self.counters.late += late;
+            self.counters.duplicates += duplicates;
+        }
+    }
+
+    fn is_new(&mut self, routed: &Routed) -> bool {
+        let position = routed.reading.position;
+        let place = (position.offset, routed.role == Role::Responder);
+        match self.seen.entry(position.source) {
+            std::collections::btree_map::Entry::Vacant(first) => {
+                first.insert(place);
+                true
+            }
+            std::collections::btree_map::Entry::Occupied(mut seen) => {
+                let new = place > *seen.get();
+                if new {
+                    seen.insert(place);
+                }
+                new
+            }
+        }
+    }
+
+    fn close(&mut self, watermark: Option<EventTime>, out: &mut Vec<(Tick, Resume)>) {
+        while let Some(end) = self.next_end(watermark) {
+            self.closed_through = end;
+            let windows = self.open.close(end);
+            let facts = self.facts.come_into_force(end);
+            let tick = Tick { end, windows, facts, baseline_version: self.facts.versions.baseline };
+            out.push((tick, self.position()));
+        }
+    }
+
+    /// The end of the next tick to close, if one may. Depends on nothing but the marks, the open windows and
+    /// `closed_through`, so that it goes on alike after a stop between any two ticks.
+    fn next_end(&mut self, watermark: Option<EventTime>) -> Option<EventTime> {
+        let first = self.open.first_end();
+        let vouched = watermark.map_or(EventTime::MIN, |time| floor(time, self.width));
+        let forced = first.filter(|first| *first > vouched && self.too_many_open());
+        let through = forced.unwrap_or(vouched);
+        if through == EventTime::MIN {
+            return None;
+        }
+        let target = first.map_or(through, |first| first.min(through));
+        let opens_here = first == Some(target);
+        if self.closed_through == EventTime::MIN || target.minus(self.closed_through) > LONGEST_EMPTY_STRETCH {
+            self.closed_through = if opens_here { EventTime(target.0.saturating_sub(self.width)) } else { target };
+        }
+        let end = EventTime(self.closed_through.0.saturating_add(self.width));
+        if end > through {
+            return None;
+        }
+        if forced == Some(end) {
+            self.counters.forced += 1;
+            self.counters.not_waited_for = self.marks.slowest();
+        }
+        Some(end)
+    }
+
+    /// More windows are open than allowed, among those that some source vouches for: the slowest source is not waited for
+    /// any longer. Windows nobody vouches for are few, and no reason to drop what is in time.
+    fn too_many_open(&self) -> bool {
+        self.marks.furthest().is_some_and(|furthest| self.open.ending_by(furthest) > self.max_open)
+    }
+
+    fn position(&self) -> Resume {
+        let firsts = [self.open.first_offset(), self.marks.first_offset(), self.facts.first_offset()];
+        let low = firsts.into_iter().flatten().min().unwrap_or(self.frontier);
+        Resume {
+            low,
+            closed_through: self.closed_through,
+            frontier: self.frontier,
+            versions: self.facts.versions,
+        }
+    }
+}
+
+/// The last window end at or before `time`.
+fn floor(time: EventTime, width: i64) -> EventTime {
+    EventTime(time.0.div_euclid(width).saturating_mul(width))
+}

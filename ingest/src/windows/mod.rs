@@ -1,0 +1,26 @@
+//! Event-time windows: from a lane's log to its ticks. Pure: no clock, no I/O.
+//!
+//! * [`lane`]: the lane itself, what may close and when, and from where to resume
+//! * [`marks`]: how far each source is complete, and the least of it
+//! * [`facts`]: what else changes results, until it comes into force
+//! * [`open`]: the open windows of all devices
+//! * [`builder`]: one device's open window; [`contacts`], [`speech`] and [`topics`] are its parts
+//! * [`features`]: from an open window to its features
+//! * [`sketch`]: distinct counts and a histogram in a few hundred bytes
+
+mod builder;
+mod contacts;
+mod facts;
+mod features;
+mod lane;
+mod marks;
+mod open;
+mod sketch;
+mod speech;
+mod topics;
+
+#[cfg(test)]
+mod tests;
+
+pub use lane::{LONGEST_EMPTY_STRETCH, Lane, LaneCounters};
+pub use marks::SourceClock;

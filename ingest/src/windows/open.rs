@@ -1,0 +1,170 @@
+//! The windows of a lane that have not closed, and when each device was last heard.
+
+use fleet::{DeviceKey, EventTime, Routed, Window};
+use rustc_hash::FxHashMap;
+
+use super::builder::Builder;
+use super::features::features;
+
+/// All open windows that end at the same time.
+struct OpenTick {
+    start: EventTime,
+    end: EventTime,
+    /// Log offset of the first entry that put something in.
+    first_offset: u64,
+    /// Places in [`OpenWindows::builders`].
+    places: FxHashMap<DeviceKey, u32>,
+}
+
+pub(crate) struct OpenWindows {
+    width: i64,
+    /// Ordered by end; rarely more than three.
+    ticks: Vec<OpenTick>,
+    builders: Vec<Builder>,
+    free: Vec<u32>,
+    spare_places: Vec<FxHashMap<DeviceKey, u32>>,
+    heard: Heard,
+    scratch: String,
+}
+
+impl OpenWindows {
+    pub(crate) fn new(width: i64) -> OpenWindows {
+        OpenWindows {
+            width,
+            ticks: Vec::new(),
+            builders: Vec::new(),
+            free: Vec::new(),
+            spare_places: Vec::new(),
+            heard: Heard { width, windows: Vec::new() },
+            scratch: String::new(),
+        }
+    }
+
+    /// `false`, and nothing done, when the reading's window ended at or before `closed_through`.
+    pub(crate) fn add(&mut self, offset: u64, routed: &Routed, closed_through: EventTime) -> bool {
+        let time = routed.reading.time;
+        let Some(tick) = self.ticks.iter().rposition(|tick| tick.start <= time && time < tick.end) else {
+            let end = time.window_end(self.width);
+            if end <= closed_through {
+                return false;
+            }
+            self.open(end, offset);
+            return self.add_to(end, routed);
+        };
+        let place = self.place(tick, routed.device);
+        self.builders[place as usize].add(routed, &mut self.scratch);
+        true
+    }
+
+    fn add_to(&mut self, end: EventTime, routed: &Routed) -> bool {
+        let Some(tick) = self.ticks.iter().position(|tick| tick.end == end) else { return false };
+        let place = self.place(tick, routed.device);
+        self.builders[place as usize].add(routed, &mut self.scratch);
+        true
+    }
+
+    fn open(&mut self, end: EventTime, offset: u64) {
+        let at = self.ticks.partition_point(|tick| tick.end < end);
+        let start = EventTime(end.0.saturating_sub(self.width));
+        let places = self.spare_places.pop().unwrap_or_default();
+        self.ticks.insert(at, OpenTick { start, end, first_offset: offset, places });
+    }
+
+    fn place(&mut self, tick: usize, device: DeviceKey) -> u32 {
+        let (builders, free) = (&mut self.builders, &mut self.free);
+        *self.ticks[tick].places.entry(device).or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                builders.push(Builder::default());
+                builders.len() as u32 - 1
+            })
+        })
+    }
+
+    pub(crate) fn first_end(&self) -> Option<EventTime> {
+        self.ticks.first().map(|tick| tick.end)
+    }
+
+    pub(crate) fn last_end(&self) -> Option<EventTime> {
+        self.ticks.last().map(|tick| tick.end)
+    }
+
+    /// How many end at or before `time`.
+    pub(crate) fn ending_by(&self, time: EventTime) -> usize {
+        self.ticks.partition_point(|tick| tick.end <= time)
+    }
+
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        self.ticks.iter().map(|tick| tick.first_offset).min()
+    }
+
+    /// The windows ending at `end`, ordered by device; they are open no more.
+    pub(crate) fn close(&mut self, end: EventTime) -> Vec<Window> {
+        if self.first_end() != Some(end) {
+            return Vec::new();
+        }
+        let mut tick = self.ticks.remove(0);
+        let mut devices: Vec<(DeviceKey, u32)> = tick.places.drain().collect();
+        self.spare_places.push(tick.places);
+        devices.sort_unstable();
+        let mut windows = Vec::with_capacity(devices.len());
+        for (device, place) in devices {
+            let builder = &mut self.builders[place as usize];
+            let heard = self.heard.replace(device, end);
+            windows.push(Window {
+                device,
+                start: tick.start,
+                end,
+                features: features(builder, tick.start, heard),
+                contacts: builder.contacts.take(),
+                details: builder.sessions.take().map(|sessions| Box::new(sessions.details)),
+                first_record: builder.first_record,
+                last_record: builder.last_record,
+                records: builder.records,
+                malicious: builder.malicious,
+            });
+            builder.clear();
+            self.free.push(place);
+        }
+        windows
+    }
+
+    pub(crate) fn recall(&mut self, device: DeviceKey, end: EventTime) {
+        self.heard.recall(device, end);
+    }
+}
+
+/// The end of each device's last closed window with readings: all that is kept of a device between its windows, in four
+/// bytes. It follows from the stored windows, so it needs no snapshot of its own.
+struct Heard {
+    width: i64,
+    /// By device key: the number of the window, counted from the epoch in widths; 0 for never.
+    windows: Vec<u32>,
+}
+
+impl Heard {
+    fn replace(&mut self, device: DeviceKey, end: EventTime) -> Option<EventTime> {
+        let number = self.number(end);
+        let heard = self.entry(device);
+        let before = std::mem::replace(heard, number);
+        (before > 0).then(|| EventTime(i64::from(before) * self.width))
+    }
+
+    fn recall(&mut self, device: DeviceKey, end: EventTime) {
+        let number = self.number(end);
+        let heard = self.entry(device);
+        *heard = number.max(*heard);
+    }
+
+    /// Fits until the year 2106 with windows of a second, and until 10228 with those of a minute.
+    fn number(&self, end: EventTime) -> u32 {
+        u32::try_from(end.0.div_euclid(self.width).max(0)).unwrap_or(u32::MAX)
+    }
+
+    fn entry(&mut self, device: DeviceKey) -> &mut u32 {
+        let index = device.0 as usize;
+        if index >= self.windows.len() {
+            self.windows.resize(index + 1, 0);
+        }
+        &mut self.windows[index]
+    }
+}

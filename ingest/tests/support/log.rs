@@ -1,0 +1,253 @@
+//! Random logs as several routers would write them: disordered, partly late, with quiet sources, sources that come and
+//! go, and the readings a crashed router sends again.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use fleet::reading::{Flow, Message, Outcome, Peer, Protocol, SignIn};
+use fleet::{DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Position, Reading, Role, Routed};
+use proptest::prelude::*;
+
+const LATENESS: i64 = 70;
+const SOURCES: u32 = 4;
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `source` reads `count` records, `seconds` apart, each up to `back` seconds older than its clock.
+    Read { source: u32, count: u8, seconds: i64, back: i64, device: u32, salt: u32 },
+    /// `fresh`: the router has heard by now which sources there are.
+    Mark { source: u32, fresh: bool },
+    /// Nothing to read: the broker's clock moves on.
+    Quiet { source: u32, seconds: i64 },
+    /// The router of `source` starts again `back` records ago.
+    Crash { source: u32, back: u64 },
+    Join { source: u32 },
+    Remove { source: u32 },
+    Baseline { version: u32, ahead: i64 },
+    Left { device: u32, ahead: i64 },
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub crashes: bool,
+    first_sources: u32,
+    actions: Vec<Action>,
+}
+
+pub fn plan() -> impl Strategy<Value = Plan> {
+    let source = 0..SOURCES;
+    // Most records are in time, some too late; now and then the world sleeps for days.
+    let seconds = prop_oneof![40 => 0i64..30, 6 => 60i64..400, 1 => 86_000i64..400_000];
+    let back = prop_oneof![3 => 0i64..10, 3 => 0i64..65, 1 => 60i64..600];
+    let read = (source.clone(), 1u8..6, seconds, back, 0u32..12, any::<u32>()).prop_map(
+        |(source, count, seconds, back, device, salt)| Action::Read { source, count, seconds, back, device, salt },
+    );
+    let action = prop_oneof![
+        20 => read,
+        12 => (source.clone(), proptest::bool::weighted(0.6)).prop_map(|(source, fresh)| Action::Mark { source, fresh }),
+        2 => (source.clone(), 0i64..200).prop_map(|(source, seconds)| Action::Quiet { source, seconds }),
+        2 => (source.clone(), 1u64..30).prop_map(|(source, back)| Action::Crash { source, back }),
+        1 => source.clone().prop_map(|source| Action::Join { source }),
+        1 => source.prop_map(|source| Action::Remove { source }),
+        1 => (1u32..9, -600i64..900).prop_map(|(version, ahead)| Action::Baseline { version, ahead }),
+        1 => (0u32..12, -600i64..900).prop_map(|(device, ahead)| Action::Left { device, ahead }),
+    ];
+    (any::<bool>(), 1..=SOURCES, proptest::collection::vec(action, 20..200))
+        .prop_map(|(crashes, first_sources, actions)| Plan { crashes, first_sources, actions })
+}
+
+struct Source {
+    records: Vec<Vec<Routed>>,
+    sent: usize,
+    clock: i64,
+    greatest: Option<i64>,
+    active: bool,
+    /// The sources its router knows of.
+    roster: Arc<[u32]>,
+}
+
+pub struct Log {
+    pub entries: Vec<(u64, Entry)>,
+}
+
+impl Log {
+    pub fn written_by(plan: &Plan) -> Log {
+        let start = 1_772_409_600;
+        let mut log = Log { entries: Vec::new() };
+        let mut sources: Vec<Source> = (0..SOURCES)
+            .map(|number| Source {
+                records: Vec::new(),
+                sent: 0,
+                clock: start + i64::from(number) * 13,
+                greatest: None,
+                active: number < plan.first_sources,
+                roster: (0..plan.first_sources).collect(),
+            })
+            .collect();
+        let mut now = start;
+        for action in &plan.actions {
+            let roster: Arc<[u32]> = (0..SOURCES).filter(|&number| sources[number as usize].active).collect();
+            match *action {
+                Action::Read { source, count, seconds, back, device, salt } => {
+                    let state = &mut sources[source as usize];
+                    if !state.active {
+                        continue;
+                    }
+                    for step in 0..count {
+                        state.clock = (state.clock + seconds).max(now - 200);
+                        now = now.max(state.clock);
+                        let mixed = salt.rotate_left(u32::from(step) * 7);
+                        let time = state.clock * MICROS_PER_SECOND - back * i64::from(mixed % 1_000_003);
+                        let position = Position { source, offset: state.records.len() as u64 };
+                        state.records.push(record(EventTime(time), position, device + u32::from(step), mixed));
+                    }
+                    log.send(state, usize::MAX);
+                }
+                Action::Mark { source, fresh } => {
+                    let state = &mut sources[source as usize];
+                    if fresh {
+                        state.roster = roster;
+                    }
+                    log.mark(source, state);
+                }
+                Action::Quiet { source, seconds } => {
+                    let state = &mut sources[source as usize];
+                    state.clock += seconds;
+                    if state.active {
+                        state.greatest = state.greatest.map(|greatest| greatest.max(state.clock));
+                        log.mark(source, state);
+                    }
+                }
+                Action::Crash { source, back } if plan.crashes => {
+                    let state = &mut sources[source as usize];
+                    state.sent = state.sent.saturating_sub(back as usize);
+                    state.greatest = None;
+                    log.send(state, back as usize / 2);
+                }
+                Action::Crash { .. } => {}
+                Action::Join { source } => {
+                    let state = &mut sources[source as usize];
+                    state.active = true;
+                    state.roster = roster.iter().copied().chain([source]).collect();
+                }
+                Action::Remove { source } => {
+                    let left = sources.iter().filter(|state| state.active).count();
+                    if left > 1 && sources[source as usize].active {
+                        sources[source as usize].active = false;
+                        log.append(Entry::Fact(Fact::SourceRemoved { source }));
+                    }
+                }
+                Action::Baseline { version, ahead } => {
+                    let from = EventTime((now + ahead) * MICROS_PER_SECOND);
+                    log.append(Entry::Fact(Fact::Baseline { version, from }));
+                }
+                Action::Left { device, ahead } => {
+                    let from = EventTime((now + ahead) * MICROS_PER_SECOND);
+                    log.append(Entry::Fact(Fact::Left { device: DeviceKey(device), from }));
+                }
+            }
+        }
+        log
+    }
+
+    /// What lane `number` of `lanes` reads: its devices' readings, and every mark and fact.
+    pub fn entries_of_lane(&self, number: u32, lanes: u32) -> Vec<(u64, Entry)> {
+        let mut own = Vec::new();
+        for (offset, entry) in &self.entries {
+            let Entry::Batch(readings) = entry else {
+                own.push((*offset, entry.clone()));
+                continue;
+            };
+            let kept: Vec<Routed> = readings.iter().filter(|routed| routed.device.0 % lanes == number).cloned().collect();
+            if !kept.is_empty() {
+                own.push((*offset, Entry::Batch(kept)));
+            }
+        }
+        own
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Routed> {
+        self.entries.iter().flat_map(|(_, entry)| match entry {
+            Entry::Batch(readings) => readings.as_slice(),
+            _ => &[],
+        })
+    }
+
+    pub fn readings(&self) -> u64 {
+        self.all().count() as u64
+    }
+
+    pub fn distinct_readings(&self) -> u64 {
+        self.all().map(|routed| (routed.reading.position, routed.device)).collect::<HashSet<_>>().len() as u64
+    }
+
+    fn append(&mut self, entry: Entry) {
+        // Offsets ascend with gaps, as in a log with transactions.
+        let offset = self.entries.last().map_or(5, |(last, _)| last + 1 + last % 3);
+        self.entries.push((offset, entry));
+    }
+
+    fn send(&mut self, source: &mut Source, at_most: usize) {
+        let until = source.sent.saturating_add(at_most).min(source.records.len());
+        let unsent = &source.records[source.sent..until];
+        for record in unsent.chunks(3) {
+            let batch: Vec<Routed> = record.iter().flatten().cloned().collect();
+            let newest = batch.iter().map(|routed| routed.reading.time.0.div_euclid(MICROS_PER_SECOND)).max();
+            source.greatest = source.greatest.max(newest);
+            self.append(Entry::Batch(batch));
+        }
+        source.sent = until;
+    }
+
+    fn mark(&mut self, number: u32, source: &Source) {
+        let Some(greatest) = source.greatest.filter(|_| source.active) else { return };
+        let through = EventTime((greatest - LATENESS) * MICROS_PER_SECOND);
+        self.append(Entry::Mark(Mark { source: number, roster: source.roster.clone(), through, below: source.sent as u64 }));
+    }
+}
+
+fn address(last: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 168, 10, (last % 200) as u8 + 1))
+}
+
+/// One record: a flow to the internet, a flow between two devices (two readings), a message or a sign-in.
+fn record(time: EventTime, position: Position, device: u32, salt: u32) -> Vec<Routed> {
+    let device = device % 12;
+    let identity = Identity { ip: Some(address(device)), ..Identity::default() };
+    let other = (device + 1 + salt % 11) % 12;
+    let responder = match salt % 4 {
+        0 => Peer { mac: None, ip: address(other), port: 80 },
+        _ => Peer { mac: None, ip: IpAddr::V4(Ipv4Addr::new(8, 8, 8, (salt >> 8) as u8 % 30)), port: 443 },
+    };
+    let kind = match salt % 8 {
+        6 => Kind::Message(Message { topic: "site/1/telemetry".into(), payload_bytes: salt % 900, ..Message::default() }),
+        7 => Kind::SignIn(SignIn { success: salt & 256 == 0, method: "ssh".into(), ..SignIn::default() }),
+        _ => Kind::Flow(Flow {
+            responder,
+            originator_port: 40_000,
+            protocol: Protocol::Tcp,
+            service: "".into(),
+            server_name: None,
+            duration: i64::from(salt % 1_000_000),
+            bytes_out: u64::from(salt % 1_500),
+            bytes_in: u64::from(salt % 7_000),
+            packets_out: salt % 9,
+            packets_in: salt % 5,
+            outcome: if salt % 5 == 0 { Outcome::Unanswered } else { Outcome::Established },
+            country: None,
+        }),
+    };
+    let between = matches!(&kind, Kind::Flow(flow) if flow.responder.port == 80);
+    let reading = Reading { time, position, identity, kind, malicious: salt % 50 == 0 };
+    let mut routed = vec![Routed {
+        device: DeviceKey(device),
+        role: Role::Originator,
+        peer: between.then_some(DeviceKey(other)),
+        reading: reading.clone(),
+    }];
+    if between {
+        routed.push(Routed { device: DeviceKey(other), role: Role::Responder, peer: Some(DeviceKey(device)), reading });
+    }
+    routed
+}

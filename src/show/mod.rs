@@ -1,0 +1,45 @@
+//! Readers of a store: `findings`, `baselines`, `devices`, `query`. They change nothing, and may look on while a replay
+//! writes.
+//!
+//! * [`findings`], [`baselines`], [`devices`], [`query`](mod@query): a command each
+//! * [`timeline`]: a device's evidence against its line
+//! * [`names`]: what to say when nothing has the name asked for
+
+pub mod baselines;
+pub mod devices;
+pub mod findings;
+pub mod names;
+pub mod query;
+pub mod timeline;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+
+use datasets::scorecard::load::Stored;
+use datasets::scorecard::run::RunState;
+
+use crate::cli::StoreArg;
+
+pub use baselines::{BaselinesCommand, baselines};
+pub use devices::{DevicesCommand, devices};
+pub use findings::{FindingsCommand, findings};
+pub use query::{QueryArgs, query};
+
+/// Says so on standard error when the replay that writes it has not ended, or was killed.
+pub fn open(arg: &StoreArg) -> anyhow::Result<Stored> {
+    let stored = Stored::open(&arg.store)?;
+    if stored.run.state == RunState::Running {
+        eprintln!("note: the replay into `{}` has not ended; what it has stored so far is shown", arg.store.display());
+    }
+    Ok(stored)
+}
+
+/// To standard output, as an error instead of a panic when nobody reads it.
+pub fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}

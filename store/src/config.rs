@@ -1,0 +1,55 @@
+//! The store's settings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// zstd level of the Parquet files, 1 to 22.
+    pub compression_level: i32,
+    /// Rows of a row group: what a query skips or reads as one.
+    pub row_group_rows: usize,
+    /// Memory for sorting and grouping, in compactions and queries, MiB; sorts beyond it go to temporary files.
+    pub memory_mib: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { compression_level: 1, row_group_rows: 131_072, memory_mib: 1_024 }
+    }
+}
+
+impl Config {
+    /// # Errors
+    /// Names the setting that is out of its range.
+    pub fn check(&self) -> Result<(), Error> {
+        let bad = |setting: &'static str, value: String, expected: &'static str| {
+            Err(Error::Config { setting, value, expected })
+        };
+        if !(1..=22).contains(&self.compression_level) {
+            return bad("compression_level", self.compression_level.to_string(), "1 to 22");
+        }
+        if self.row_group_rows == 0 {
+            return bad("row_group_rows", "0".to_owned(), "at least 1");
+        }
+        if self.memory_mib < 64 {
+            return bad("memory_mib", self.memory_mib.to_string(), "at least 64");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_out_of_range_is_named() {
+        assert!(Config::default().check().is_ok());
+        let error = Config { compression_level: 23, ..Config::default() }.check().unwrap_err();
+        assert_eq!(error.to_string(), "setting `compression_level` is `23`, expected 1 to 22");
+        assert!(serde_json::from_str::<Config>(r#"{"row_group_row": 1}"#).is_err());
+    }
+}

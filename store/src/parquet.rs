@@ -1,0 +1,317 @@
+//! The embedded home of the tables: Parquet files in a folder, one writing process.
+//!
+//! * [`writer`]: files that are there whole or not at all
+//! * [`manifest`]: which files make up a table
+//! * [`compact`]: many files become one
+//! * [`read`]: tables read back without SQL
+
+mod compact;
+mod manifest;
+mod read;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+use arrow::record_batch::RecordBatch;
+use fleet::{DeviceKey, EventTime, Window};
+use rustc_hash::FxHashMap;
+
+pub use read::ALWAYS;
+pub use writer::write_file;
+
+use self::compact::{Compaction, remove};
+use self::manifest::{FileName, MANIFEST, Manifest, TABLES, names_in, snapshot, table_dir};
+use self::read::{Wanted, for_each_batch};
+use self::writer::{ParquetDraft, TEMPORARY, sync_folder_of};
+use crate::config::Config;
+use crate::dictionary::{Table, TextLayout};
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::rows::{EvidenceRow, Row, Step, contact_batch, restore, window_batch};
+
+const LOCK: &str = ".lock";
+/// Written by the front door: what was run. It marks a folder as ours, like the manifest.
+const RUN: &str = "run.json";
+
+/// A folder of tables. Writing takes `&self`: lanes write at the same time, each under its own names.
+#[derive(Debug)]
+pub struct ParquetStore {
+    dir: PathBuf,
+    config: Config,
+    metrics: Metrics,
+    /// Held for writing while compacting, so that no file appears between listing and swapping.
+    manifest: RwLock<Manifest>,
+    /// Held as long as the store is open for writing; the system drops it with the process.
+    lock: Option<File>,
+}
+
+impl ParquetStore {
+    /// Opens `dir` for writing: a folder that is missing or empty becomes a store, a store is continued.
+    ///
+    /// # Errors
+    /// A folder with other things in it, a store that another process is writing to, a disk that refuses.
+    pub fn create(dir: &Path, config: Config) -> Result<ParquetStore, Error> {
+        config.check()?;
+        refuse_foreign(dir)?;
+        for table in Table::ALL {
+            let folder = table_dir(dir, table);
+            fs::create_dir_all(&folder).map_err(Error::write(&folder))?;
+        }
+        sync_folder_of(&table_dir(dir, Table::Windows)).map_err(Error::write(dir))?;
+        sync_folder_of(dir).map_err(Error::write(dir))?;
+        let lock = lock(dir)?;
+        let manifest = match Manifest::load(dir) {
+            Ok(manifest) => manifest,
+            Err(Error::NotAStore { .. }) => {
+                let manifest = Manifest::default();
+                manifest.save(dir)?;
+                manifest
+            }
+            Err(error) => return Err(error),
+        };
+        compact::sweep(dir, &manifest)?;
+        Ok(ParquetStore {
+            dir: dir.to_owned(),
+            config,
+            metrics: Metrics::default(),
+            manifest: RwLock::new(manifest),
+            lock: Some(lock),
+        })
+    }
+
+    /// Opens `dir` for reading, also while another process writes to it.
+    ///
+    /// # Errors
+    /// A folder that does not exist or is no store.
+    pub fn open(dir: &Path) -> Result<ParquetStore, Error> {
+        let manifest = Manifest::load(dir)?;
+        Ok(ParquetStore {
+            dir: dir.to_owned(),
+            config: Config::default(),
+            metrics: Metrics::default(),
+            manifest: RwLock::new(manifest),
+            lock: None,
+        })
+    }
+
+    /// Removes everything a store wrote to `dir` and nothing else; the manifest goes last, so that a crash in between
+    /// leaves a folder that is still known as a store. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// A folder that is not empty and no store, a store that another process is writing to.
+    pub fn start_over(dir: &Path) -> Result<bool, Error> {
+        if names_in(dir)?.is_empty() {
+            return Ok(false);
+        }
+        refuse_foreign(dir)?;
+        let _lock = lock(dir)?;
+        let mut removed = false;
+        for table in Table::ALL {
+            let folder = table_dir(dir, table);
+            for name in names_in(&folder)? {
+                if name.ends_with(".parquet") || name.ends_with(TEMPORARY) {
+                    remove(&folder.join(name))?;
+                    removed = true;
+                }
+            }
+        }
+        for name in names_in(dir)? {
+            if name.ends_with(TEMPORARY) {
+                remove(&dir.join(name))?;
+            }
+        }
+        remove(&dir.join(MANIFEST))?;
+        sync_folder_of(&dir.join(MANIFEST)).map_err(Error::write(dir))?;
+        Ok(removed)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Steps of a lane that are stored and not yet compacted, as (first tick, last tick): after a crash a lane redoes
+    /// exactly these cuts, so that its files replace the ones that are there.
+    pub fn steps(&self, lane: u32) -> Result<Vec<(EventTime, EventTime)>, Error> {
+        let manifest = self.manifest.read().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = Vec::new();
+        for file in manifest::loose_files(&self.dir, Table::Windows, &manifest)? {
+            if let FileName::Step { lane: of, first, last } = file
+                && of == lane
+            {
+                steps.push((EventTime(first), EventTime(last)));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Merges the files of all steps that end at or before `through` (they must be committed: what is merged is not
+    /// written again) into one file per table, rows in the table's order.
+    ///
+    /// # Errors
+    /// As for writing; the tables are as before then. Must not be called from async code.
+    pub fn compact(&self, through: EventTime) -> Result<(), Error> {
+        self.check_writable()?;
+        let mut manifest = self.manifest.write().unwrap_or_else(PoisonError::into_inner);
+        let compaction = Compaction::merge(&self.dir, &manifest, through, &self.config)?;
+        if compaction.replaced.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = compaction.next.save(&self.dir) {
+            // It may have been renamed before the failure: what is on the disk is true.
+            *manifest = Manifest::load(&self.dir)?;
+            if *manifest != compaction.next {
+                compaction.give_up();
+            }
+            return Err(error);
+        }
+        manifest.clone_from(&compaction.next);
+        for path in &compaction.replaced {
+            remove(path)?;
+        }
+        self.metrics.merged(compaction.replaced.len());
+        Ok(())
+    }
+
+    /// The files that make up each table now.
+    pub(crate) fn files(&self) -> Result<BTreeMap<Table, Vec<PathBuf>>, Error> {
+        snapshot(&self.dir)
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn check_writable(&self) -> Result<(), Error> {
+        if self.lock.is_some() { Ok(()) } else { Err(Error::ReadOnly { dir: self.dir.clone() }) }
+    }
+
+    /// Writes a file of a table, or removes the one of that name when there are no rows.
+    fn put(&self, table: Table, name: &FileName, batch: &RecordBatch) -> Result<(), Error> {
+        self.check_writable()?;
+        let manifest = self.manifest.read().unwrap_or_else(PoisonError::into_inner);
+        if manifest.covers(table, name) {
+            self.metrics.copy_dropped();
+            return Ok(());
+        }
+        let path = table_dir(&self.dir, table).join(name.file());
+        if batch.num_rows() == 0 {
+            return remove(&path);
+        }
+        let mut draft = ParquetDraft::new(&path, batch.schema(), &self.config)?;
+        draft.write(batch)?;
+        let bytes = draft.publish()?;
+        self.metrics.written(batch.num_rows(), bytes);
+        Ok(())
+    }
+
+    pub(crate) fn put_step(&self, step: &Step<'_>) -> Result<(), Error> {
+        let name = FileName::step(step.lane, step.first_tick, step.last_tick);
+        // Windows last: a step that has them has everything.
+        self.put(Table::Contacts, &name, &contact_batch(step)?)?;
+        self.put(Table::Evidence, &name, &EvidenceRow::encode(step.evidence)?)?;
+        self.put(Table::Windows, &name, &window_batch(step)?)
+    }
+
+    pub(crate) fn put_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
+        self.put(R::TABLE, &FileName::named(name)?, &R::encode(rows)?)
+    }
+
+    /// All rows of a small table, in the order of its files.
+    pub fn rows<R: Row>(&self) -> Result<Vec<R>, Error> {
+        self.rows_in(None)
+    }
+
+    fn rows_in<R: Row>(&self, wanted: Option<Wanted<'_>>) -> Result<Vec<R>, Error> {
+        let files = self.files()?.remove(&R::TABLE).unwrap_or_default();
+        let mut rows = Vec::new();
+        for_each_batch(&files, R::TABLE, TextLayout::Plain, wanted, |batch| R::decode(batch, &mut rows))?;
+        Ok(rows)
+    }
+
+    /// Evidence of one device in windows that start in `range`, in the order of time.
+    pub fn evidence(&self, device_id: &str, range: Range<EventTime>) -> Result<Vec<EvidenceRow>, Error> {
+        let mut rows: Vec<EvidenceRow> = self.rows_in(Some(Wanted { time_column: "window_start", range: &range }))?;
+        rows.retain(|row| row.device_id == device_id && range.contains(&row.window_start));
+        rows.sort_by(|a, b| a.window_start.cmp(&b.window_start).then(b.evidence.total_cmp(&a.evidence)));
+        Ok(rows)
+    }
+
+    /// Windows that start in `range`, with contacts, as they were closed; ordered by start, then device key. `keys` says
+    /// what a stored device id means in this run; windows of ids without a key are left out, and so are such peers.
+    pub fn windows(
+        &self,
+        range: Range<EventTime>,
+        keys: impl Fn(&str) -> Option<DeviceKey> + Sync,
+    ) -> Result<Vec<Window>, Error> {
+        let mut files = self.files()?;
+        let mut read = |table, take: &mut dyn FnMut(&RecordBatch) -> Result<(), Error>| {
+            let wanted = Wanted { time_column: "window_start", range: &range };
+            let files = files.remove(&table).unwrap_or_default();
+            for_each_batch(&files, table, TextLayout::Dictionary, Some(wanted), take)
+        };
+        let mut windows: Vec<Window> = Vec::new();
+        read(Table::Windows, &mut |batch| restore::windows(batch, &range, &keys, &mut windows))?;
+        windows.sort_unstable_by_key(|window| (window.start, window.device));
+        let mut places = FxHashMap::default();
+        places.reserve(windows.len());
+        for (place, window) in windows.iter().enumerate() {
+            places.insert((window.start, window.device), place);
+        }
+        // A window's contacts stand in one file and in their order: they were written together, and compaction keeps
+        // the order by `ordinal`.
+        read(Table::Contacts, &mut |batch| {
+            restore::contacts(batch, &range, &keys, |start, device, contact| {
+                if let Some(place) = places.get(&(start, device)) {
+                    windows[*place].contacts.push(contact);
+                }
+            })
+        })?;
+        Ok(windows)
+    }
+}
+
+/// One writer at a time; the lock goes with the process, however it ends.
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(LOCK);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::write(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { dir: dir.to_owned() }),
+        // A file system without locks: the operator sees to it that one process writes.
+        Err(fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+        Err(fs::TryLockError::Error(error)) => Err(Error::write(&path)(error)),
+    }
+}
+
+/// A folder that is empty, missing, or a store; anything else is somebody's.
+fn refuse_foreign(dir: &Path) -> Result<(), Error> {
+    if dir.exists() && !dir.is_dir() {
+        return Err(Error::NotEmpty { dir: dir.to_owned(), found: "a file, not a folder".to_owned() });
+    }
+    let names = names_in(dir)?;
+    if names.iter().any(|name| name == MANIFEST || name == RUN) {
+        return Ok(());
+    }
+    let ours = |name: &str| {
+        let half_made = name.starts_with(MANIFEST) && name.ends_with(TEMPORARY);
+        name == LOCK || half_made || (name == TABLES && is_tables(&dir.join(TABLES)))
+    };
+    match names.into_iter().find(|name| !ours(name)) {
+        Some(found) => Err(Error::NotEmpty { dir: dir.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+/// A folder of nothing but our tables' folders: a store whose manifest was not written, or already removed.
+fn is_tables(folder: &Path) -> bool {
+    names_in(folder).is_ok_and(|names| names.iter().all(|name| Table::from_name(name).is_some()))
+}

@@ -1,0 +1,89 @@
+//! Conditions as policy rules use them.
+
+mod common;
+
+use std::sync::Arc;
+
+use arrow::array::{Float32Array, RecordBatch, StringArray, UInt16Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use store::Predicate;
+
+fn batch() -> RecordBatch {
+    let schema = Schema::new(vec![
+        Field::new("device_type", DataType::Utf8, false),
+        Field::new("sign_in_failures", DataType::Float32, false),
+        Field::new("port", DataType::UInt16, true),
+    ]);
+    RecordBatch::try_new(
+        Arc::new(schema),
+        vec![
+            Arc::new(StringArray::from(vec!["camera", "camera", "plug"])),
+            Arc::new(Float32Array::from(vec![0.0, 12.0, 30.0])),
+            Arc::new(UInt16Array::from(vec![Some(23), None, Some(443)])),
+        ],
+    )
+    .unwrap()
+}
+
+fn says(expression: &str) -> Vec<Option<bool>> {
+    let batch = batch();
+    Predicate::compile(expression, &batch.schema()).unwrap().evaluate(&batch).unwrap().iter().collect()
+}
+
+fn mistake(expression: &str) -> String {
+    Predicate::compile(expression, &batch().schema()).unwrap_err().to_string()
+}
+
+#[test]
+fn a_condition_holds_for_some_rows() {
+    assert_eq!(says("sign_in_failures > 10 and device_type = 'camera'"), [Some(false), Some(true), Some(false)]);
+    assert_eq!(says("port in (22, 23)"), [Some(true), None, Some(false)]);
+    assert_eq!(says("device_type like 'cam%' or sign_in_failures >= 30"), [Some(true); 3]);
+    assert_eq!(says("case when port is null then true else false end"), [Some(false), Some(true), Some(false)]);
+    assert_eq!(says("true"), [Some(true); 3]);
+    assert_eq!(says("null"), [None; 3]);
+}
+
+#[test]
+fn a_mistake_is_shown_with_a_caret_and_near_names() {
+    let expected = "\
+cannot understand the expression: column `sign_in_failure` is unknown
+  | port = 23 and sign_in_failure > 10
+  |               ^
+did you mean `sign_in_failures`?";
+    assert_eq!(mistake("port = 23 and sign_in_failure > 10"), expected);
+    let text = mistake("colour = 'red'");
+    assert!(text.contains("known columns: device_type, sign_in_failures, port"), "{text}");
+    let text = mistake("port = = 23");
+    assert!(text.contains("  | port = = 23\n  |        ^"), "{text}");
+    let text = mistake("port = 23 23");
+    assert!(text.contains("port = 23 23"), "{text}");
+}
+
+#[test]
+fn what_is_no_condition_is_refused() {
+    let text = mistake("sign_in_failures + 1");
+    assert!(text.contains("value of type Float") && text.contains("expected a condition"), "{text}");
+    for wrong in ["count(*) > 3", "exists (select 1)", "", "port > (select 1)", "device_type and true"] {
+        let text = mistake(wrong);
+        assert!(text.starts_with("cannot understand the expression"), "{wrong}: {text}");
+    }
+}
+
+#[test]
+fn an_operation_that_fails_names_the_expression() {
+    let batch = batch();
+    let predicate = Predicate::compile("cast(device_type as int) > 1", &batch.schema()).unwrap();
+    let text = predicate.evaluate(&batch).unwrap_err().to_string();
+    assert!(text.contains("cast(device_type as int) > 1") && text.contains("camera"), "{text}");
+    assert_eq!(predicate.text(), "cast(device_type as int) > 1");
+}
+
+#[test]
+fn the_windows_of_a_step_can_be_asked() {
+    let data = common::StepData::new(1, 0, 1, 8);
+    let batch = store::rows::window_batch(&data.step()).unwrap();
+    let rule = "device_type = 'thermostat' and malicious > 0 and window_end - window_start <= interval '1 minute'";
+    let answer = Predicate::compile(rule, &batch.schema()).unwrap().evaluate(&batch).unwrap();
+    assert_eq!(answer.iter().collect::<Vec<_>>(), [1, 3, 5, 7].map(|device| Some(device == 3)));
+}
