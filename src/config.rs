@@ -27,8 +27,17 @@ impl Config {
         })?;
         let config: Config = toml::from_str(&text)
             .map_err(|error| Misuse(format!("the configuration file `{}` is wrong:\n{error}", path.display())))?;
-        config.detect.check().map_err(|error| Misuse(format!("in `{}`: {error}", path.display())))?;
+        config.check().map_err(|error| Misuse(format!("in `{}`: {error}", path.display())))?;
         Ok(config)
+    }
+
+    /// Ranges that the types cannot say, room by room.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.ingest.check()?;
+        self.detect.check()?;
+        self.responders.check()?;
+        self.store.check()?;
+        Ok(())
     }
 }
 

@@ -216,8 +216,7 @@ impl Material {
                 },
             ]);
         }
-        let count = counted(self.meetings.len() as u64, "contact");
-        format!("\nContacts meanwhile, {count}, unknown ones first\n{}", table.render())
+        format!("\nContacts meanwhile: {}, unknown ones first\n{}", self.meetings.len(), table.render())
     }
 }
 

@@ -90,6 +90,8 @@ pub struct EpisodeCount {
     pub class: ContactClass,
     pub behaviour: Behaviour,
     pub device_days: u32,
+    /// Distinct devices.
+    pub devices: u32,
 }
 
 /// Where to find a key's entry in `applications` and `known`, for looking up while judging.

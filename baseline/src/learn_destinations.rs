@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use crate::behaviour::{
-    ADMINISTRATION_FLOWS, Behaviour, Exchange, FLOOR_BYTES, LONG_STAY_SLOTS, RECUR_WINDOWS, SLOT_SECONDS, STAY_SLOTS,
+    ADMINISTRATION_FLOWS, Behaviour, Exchange, FLOOR_BYTES, LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, SLOT_SECONDS, STAY_SLOTS,
     UNUSUAL, Usual,
 };
 use crate::config::Config;
@@ -18,6 +18,10 @@ use crate::destinations::{ApplicationUse, DestinationUse, Destinations, EpisodeC
 use crate::keys::{Application, Category, ContactClass, ContactKey, fold};
 use crate::robust::quantile;
 
+/// Administration is normal for a type only when more than this share of its device-days shows it.
+const ADMINISTRATION_SHARE: f32 = 0.5;
+/// A longer learned run is not believed: it may have been an attack.
+const LONGEST_BELIEVED_RUN: u32 = 12;
 /// Windows of a device at a destination before its median means something.
 const MIN_WINDOWS_OF_PAIR: usize = 40;
 
@@ -140,6 +144,7 @@ fn known_destinations(days: &Days, total: f32, rare_share: f32, devices: usize) 
         days: FxHashSet<i64>,
         refused: u32,
         attacks: u32,
+        administration: bool,
     }
     let mut usages: BTreeMap<&ContactKey, Usage> = BTreeMap::new();
     for (((device, day), key), (category, exchange)) in days {
@@ -147,15 +152,18 @@ fn known_destinations(days: &Days, total: f32, rare_share: f32, devices: usize) 
         usage.device_days += 1;
         usage.devices.insert(*device);
         usage.days.insert(*day);
-        usage.refused += u32::from(exchange.is_refused());
+        usage.refused += u32::from(exchange.refused >= REFUSED_FLOWS);
+        usage.administration = *category == Category::Administration;
         usage.attacks += u32::from(is_attack(exchange, *category));
     }
     let mut known = Vec::new();
     for (key, usage) in usages {
         let share = usage.device_days as f32 / total;
-        // What few devices do in an attack's shape is not normal because they repeat it.
+        // What few devices do in an attack's shape is not normal because they repeat it; and one scan of everybody does
+        // not make administration normal.
         let suspicious = usage.attacks > 0 && 2 * usage.devices.len() < devices;
-        if share <= rare_share || suspicious {
+        let least_share = if usage.administration { rare_share.max(ADMINISTRATION_SHARE) } else { rare_share };
+        if share <= least_share || suspicious {
             continue;
         }
         known.push(DestinationUse {
@@ -181,8 +189,8 @@ fn count_episodes(days: &Days, known: &FxHashSet<ContactKey>, usual: &FxHashMap<
         let usual = usual.get(&(key.direction, key.place, key.application)).copied();
         for (behaviour, shown) in [
             (Behaviour::Touch, true),
-            (Behaviour::Recur, exchange.windows >= RECUR_WINDOWS),
-            (Behaviour::Stay, exchange.slots >= STAY_SLOTS),
+            (Behaviour::Recur, exchange.windows >= RECUR_WINDOWS && !exchange.is_download()),
+            (Behaviour::Stay, exchange.slots >= STAY_SLOTS && !exchange.is_download()),
             (Behaviour::LongStay, exchange.slots >= LONG_STAY_SLOTS),
             (Behaviour::Download, exchange.is_download()),
             (Behaviour::Upload, exchange.is_upload(usual)),
@@ -194,7 +202,12 @@ fn count_episodes(days: &Days, known: &FxHashSet<ContactKey>, usual: &FxHashMap<
     }
     counted
         .into_iter()
-        .map(|((class, behaviour), days)| EpisodeCount { class, behaviour, device_days: days.len() as u32 })
+        .map(|((class, behaviour), days)| EpisodeCount {
+            class,
+            behaviour,
+            device_days: days.len() as u32,
+            devices: days.iter().map(|(device, _)| *device).collect::<FxHashSet<_>>().len() as u32,
+        })
         .collect()
 }
 
@@ -232,7 +245,7 @@ fn add_habits(
             let continues = start.day() == day && bytes > run_threshold(habit.bytes_out);
             run = if continues { run + 1 } else { u32::from(bytes > run_threshold(habit.bytes_out)) };
             day = start.day();
-            habit.longest_run = habit.longest_run.max(run);
+            habit.longest_run = habit.longest_run.max(run).min(LONGEST_BELIEVED_RUN);
         }
         known[index].habits.insert(name(device), habit);
     }

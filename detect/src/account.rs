@@ -135,11 +135,8 @@ impl Account {
 pub(crate) struct Groups {
     shown: BTreeMap<(CohortName, Group), BTreeMap<DeviceKey, EventTime>>,
     known_since: BTreeMap<(CohortName, Group), EventTime>,
-    open: BTreeMap<(CohortName, bool), OpenGroup>,
-}
-
-struct OpenGroup {
-    last: EventTime,
+    /// When a cohort last showed a change (`false`) or an outage (`true`).
+    open: BTreeMap<(CohortName, bool), EventTime>,
 }
 
 /// What a piece of evidence is, in the light of the cohort.
@@ -175,10 +172,14 @@ impl Groups {
         }
         let devices: Vec<DeviceKey> = shown.keys().copied().collect();
         self.known_since.insert((name.clone(), group.clone()), now);
-        let open = self.open.get(&(name.clone(), group.outage));
-        let opened = open.is_none_or(|open| now.seconds_since(open.last) > GROUP_ENDS_SECONDS);
-        self.open.insert((name, group.outage), OpenGroup { last: now });
+        let opened = self.goes_on(name, group.outage, now);
         Shared::Group { devices, opened }
+    }
+
+    /// A cohort's change or outage goes on; `true` when it begins.
+    pub fn goes_on(&mut self, cohort: CohortName, outage: bool, now: EventTime) -> bool {
+        let last = self.open.insert((cohort, outage), now);
+        last.is_none_or(|last| now.seconds_since(last) > GROUP_ENDS_SECONDS)
     }
 
     /// Drops what is too old to matter.
@@ -186,6 +187,6 @@ impl Groups {
         let window = f64::from(config.group_window_seconds);
         self.shown.retain(|_, devices| devices.values().any(|at| now.seconds_since(*at) <= window));
         self.known_since.retain(|_, since| now.minus(*since) < CHANGE_LASTS_SECONDS * fleet::MICROS_PER_SECOND);
-        self.open.retain(|_, open| now.seconds_since(open.last) <= GROUP_ENDS_SECONDS);
+        self.open.retain(|_, last| now.seconds_since(*last) <= GROUP_ENDS_SECONDS);
     }
 }

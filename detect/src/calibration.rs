@@ -41,12 +41,31 @@ impl Calibration {
     }
 }
 
-/// Least `a >= 0` such that, for every s, the share of device-days with a value of at least s is at most `e^(a - s)`.
+/// The greatest of the learning days may be attacks and set no envelope; the bulk carries it anyway.
+const TRIMMED_SHARE: f64 = 0.05;
+/// Bounds of what learning days can teach: a few of them hold too few silences, or attacks that were not recognised.
+const SILENCE_BOUNDS: (f64, f64) = (3.5, 6.0);
+const MAX_EVIDENCE: f64 = 1.5;
+
+impl Calibration {
+    pub fn set_silence(&mut self, maxima: &DailyMaxima) {
+        let (least, most) = SILENCE_BOUNDS;
+        self.silence = maxima.envelope(f64::from(self.device_days)).clamp(least, most);
+    }
+
+    pub fn set_evidence(&mut self, maxima: &DailyMaxima) {
+        self.evidence = maxima.envelope(f64::from(self.device_days)).min(MAX_EVIDENCE);
+    }
+}
+
+/// Least `a >= 0` such that, for every s, the share of device-days with a value of at least s is at most `e^(a - s)`; the
+/// greatest 5 % are not asked.
 pub fn envelope(values: impl IntoIterator<Item = f64>, device_days: f64) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().filter(|value| *value > 0.0).collect();
     sorted.sort_unstable_by(|a, b| b.total_cmp(a));
     let mut least = 0.0f64;
-    for (rank, value) in sorted.iter().enumerate() {
+    let trimmed = (TRIMMED_SHARE * device_days) as usize;
+    for (rank, value) in sorted.iter().enumerate().skip(trimmed) {
         least = least.max(value + ((rank + 1) as f64 / device_days).ln());
     }
     least
@@ -59,17 +78,17 @@ pub struct DailyMaxima(BTreeMap<(DeviceKey, i64), f64>);
 impl DailyMaxima {
     pub fn note(&mut self, device: DeviceKey, at: EventTime, value: f64) {
         let greatest = self.0.entry((device, at.day())).or_insert(0.0);
-        *greatest = greatest.max(value);
-    }
-
-    pub fn merge(&mut self, other: DailyMaxima) {
-        for (key, value) in other.0 {
-            let greatest = self.0.entry(key).or_insert(0.0);
+        if *greatest >= 0.0 {
             *greatest = greatest.max(value);
         }
     }
 
-    pub fn envelope(&self, device_days: f64) -> f64 {
+    /// The device-day counts as one without anything.
+    pub fn strike(&mut self, device: DeviceKey, at: EventTime) {
+        self.0.insert((device, at.day()), f64::NEG_INFINITY);
+    }
+
+    fn envelope(&self, device_days: f64) -> f64 {
         envelope(self.0.values().copied(), device_days)
     }
 }
@@ -80,14 +99,14 @@ mod tests {
 
     #[test]
     fn the_envelope_bounds_every_tail() {
-        let values = [7.0, 5.0, 3.0, 3.0, 1.0];
-        let a = envelope(values, 200.0);
-        for value in values {
-            let share = values.iter().filter(|other| **other >= value).count() as f64 / 200.0;
+        let values: Vec<f64> = (0..100).map(|rank| 6.0 - f64::from(rank) / 20.0).collect();
+        let a = envelope(values.clone(), 200.0);
+        for value in values.iter().skip(10) {
+            let share = values.iter().filter(|other| *other >= value).count() as f64 / 200.0;
             assert!(share <= (a - value).exp() + 1e-9, "{value}");
         }
-        assert!((a - (7.0 + (1.0f64 / 200.0).ln())).abs() < 1e-9);
         assert_eq!(envelope([], 200.0), 0.0);
+        assert_eq!(envelope([50.0, 40.0], 200.0), 0.0, "a few extreme days set nothing");
     }
 
     #[test]

@@ -87,17 +87,21 @@ pub struct Ledger {
 
 /// Pieces weigh nothing after this many half-lives.
 const FORGOTTEN_AFTER: f64 = 6.0;
+/// Weight by which a piece must exceed what was told of it.
+const GROWN: f64 = 0.01;
 
 impl Ledger {
-    /// Adds a piece, or strengthens and refreshes the same piece. What a finding has already told of it does not count
-    /// again.
+    /// Adds a piece, or strengthens and refreshes the same piece. What a finding has told counts again only when it has
+    /// grown, and then in full: what was told as a touch can still become a certain compromise.
     pub fn add(&mut self, evidence: Evidence, at: EventTime) {
         let same = self.pieces.iter_mut().find(|piece| {
             piece.evidence.detector == evidence.detector && piece.evidence.subject == evidence.subject
         });
         match same {
             Some(piece) => {
-                piece.weight = piece.weight.max(evidence.weight - piece.told);
+                if evidence.weight > piece.told + GROWN {
+                    piece.weight = piece.weight.max(evidence.weight);
+                }
                 piece.at = at;
                 piece.evidence = evidence;
             }
@@ -108,7 +112,7 @@ impl Ledger {
     /// A finding was emitted: what is held now is told.
     pub fn settle(&mut self) {
         for piece in &mut self.pieces {
-            piece.told += piece.weight;
+            piece.told = piece.told.max(piece.weight);
             piece.weight = 0.0;
         }
     }
@@ -192,7 +196,7 @@ mod tests {
         ledger.add(piece("a", 4.0), EventTime(0));
         assert_eq!(ledger.total(EventTime(0), 3600.0), 0.0);
         ledger.add(piece("a", 5.5), EventTime(0));
-        assert_eq!(ledger.total(EventTime(0), 3600.0), 1.5);
+        assert_eq!(ledger.total(EventTime(0), 3600.0), 5.5);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const MAX_SPAN_SECONDS: i64 = 900;
 const MAX_REASONS: usize = 8;
 /// Weight, as a share of the greatest possible, at which an attack's shape or a stay at an unused application is certain.
 const CERTAIN_ATTACK: f64 = 0.6;
-const CERTAIN_STAY: f64 = 0.9;
+const CERTAIN_STAY: f64 = 0.85;
 
 pub(crate) fn device_finding(
     crossing: &Crossing,
@@ -143,7 +143,7 @@ fn tell(finding: &Finding, device: &Device) -> String {
 pub(crate) fn group_finding(
     devices: Vec<&Device>,
     group: &Group,
-    evidence: &Evidence,
+    evidence: Option<&Evidence>,
     at: EventTime,
     prepared: &Prepared,
     width: i64,
@@ -172,16 +172,16 @@ pub(crate) fn group_finding(
         kind,
         severity: Severity::Low,
         confidence: Confidence::Ready,
-        score: evidence.weight,
+        score: evidence.map_or(0.0, |evidence| evidence.weight),
         line: 0.0,
         p_value: 1.0,
-        detectors: vec![SmolStr::new_static("peers"), SmolStr::new_static(evidence.detector)],
+        detectors: vec![SmolStr::new_static("peers"), SmolStr::new_static(evidence.map_or("gap", |it| it.detector))],
         technique: SmolStr::new_static(if group.outage { "T0826" } else { "" }),
         emitted_at: emitted_at(at, config.hold_seconds, config),
         window_start: EventTime(at.0 - width),
         window_end: at,
         baseline_version: prepared.version,
-        reasons: vec![reason(evidence, evidence.weight)],
+        reasons: evidence.iter().map(|evidence| reason(evidence, evidence.weight)).collect(),
         explanation,
     }
 }

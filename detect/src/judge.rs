@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fleet::device::Standing;
-use fleet::{DeviceKey, EventTime, Fact, Finding, FindingKind, Tick};
+use fleet::{Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Tick};
 
 use crate::account::{Account, Groups, Shared};
 use crate::calibration::DailyMaxima;
@@ -133,6 +133,11 @@ impl Judge {
         }
     }
 
+    /// Width of a window, microseconds.
+    pub fn width(&self) -> i64 {
+        self.width
+    }
+
     pub fn roster(&self) -> &Roster {
         &self.roster
     }
@@ -178,7 +183,7 @@ impl Judge {
         }
         let mut sightings = Sightings::for_windows(tick.windows.len());
         let scene =
-            Scene { tick, roster: &self.roster, prepared: &self.prepared, config: &self.config };
+            Scene { tick, roster: &self.roster, prepared: &self.prepared, config: &self.config, width: self.width };
         for detector in &mut self.detectors {
             detector.observe(&scene, &mut sightings);
         }
@@ -191,6 +196,14 @@ impl Judge {
                 recording.silence.note(*device, EventTime(tick.end.0 - 1), *surprise);
             }
         }
+        for together in std::mem::take(&mut sightings.together) {
+            if self.groups.goes_on(together.cohort, together.group.outage, tick.end) && self.recording.is_none() {
+                let members = self.members(&together.devices);
+                let finding =
+                    explain::group_finding(members, &together.group, None, tick.end, &self.prepared, self.width, &self.config);
+                judgement.findings.push(finding);
+            }
+        }
         self.enter(tick, sightings.evidence, &mut judgement);
         self.close(tick, &mut judgement);
         self.score_windows(tick, &sightings.window_scores, &mut judgement);
@@ -201,6 +214,11 @@ impl Judge {
     fn enter(&mut self, tick: &Tick, evidence: Vec<Evidence>, judgement: &mut Judgement) {
         let half_life = self.config.half_life();
         for piece in evidence {
+            if piece.attack
+                && let Some(recording) = &mut self.recording
+            {
+                recording.evidence.strike(piece.device, EventTime(tick.end.0 - 1));
+            }
             match self.groups.weigh(&piece, tick.end, &self.roster, &self.config) {
                 Shared::Own => {
                     for account in &mut self.accounts {
@@ -216,11 +234,10 @@ impl Judge {
                         account.excuse(devices.iter().copied(), group);
                     }
                     if opened && self.recording.is_none() {
-                        let members = devices.iter().filter_map(|key| self.roster.device(*key)).map(AsRef::as_ref).collect();
                         let finding = explain::group_finding(
-                            members,
+                            self.members(&devices),
                             group,
-                            &piece,
+                            Some(&piece),
                             tick.end,
                             &self.prepared,
                             self.width,
@@ -231,6 +248,10 @@ impl Judge {
                 }
             }
         }
+    }
+
+    fn members(&self, keys: &[DeviceKey]) -> Vec<&Device> {
+        keys.iter().filter_map(|key| self.roster.device(*key)).map(AsRef::as_ref).collect()
     }
 
     fn close(&mut self, tick: &Tick, judgement: &mut Judgement) {

@@ -11,46 +11,81 @@ use baseline::{Baselines, Behaviour, ContactClass, TypeBaseline};
 const PRIOR_DAYS: f64 = 2.0;
 /// Device-days the pooled rate weighs against a type's own.
 const POOL_DAYS: f64 = 30.0;
-/// No single piece of evidence weighs more: one device-day in a thousand, which is as much as any history here can tell.
-pub const MAX_WEIGHT: f64 = 6.9;
+/// No single piece of evidence weighs more. It lies above the line of any budget a history can bear, so that one certain
+/// episode suffices.
+pub const MAX_WEIGHT: f64 = 8.0;
+/// Where a mild behaviour is common, the graver one that grows from it is not rarer than this share of it.
+const STEP: f64 = 0.1;
+/// What fewer devices than this, or than this share of all, show in learning stays uncounted: one infected device must
+/// not make its own behaviour normal.
+const LEAST_DEVICES: f64 = 3.0;
+const LEAST_SHARE_OF_POOL: f64 = 0.1;
+const LEAST_SHARE_OF_TYPE: f64 = 0.75;
+
+#[derive(Clone, Copy, Default)]
+struct Count {
+    device_days: f64,
+    devices: f64,
+}
 
 pub struct Rates {
     device_days: f64,
-    counts: BTreeMap<(ContactClass, Behaviour), f64>,
+    devices: f64,
+    counts: BTreeMap<(ContactClass, Behaviour), Count>,
 }
 
 impl Rates {
     pub fn pooled(baselines: &Baselines) -> Rates {
-        let mut counts: BTreeMap<(ContactClass, Behaviour), f64> = BTreeMap::new();
-        let mut device_days = 0.0;
+        let mut rates = Rates { device_days: 0.0, devices: 0.0, counts: BTreeMap::new() };
         for learned in &baselines.types {
-            device_days += f64::from(learned.device_days);
+            rates.device_days += f64::from(learned.device_days);
+            rates.devices += f64::from(learned.devices);
             for count in &learned.destinations.episodes {
-                *counts.entry((count.class, count.behaviour)).or_default() += f64::from(count.device_days);
+                let sum = rates.counts.entry((count.class, count.behaviour)).or_default();
+                sum.device_days += f64::from(count.device_days);
+                sum.devices += f64::from(count.devices);
             }
         }
-        Rates { device_days, counts }
+        rates
     }
 
-    pub fn device_days(&self) -> f64 {
-        self.device_days
-    }
-
-    /// `-ln` of the rate per device-day, at most [`MAX_WEIGHT`]. `None` for the type when it has no baseline.
+    /// `-ln` of the rate per device-day, at most [`MAX_WEIGHT`]. No type: the pool's.
     pub fn weight(&self, learned: Option<&TypeBaseline>, class: ContactClass, behaviour: Behaviour) -> f64 {
-        let prior = prior(behaviour);
+        // Learning leaves these shapes out, so it cannot count them.
         if behaviour.is_attack() && behaviour != Behaviour::Upload {
-            // Learning leaves these shapes out, so it cannot count them.
-            return -prior.ln();
+            return MAX_WEIGHT;
         }
-        let pooled_count = self.counts.get(&(class, behaviour)).copied().unwrap_or(0.0);
-        let pooled = (pooled_count + PRIOR_DAYS * prior) / (self.device_days + PRIOR_DAYS);
-        let (own_count, own_days) = learned.map_or((0.0, 0.0), |learned| {
-            let own = learned.destinations.episodes.iter().find(|count| count.class == class && count.behaviour == behaviour);
-            (own.map_or(0.0, |count| f64::from(count.device_days)), f64::from(learned.device_days))
-        });
-        let rate = (own_count + POOL_DAYS * pooled) / (own_days + POOL_DAYS);
-        (-rate.min(1.0).ln()).min(MAX_WEIGHT)
+        (-self.rate(learned, class, behaviour).min(1.0).ln()).min(MAX_WEIGHT)
+    }
+
+    fn rate(&self, learned: Option<&TypeBaseline>, class: ContactClass, behaviour: Behaviour) -> f64 {
+        let pooled = self.counts.get(&(class, behaviour)).copied().unwrap_or_default();
+        let believed = pooled.devices >= LEAST_DEVICES.max(LEAST_SHARE_OF_POOL * self.devices);
+        let pooled_days = if believed { pooled.device_days } else { 0.0 };
+        let pooled_rate = (pooled_days + PRIOR_DAYS * prior(behaviour)) / (self.device_days + PRIOR_DAYS);
+        let own = learned.map_or((0.0, 0.0), |learned| (own_days(learned, class, behaviour), f64::from(learned.device_days)));
+        let rate = (own.0 + POOL_DAYS * pooled_rate) / (own.1 + POOL_DAYS);
+        milder(behaviour).map_or(rate, |milder| rate.max(STEP * self.rate(learned, class, milder)))
+    }
+}
+
+/// Device-days of the type with the behaviour, if enough of its devices show it.
+fn own_days(learned: &TypeBaseline, class: ContactClass, behaviour: Behaviour) -> f64 {
+    let counts = &learned.destinations.episodes;
+    let Some(own) = counts.iter().find(|count| count.class == class && count.behaviour == behaviour) else {
+        return 0.0;
+    };
+    let believed = f64::from(own.devices) >= LEAST_DEVICES.max(LEAST_SHARE_OF_TYPE * f64::from(learned.devices));
+    if believed { f64::from(own.device_days) } else { 0.0 }
+}
+
+/// What a behaviour grows from.
+fn milder(behaviour: Behaviour) -> Option<Behaviour> {
+    match behaviour {
+        Behaviour::Recur | Behaviour::Upload | Behaviour::Download => Some(Behaviour::Touch),
+        Behaviour::Stay => Some(Behaviour::Recur),
+        Behaviour::LongStay => Some(Behaviour::Stay),
+        Behaviour::Touch | Behaviour::Refused | Behaviour::Guessing | Behaviour::FanOut => None,
     }
 }
 
@@ -60,7 +95,6 @@ fn prior(behaviour: Behaviour) -> f64 {
         Behaviour::Touch => 0.02,
         Behaviour::Recur | Behaviour::Stay | Behaviour::Download => 0.01,
         Behaviour::LongStay | Behaviour::Upload => 0.005,
-        Behaviour::Refused | Behaviour::FanOut => 0.001,
-        Behaviour::Guessing => 0.0005,
+        Behaviour::Refused | Behaviour::FanOut | Behaviour::Guessing => 0.0002,
     }
 }

@@ -24,11 +24,12 @@ pub fn train(
 ) -> Result<Version, Error> {
     let device_days = baselines.types.iter().map(|learned| learned.device_days).sum::<u32>();
     let ticks = ticks(windows, devices);
-    let never = Calibration { device_days, silence: f64::INFINITY, evidence: 0.0 };
+    let never = Calibration { device_days, silence: f64::MAX, evidence: 0.0 };
     let mut version = Version { baselines, calibration: never };
-    let silence = listen(&version, &ticks, width, config)?.silence.envelope(f64::from(device_days));
-    version.calibration.silence = silence;
-    version.calibration.evidence = listen(&version, &ticks, width, config)?.evidence.envelope(f64::from(device_days));
+    let heard = listen(&version, &ticks, width, config)?;
+    version.calibration.set_silence(&heard.silence);
+    let heard = listen(&version, &ticks, width, config)?;
+    version.calibration.set_evidence(&heard.evidence);
     Ok(version)
 }
 

@@ -40,38 +40,38 @@ macro_rules! features {
 }
 
 features! {
-    Messages "messages" "count" Both "broker messages published by the device";
+    Messages "messages" "count" Both "broker messages published by the device, refused ones included";
     MessagesReceived "messages_received" "count" Up "broker messages delivered to the device";
     PayloadMean "payload_mean" "bytes" Both "mean payload size of the published messages";
-    PayloadP95 "payload_p95" "bytes" Up "95th percentile of the payload sizes, within 19 % (log-histogram of 4 bins an octave)";
-    PayloadMax "payload_max" "bytes" Up "largest payload";
+    PayloadP95 "payload_p95" "bytes" Up "95th percentile of the payload sizes of the published messages, up to 19 % too high (log-histogram of 4 bins an octave), never above payload_max";
+    PayloadMax "payload_max" "bytes" Up "largest payload of the published messages";
     BytesOut "bytes_out" "bytes" Both "flow payload bytes from the device, both as originator and as responder, plus published payloads";
     BytesIn "bytes_in" "bytes" Both "flow payload bytes to the device, plus delivered payloads";
-    PacketsOut "packets_out" "packets" Both "packets from the device";
-    PacketsIn "packets_in" "packets" Both "packets to the device";
+    PacketsOut "packets_out" "packets" Both "packets of flows from the device";
+    PacketsIn "packets_in" "packets" Both "packets of flows to the device";
     Flows "flows" "count" Up "flow records the device took part in, groups (multicast, broadcast) included";
-    Destinations "destinations" "count" Up "distinct (destination) the device originated flows to, groups left out; within 13 % above the 16 contacts kept";
-    Ports "ports" "count" Up "distinct responder ports the device originated flows to; within 13 % above 16";
-    FailedShare "failed_share" "share" Up "flows originated by the device that were refused or unanswered, over all it originated to single hosts";
+    Destinations "destinations" "count" Up "distinct destinations (name, else address) the device originated flows to, groups left out; within 13 % (standard error) above 16";
+    Ports "ports" "count" Up "distinct TCP and UDP responder ports the device originated flows to, groups included; within 13 % above 16";
+    FailedShare "failed_share" "share" Up "failed_flows over all flows the device originated to single hosts; 0 without any";
     FailedFlows "failed_flows" "count" Up "flows originated by the device to single hosts that were refused or unanswered";
     InternalFanOut "internal_fan_out" "count" Up "distinct internal hosts the device originated flows to; within 13 % above 16";
-    DeviceBytes "device_bytes" "bytes" Up "bytes, both ways, exchanged with other devices of the inventory";
+    DeviceBytes "device_bytes" "bytes" Up "flow payload bytes, both ways, exchanged with other devices of ours, unknown ones included";
     InboundExternal "inbound_external" "count" Up "flows from the internet that the device answered";
-    CleartextShare "cleartext_share" "share" Up "flow bytes over protocols without encryption (telnet, ftp, http, mqtt, ...), over all flow bytes; DNS and time left out";
+    CleartextShare "cleartext_share" "share" Up "flow payload bytes over protocols without encryption (telnet, ftp, http, mqtt, ...), over all but those of naming, time and discovery; 0 without any";
     SignInFailures "sign_in_failures" "count" Up "refused sign-ins, to or by the device";
     SignIns "sign_ins" "count" Up "accepted sign-ins, to or by the device";
-    AuthorisationRefusals "authorisation_refusals" "count" Up "publishes and subscriptions the broker refused";
+    AuthorisationRefusals "authorisation_refusals" "count" Up "publishes, subscriptions and connects the broker refused";
     Connects "connects" "count" Up "broker sessions begun";
     Disconnects "disconnects" "count" Up "broker sessions ended, by either side or taken over";
-    Topics "topics" "count" Up "distinct topics published to (generalised; up to 16)";
+    Topics "topics" "count" Up "distinct topics published to (generalised); within 13 % above 16";
     Commands "commands" "count" Up "commands the device published";
-    IntervalMean "interval_mean" "seconds" Both "mean time between the device's own readings in the window; 0 below two of them";
-    IntervalVariation "interval_variation" "ratio" None "coefficient of variation of those intervals: 0 is a clock, 1 a Poisson process; -1 below three of them";
+    IntervalMean "interval_mean" "seconds" Both "mean time between the readings of what the device itself began (all but inbound ones) in the window; 0 below two of them";
+    IntervalVariation "interval_variation" "ratio" None "coefficient of variation of those intervals (of the first 64 readings): 0 is a clock, 1 a Poisson process; -1 below three readings, or when all are of one instant";
     UpDownRatio "up_down_ratio" "log2" Both "log2((bytes_out + 1) / (bytes_in + 1))";
-    SecondsSinceHeard "seconds_since_heard" "seconds" Up "from the device's previous reading to its first in this window; 0 when it was never heard before";
-    ValueMean "value_mean" "device unit" Both "mean of the reported values";
+    SecondsSinceHeard "seconds_since_heard" "seconds" Up "from the end of the device's previous window with readings to the start of this one; 0 when they adjoin, or it was never heard before";
+    ValueMean "value_mean" "device unit" Both "mean of the reported values; 0 when none was reported";
     ValueSpread "value_spread" "device unit" None "largest less smallest reported value; -1 when none was reported";
-    SourceAddresses "source_addresses" "count" Up "distinct addresses the device's sessions and sign-ins came from";
+    SourceAddresses "source_addresses" "count" Up "distinct addresses the device's sessions, and its own sign-ins, came from";
 }
 
 /// Number of features in a window.

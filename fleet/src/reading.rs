@@ -138,14 +138,16 @@ impl Protocol {
     }
 }
 
-/// What became of a flow. From Zeek: S0 and SHR-less halves are `Unanswered`, REJ and RSTOS0/RSTRH `Refused`.
+/// What became of a flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     #[default]
     Established,
-    /// The responder said no (reset, reject).
+    /// The responder said no before anything was exchanged.
     Refused,
+    /// Begun and torn down by a reset from either side.
+    Reset,
     /// Nobody answered.
     Unanswered,
     /// Seen in the middle: neither beginning nor end.
@@ -153,6 +155,41 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Established => "established",
+            Outcome::Refused => "refused",
+            Outcome::Reset => "reset",
+            Outcome::Unanswered => "unanswered",
+            Outcome::Partial => "partial",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Outcome> {
+        match name {
+            "established" => Some(Outcome::Established),
+            "refused" => Some(Outcome::Refused),
+            "reset" => Some(Outcome::Reset),
+            "unanswered" => Some(Outcome::Unanswered),
+            "partial" => Some(Outcome::Partial),
+            _ => None,
+        }
+    }
+
+    /// What Zeek's connection state says of the answer. `S0` is also how one-way UDP and multicast look: whether that is
+    /// a failure is for whoever knows protocol and place.
+    pub fn from_zeek(state: &str) -> Option<Outcome> {
+        match state {
+            "SF" | "S1" | "S2" | "S3" => Some(Outcome::Established),
+            "RSTO" | "RSTR" => Some(Outcome::Reset),
+            "REJ" | "RSTOS0" | "RSTRH" => Some(Outcome::Refused),
+            "S0" | "SH" => Some(Outcome::Unanswered),
+            "OTH" | "SHR" => Some(Outcome::Partial),
+            _ => None,
+        }
+    }
+
+    /// Never came about.
     pub fn failed(self) -> bool {
         matches!(self, Outcome::Refused | Outcome::Unanswered)
     }
@@ -245,5 +282,35 @@ impl Flow {
     /// The application a flow belongs to: what the sensor recognised, else the port's registered use, else the protocol.
     pub fn service(&self) -> Service {
         Service::of(&self.service, self.protocol, self.responder.port)
+    }
+
+    /// A record that began in the middle of a conversation can have its sides swapped: the "responder" speaks from a port
+    /// that hosts take for their own side, the "originator" from one that services have.
+    fn is_turned(&self) -> bool {
+        const FIRST_EPHEMERAL: u16 = 32_768;
+        const LAST_SERVICE: u16 = 10_000;
+        if self.responder.port < FIRST_EPHEMERAL || self.originator_port >= self.responder.port {
+            return false;
+        }
+        self.outcome == Outcome::Partial
+            || self.protocol == Protocol::Udp && self.originator_port <= LAST_SERVICE
+    }
+}
+
+impl Reading {
+    /// Puts the side that calls first, in flow records that began in the middle of a conversation.
+    pub fn turn_round_mid_stream(&mut self) {
+        let Kind::Flow(flow) = &mut self.kind else { return };
+        if !flow.is_turned() {
+            return;
+        }
+        let Some(ip) = self.identity.ip else { return };
+        let caller = flow.responder;
+        flow.responder = Peer { mac: self.identity.mac, ip, port: flow.originator_port };
+        flow.originator_port = caller.port;
+        self.identity.mac = caller.mac;
+        self.identity.ip = Some(caller.ip);
+        std::mem::swap(&mut flow.bytes_out, &mut flow.bytes_in);
+        std::mem::swap(&mut flow.packets_out, &mut flow.packets_in);
     }
 }

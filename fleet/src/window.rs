@@ -50,7 +50,7 @@ pub struct Contact {
     /// The other side, when it is a device we know.
     pub peer: Option<DeviceKey>,
     pub flows: u32,
-    /// Flows refused or unanswered; for sign-ins: those that failed.
+    /// TCP flows refused, unanswered or reset; for sign-ins: those that failed.
     pub refused: u32,
     /// From and to the device, payload.
     pub bytes_out: u64,

@@ -22,4 +22,6 @@ pub mod windows;
 pub use config::Config;
 pub use decode::{Decoder, Format, RejectReason, Rejected, Tally, to_native_json};
 pub use error::Error;
+pub use identity::{Inventory, LaneTable, Router, RouterCounters, Routes};
 pub use source::{Fetched, FileSource, Source};
+pub use windows::{Lane, LaneCounters, SourceClock};

@@ -15,8 +15,8 @@ fn data(file: &str) -> Option<PathBuf> {
         return Some(path);
     }
     // Not `eprintln!`, which the test runner keeps to itself when a test passes.
-    let folder = path.display();
-    writeln!(io::stderr(), "NOT RUN: {folder} is not there; set VEDETTE_DATA to the folder that holds it").unwrap();
+    let notice = format!("NOT RUN: {} is not there; VEDETTE_DATA names the folder that holds it\n", path.display());
+    io::stderr().write_all(notice.as_bytes()).unwrap();
     None
 }
 

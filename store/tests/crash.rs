@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -88,6 +89,8 @@ fn every_state_of_a_compaction_counts_each_row_once() {
 }
 
 const CHILD: &str = "STORE_TEST_CRASH_DIR";
+const OPENED: &str = "store opened";
+const MINUTES: i64 = 40;
 
 /// The process that is killed: goes on where the folder says, one step and sometimes a compaction after the other.
 #[test]
@@ -95,9 +98,10 @@ const CHILD: &str = "STORE_TEST_CRASH_DIR";
 fn child_that_writes_and_compacts() {
     let Some(dir) = std::env::var_os(CHILD) else { return };
     let store = create(Path::new(&dir));
+    println!("{OPENED}");
     let minutes = count(&store, "select count(distinct window_start) from windows");
     // The last minute may be half there: it is done again from its beginning.
-    for from in (minutes - 1).max(0)..40 {
+    for from in (minutes - 1).max(0)..MINUTES {
         for lane in 0..2 {
             store.write_step(&StepData::new(lane, from, from + 1, 8).step()).unwrap();
         }
@@ -112,29 +116,34 @@ fn child_that_writes_and_compacts() {
 fn killed_at_any_moment() {
     let dir = tempfile::tempdir().unwrap();
     let mut kills = 0;
-    for attempt in 0..200_u64 {
+    loop {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "child_that_writes_and_compacts"])
+            .args(["--ignored", "--exact", "child_that_writes_and_compacts", "--nocapture"])
             .env(CHILD, dir.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(20 + attempt * 37 % 90));
-        if let Some(status) = child.try_wait().unwrap() {
-            assert!(status.success(), "the child failed by itself after {kills} kills");
-            break;
-        }
+        // Lives of different lengths, each long enough to get ahead now and then, counted from the store's opening.
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let opened = lines.any(|line| line.contains(OPENED));
+        assert!(opened, "the child did not open the store after {kills} kills");
+        std::thread::sleep(Duration::from_millis(10 + kills * 67 % 400));
         child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        let Ok(store) = ParquetStore::open(dir.path()) else { continue };
+        let status = child.wait().unwrap();
+        let store = ParquetStore::open(dir.path()).unwrap();
         let [windows, distinct, contacts, ..] = counts(&store);
         assert_eq!(windows, distinct, "rows twice after {kills} kills");
         assert!(contacts >= 2 * windows, "contacts lost after {kills} kills");
+        if status.success() {
+            break;
+        }
+        assert_eq!(status.code(), None, "the child failed by itself after {kills} kills");
+        kills += 1;
+        assert!(kills < 500, "no life got ahead");
     }
     let store = create(dir.path());
     let [windows, distinct, contacts, _, findings, distinct_findings] = counts(&store);
     assert!(kills >= 3, "killed only {kills} times: nothing was tried");
-    assert_eq!((windows, distinct, contacts), (40 * 8, 40 * 8, 2 * 40 * 8));
-    assert_eq!((findings, distinct_findings), (40, 40));
+    assert_eq!((windows, distinct, contacts), (MINUTES * 8, MINUTES * 8, 2 * MINUTES * 8));
+    assert_eq!((findings, distinct_findings), (MINUTES, MINUTES));
 }

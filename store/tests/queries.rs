@@ -95,7 +95,7 @@ fn names_near_the_wrong_one_are_offered_under_a_caret() {
 cannot understand the query: column `byte_out` is unknown
   |   byte_out from windows
   |   ^
-did you mean `bytes_out`, `bytes_in`?";
+did you mean `bytes_out`?";
     assert_eq!(text, expected);
     let text = store.query("select 1 from window").unwrap_err().to_string();
     assert!(text.contains("table `window` is unknown") && text.contains("known tables: windows, contacts"), "{text}");

@@ -345,20 +345,7 @@ fn country_code(value: &str) -> Option<[u8; 2]> {
 
 /// Its own names, or Zeek's connection states.
 fn outcome(value: &str) -> Option<Outcome> {
-    match value {
-        "SF" | "S1" | "S2" | "S3" | "RSTO" | "RSTR" => return Some(Outcome::Established),
-        "REJ" | "RSTOS0" | "RSTRH" => return Some(Outcome::Refused),
-        "S0" => return Some(Outcome::Unanswered),
-        "OTH" | "SH" | "SHR" => return Some(Outcome::Partial),
-        _ => {}
-    }
-    match value.to_ascii_lowercase().as_str() {
-        "established" => Some(Outcome::Established),
-        "refused" => Some(Outcome::Refused),
-        "unanswered" => Some(Outcome::Unanswered),
-        "partial" => Some(Outcome::Partial),
-        _ => None,
-    }
+    Outcome::from_zeek(value).or_else(|| Outcome::from_name(&value.to_ascii_lowercase()))
 }
 
 fn session_event(value: &str) -> Option<SessionEvent> {

@@ -68,6 +68,8 @@ struct Piece {
     progress: f64,
 }
 
+type Handed = Result<Piece, ingest::Error>;
+
 /// What a rejected row is said to come from.
 #[derive(Clone)]
 struct Place {
@@ -82,7 +84,7 @@ pub(crate) struct MappedSource {
     latest: EventTime,
     /// Until the first fetch starts the scan.
     waiting: Option<(Scan, Select)>,
-    running: Option<(Receiver<Result<Piece, ingest::Error>>, JoinHandle<()>)>,
+    running: Option<(Receiver<Handed>, JoinHandle<()>)>,
     batches_ahead: usize,
     progress: f64,
 }
@@ -203,7 +205,7 @@ impl Source for MappedSource {
 }
 
 /// Scans to the end, or until nobody listens.
-fn run(mut scan: Scan, select: &Select, place: &Place, sender: &SyncSender<Result<Piece, ingest::Error>>) {
+fn run(mut scan: Scan, select: &Select, place: &Place, sender: &SyncSender<Handed>) {
     loop {
         let piece = match scan.next() {
             Ok(None) => return,

@@ -25,12 +25,14 @@ pub struct FalseIncident {
     pub findings: u64,
     /// How many false incidents it counts as: one for every 24 hours begun.
     pub counted: u64,
+    /// Those of its findings, in order of appearance; only for the run's own findings.
+    pub detectors: Vec<SmolStr>,
 }
 
 impl FalseIncident {
     fn of(alarm: &Alarm) -> FalseIncident {
         let (start, end) = (alarm.start(), alarm.window_end);
-        FalseIncident { device_id: alarm.device_id.clone(), start, end, findings: 1, counted: 1 }
+        FalseIncident { device_id: alarm.device_id.clone(), start, end, findings: 1, counted: 1, detectors: Vec::new() }
     }
 
     fn takes(&self, alarm: &Alarm) -> bool {

@@ -95,5 +95,5 @@ pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
         return below.is_finite().then_some(below);
     }
     let above = sorted[place.ceil() as usize];
-    above.is_finite().then(|| below + weight * (above - below))
+    above.is_finite().then_some(below + weight * (above - below))
 }

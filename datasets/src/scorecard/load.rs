@@ -61,18 +61,7 @@ impl Stored {
     /// # Errors
     /// [`Error::Store`] for a query that is wrong; [`Error::Rows`] for rows that do not fit the type.
     pub fn select<Row: DeserializeOwned>(&self, sql: &str) -> Result<Vec<Row>, Error> {
-        let batches = self.store.query(sql)?;
-        let mut text = Vec::new();
-        let mut writer = arrow::json::ArrayWriter::new(&mut text);
-        let batches: Vec<_> = batches.iter().collect();
-        writer
-            .write_batches(&batches)
-            .and_then(|()| writer.finish())
-            .map_err(|error| Error::Rows(error.to_string()))?;
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        serde_json::from_slice(&text).map_err(|error| Error::Rows(error.to_string()))
+        select(&self.store, sql)
     }
 
     fn judged_windows(&self) -> Result<Vec<JudgedWindow>, Error> {
@@ -92,6 +81,22 @@ impl Stored {
         }
         Ok(windows)
     }
+}
+
+/// As [`Stored::select`], of a store that is still being written.
+pub fn select<Row: DeserializeOwned>(store: &ParquetStore, sql: &str) -> Result<Vec<Row>, Error> {
+    let batches = store.query(sql)?;
+    let mut text = Vec::new();
+    let mut writer = arrow::json::ArrayWriter::new(&mut text);
+    let batches: Vec<_> = batches.iter().collect();
+    writer
+        .write_batches(&batches)
+        .and_then(|()| writer.finish())
+        .map_err(|error| Error::Rows(error.to_string()))?;
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&text).map_err(|error| Error::Rows(error.to_string()))
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {

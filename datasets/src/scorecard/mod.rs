@@ -158,7 +158,15 @@ impl ScoreCard {
         let seconds = seconds_to_detect(&incidents, &first);
         let false_alarms: Vec<&Alarm> =
             alarms.iter().filter(|alarm| false_incidents::is_false(alarm, run, &incidents)).collect();
-        let false_incident_list = false_incidents::join(false_alarms.iter().copied());
+        let mut false_incident_list = false_incidents::join(false_alarms.iter().copied());
+        for incident in &mut false_incident_list {
+            incident.detectors = detectors(&own_findings(&inputs.findings, |alarm| {
+                alarm.device_id == incident.device_id
+                    && alarm.start() >= incident.start
+                    && alarm.window_end <= incident.end
+                    && false_incidents::is_false(alarm, run, &incidents)
+            }));
+        }
         let false_incidents = false_incidents::count(&false_incident_list);
 
         let watched: Vec<&JudgedDevice> =
@@ -211,15 +219,7 @@ impl ScoreCard {
 
 /// What the findings say about one incident.
 fn result(incident: &Episode, findings: &[Finding]) -> IncidentResult {
-    let mut own: Vec<&Finding> =
-        findings.iter().filter(|finding| Alarm::of(finding).is_some_and(|alarm| incident.covers(&alarm))).collect();
-    own.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
-    let mut detectors: Vec<SmolStr> = Vec::new();
-    for detector in own.iter().flat_map(|finding| &finding.detectors) {
-        if !detectors.contains(detector) {
-            detectors.push(detector.clone());
-        }
-    }
+    let own = own_findings(findings, |alarm| incident.covers(alarm));
     let first_finding_at = own.first().map(|finding| finding.emitted_at);
     IncidentResult {
         name: incident.name.clone(),
@@ -230,8 +230,27 @@ fn result(incident: &Episode, findings: &[Finding]) -> IncidentResult {
         first_finding_at,
         seconds_to_detect: first_finding_at.map(|first| first.seconds_since(incident.start)),
         findings: own.len() as u64,
-        detectors,
+        detectors: detectors(&own),
     }
+}
+
+/// Device findings that `is_own` holds for, by emission.
+fn own_findings(findings: &[Finding], is_own: impl Fn(&Alarm) -> bool) -> Vec<&Finding> {
+    let mut own: Vec<&Finding> =
+        findings.iter().filter(|finding| Alarm::of(finding).is_some_and(|alarm| is_own(&alarm))).collect();
+    own.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
+    own
+}
+
+/// In order of appearance.
+fn detectors(findings: &[&Finding]) -> Vec<SmolStr> {
+    let mut detectors: Vec<SmolStr> = Vec::new();
+    for detector in findings.iter().flat_map(|finding| &finding.detectors) {
+        if !detectors.contains(detector) {
+            detectors.push(detector.clone());
+        }
+    }
+    detectors
 }
 
 /// Types grouped by how many devices they have, as peers are what small cohorts lack. Every device-day, incident and false

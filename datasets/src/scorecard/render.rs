@@ -127,7 +127,8 @@ impl ScoreCard {
     }
 
     fn false_incident_table(&self) -> String {
-        let mut table = Table::new(&["false incident of", "from (UTC)", ">lasted", ">findings", ">counts as"]);
+        let mut table =
+            Table::new(&["false incident of", "from (UTC)", ">lasted", ">findings", ">counts as", "detectors"]);
         for incident in &self.false_incident_list {
             table.row([
                 incident.device_id.to_string(),
@@ -135,6 +136,7 @@ impl ScoreCard {
                 duration(incident.end.seconds_since(incident.start)),
                 incident.findings.to_string(),
                 incident.counted.to_string(),
+                incident.detectors.join(" "),
             ]);
         }
         if table.is_empty() { String::new() } else { table.render() }

@@ -168,6 +168,7 @@ fn a_finding_speaks_for_its_last_quarter_of_an_hour() {
     let card = card(vec![short], vec![day_long]);
     assert_eq!((card.incidents_detected, card.false_incidents), (0, 1));
     assert_eq!(card.false_incident_list[0].start, hours(19.75));
+    assert_eq!(card.false_incident_list[0].detectors, ["destinations"]);
 }
 
 #[test]

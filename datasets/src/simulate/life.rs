@@ -248,6 +248,8 @@ impl Moment<'_> {
         if let Target::Device(type_name) = call.target {
             let partners = &self.stage.roster.units[self.unit].partners;
             if let Some((_, partner)) = partners.iter().find(|(name, _)| *name == type_name) {
+                let answers = self.stage.roster.units[*partner].answers(self.now);
+                let shape = if answers { shape } else { shape.ending(Outcome::Unanswered) };
                 self.stage.flow_between(self.unit, *partner, self.now, shape);
             }
             return;

@@ -2,9 +2,10 @@
 //!
 //! Everything follows from the options and the seed; there is no clock, and every device and scene draws from its own
 //! stream of random numbers, hour by hour, so that memory does not grow with the days. What a device does is in
-//! `types`, how it becomes records in `life` and `records`; what is done to it in `script`: `everyday` (means nothing),
-//! `changes` (benign, with a name) and `incidents`.
+//! `catalogue`, how it becomes records in `life` and `records`; what is done to it in `script`: `everyday` (means
+//! nothing), `changes` (benign, with a name) and `incidents`.
 
+mod catalogue;
 mod clock;
 mod life;
 pub mod parquet_bench;
@@ -60,7 +61,7 @@ impl Default for DemoOptions {
 impl DemoOptions {
     /// A large fleet of light traffic in which nothing is wrong, to measure how often that is said nevertheless.
     pub fn benign(seed: u64, devices: usize, learn_days: u32, judge_days: u32) -> DemoOptions {
-        let at_scale_one: usize = types::TYPES.iter().map(|kind| kind.count).sum();
+        let at_scale_one: usize = catalogue::TYPES.iter().map(|kind| kind.count).sum();
         DemoOptions {
             seed,
             devices_scale: devices as f64 / at_scale_one as f64,
@@ -107,6 +108,7 @@ impl Simulation {
             (0..roster.units.len()).map(|unit| Life::new(unit, &roster, options.seed, options.traffic)).collect();
         for (unit, pause) in &script.pauses {
             lives[*unit].pauses.push(*pause);
+            roster.units[*unit].away.push((pause.from, pause.to));
         }
         for (unit, bend) in &script.bends {
             lives[*unit].bends.push(*bend);
@@ -141,11 +143,8 @@ impl Simulation {
         self.play_scenes(until);
         self.pending.retain(|sent| sent.reading.time.0 < end);
         self.pending.sort_by_key(|sent| sent.arrival);
-        let arrived = if until < end {
-            self.pending.partition_point(|sent| sent.arrival < until)
-        } else {
-            self.pending.len()
-        };
+        let arrived =
+            if until < end { self.pending.partition_point(|sent| sent.arrival < until) } else { self.pending.len() };
         for sent in self.pending.drain(..arrived) {
             let position = Position { source: 0, offset: self.written };
             out.push(Reading { position, ..sent.reading });

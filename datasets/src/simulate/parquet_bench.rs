@@ -32,13 +32,14 @@ const ROWS_PER_GROUP: usize = 1 << 20;
 const PROTOCOLS: [&str; 2] = ["tcp", "udp"];
 const SERVICES: [&str; 4] = ["", "ssl", "dns", "ntp"];
 const STATES: [&str; 3] = ["SF", "S0", "REJ"];
-/// Protocol, service, port, bytes out, bytes in, seconds of what a host is called for.
+/// Protocol, service, port, bytes out, bytes in and seconds of what a host is called for. A row may draw a factor of
+/// 1.4: the ends of flows that are sorted by their beginnings stay in order within a lateness of 70 s.
 const CALLS: [(i32, i32, u16, f64, f64, f64); 6] = [
     (0, 1, 443, 1_200.0, 5_200.0, 1.0),
     (1, 2, 53, 45.0, 130.0, 0.02),
-    (0, 1, 8883, 620.0, 240.0, 58.0),
+    (0, 1, 8883, 620.0, 240.0, 40.0),
     (1, 3, 123, 48.0, 48.0, 0.04),
-    (1, 0, 8000, 220.0, 140.0, 45.0),
+    (1, 0, 8000, 220.0, 140.0, 30.0),
     (0, 0, 16386, 41.0, 13.0, 0.2),
 ];
 
@@ -146,7 +147,8 @@ impl Table {
         ]);
         let host = |number: usize| {
             let kind = number / HOSTS_PER_TYPE;
-            Ipv4Addr::new(52, 10 + kind as u8, (number * 37 % 250) as u8, 1 + (number % HOSTS_PER_TYPE) as u8).to_string()
+            Ipv4Addr::new(52, 10 + kind as u8, (number * 37 % 250) as u8, 1 + (number % HOSTS_PER_TYPE) as u8)
+                .to_string()
         };
         Table {
             schema: Arc::new(schema),
@@ -187,7 +189,7 @@ impl Table {
             protocols.push(protocol);
             services.push(service);
             durations.push(if failed { 0.0 } else { (seconds * factor * 1e6).round() / 1e6 });
-            states.push(if failed { 1 } else { 0 });
+            states.push(if failed { 1 + (bits >> 14 & 1) as i32 } else { 0 });
             bytes_out.push(out);
             bytes_in.push(back);
             packets_out.push(1 + (out / 1200) as u32);

@@ -5,9 +5,7 @@
 
 use std::net::IpAddr;
 
-use fleet::reading::{
-    Flow, Message, Outcome, Peer, Posture, Protocol, Session, SessionEvent, SignIn,
-};
+use fleet::reading::{Flow, Message, Outcome, Peer, Posture, Protocol, Session, SessionEvent, SignIn};
 use fleet::{EventTime, Identity, Kind, Position, Reading};
 use smol_str::SmolStr;
 
@@ -78,7 +76,7 @@ impl Shape {
     pub fn ending(self, outcome: Outcome) -> Shape {
         match outcome {
             Outcome::Refused | Outcome::Unanswered => Shape { outcome, back: 0.0, out: 0.0, seconds: 0.0, ..self },
-            Outcome::Established | Outcome::Partial => Shape { outcome, ..self },
+            Outcome::Established | Outcome::Reset | Outcome::Partial => Shape { outcome, ..self },
         }
     }
 }
@@ -179,13 +177,8 @@ impl Stage<'_> {
 
     fn send(&mut self, identity: Identity, time: i64, delay: i64, kind: Kind) {
         let held_up = if self.random.chance(HELD_UP) { seconds(self.random.between(90.0, 900.0)) } else { 0 };
-        let reading = Reading {
-            time: EventTime(time),
-            position: Position::default(),
-            identity,
-            kind,
-            malicious: self.malicious,
-        };
+        let reading =
+            Reading { time: EventTime(time), position: Position::default(), identity, kind, malicious: self.malicious };
         self.out.push(Sent { arrival: time + delay.min(LONGEST_DELAY) + held_up, reading });
     }
 }

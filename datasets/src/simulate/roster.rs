@@ -6,8 +6,9 @@ use fleet::Mac;
 use fleet::id::{stable_hash, stable_id};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::catalogue::{TYPES, VISITOR};
 use super::clock::START;
-use super::types::{Act, DeviceType, TYPES, VISITOR};
+use super::types::{Act, DeviceType};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Site {
@@ -42,6 +43,8 @@ pub(super) struct Unit {
     /// In the inventory.
     pub listed: bool,
     pub born: i64,
+    /// When it does not answer: from, to.
+    pub away: Vec<(i64, i64)>,
     /// Still accepts its factory password, over telnet.
     pub neglected: bool,
     /// Device of ours it talks to, for each type of [`super::types::Target::Device`] in its habits.
@@ -56,6 +59,10 @@ impl Unit {
 
     pub fn firmware(&self, time: i64) -> &'static str {
         self.installed.iter().rev().find(|(since, _)| *since <= time).map_or(self.kind.firmware, |(_, version)| version)
+    }
+
+    pub fn answers(&self, time: i64) -> bool {
+        !self.away.iter().any(|(from, to)| (*from..*to).contains(&time))
     }
 
     pub fn uses_broker(&self) -> bool {
@@ -107,6 +114,7 @@ impl Roster {
             installed: Vec::new(),
             listed: true,
             born: START.0,
+            away: Vec::new(),
             neglected: false,
             partners: Vec::new(),
         });
@@ -172,8 +180,7 @@ impl Roster {
     }
 }
 
-/// Each type has its own block of subnets at its site, of 200 addresses each; `DeviceType`s sharing a segment are
-/// told apart by a hash of the type's name.
+/// Each type has its own block of 20 subnets at its site, with 200 devices in each.
 fn lease(kind: &DeviceType, site: &Site, nth: usize) -> Ipv4Addr {
     let position = TYPES.iter().position(|other| std::ptr::eq(other, kind)).unwrap_or(TYPES.len());
     let block = 10 + 20 * position;

@@ -59,7 +59,8 @@ fn a_folder_that_cannot_be_made_is_named() {
 #[test]
 fn the_fleet_is_as_large_and_as_mixed_as_promised() {
     let simulation = Simulation::new(&DemoOptions::default());
-    let types: HashSet<&str> = simulation.roster.units.iter().filter(|unit| unit.listed).map(|unit| unit.kind.name).collect();
+    let types: HashSet<&str> =
+        simulation.roster.units.iter().filter(|unit| unit.listed).map(|unit| unit.kind.name).collect();
     assert!(simulation.devices() >= 200 && types.len() >= 8, "{} of {types:?}", simulation.devices());
     let incidents = simulation.script.episodes.iter().filter(|episode| episode.incident).count();
     assert!(incidents >= 9, "{incidents}");
@@ -130,7 +131,8 @@ fn labelled_records_lie_within_an_incident_of_their_device() {
 #[test]
 fn silence_is_silent_and_a_power_cut_is_dark() {
     let (simulation, readings) = readings(&light());
-    for episode in simulation.script.episodes.iter().filter(|e| e.name.starts_with("silence") || e.name == "power-cut") {
+    for episode in simulation.script.episodes.iter().filter(|e| e.name.starts_with("silence") || e.name == "power-cut")
+    {
         let quiet = episode.start + 2 * SECOND..episode.end - 7 * MINUTE;
         for reading in readings.iter().filter(|reading| quiet.contains(&reading.time.0)) {
             // A scan or a poll of others still reaches for it.

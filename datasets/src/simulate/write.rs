@@ -6,9 +6,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use fleet::Reading;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use fleet::Reading;
 use ingest::to_native_json;
 use serde::Serialize;
 
@@ -68,8 +68,8 @@ enum OneOrMany<'a> {
     Many(Vec<&'a str>),
 }
 
-/// Writes `readings.jsonl.gz`, `inventory.csv`, `episodes.json` and `demo.toml` into `folder`, which is made if need be.
-/// The same options give the same bytes.
+/// Writes `readings.jsonl.gz`, `inventory.csv`, `episodes.json` and `demo.toml` into `folder`, which is made if need
+/// be. The same options give the same bytes.
 ///
 /// # Errors
 /// What the file system says, with the path.
@@ -92,7 +92,8 @@ pub fn write_demo(folder: &Path, options: &DemoOptions) -> io::Result<DemoFiles>
     ] {
         std::fs::write(path, text).map_err(|error| at(path, &error))?;
     }
-    let (lines, broken) = write_readings(&mut simulation, &files.readings).map_err(|error| at(&files.readings, &error))?;
+    let (lines, broken) =
+        write_readings(&mut simulation, &files.readings).map_err(|error| at(&files.readings, &error))?;
     Ok(DemoFiles { lines, broken, ..files })
 }
 
@@ -157,7 +158,8 @@ impl Simulation {
     /// With a line of column names; what is not in the inventory is left out.
     pub fn inventory_csv(&self) -> String {
         let mut csv = String::from(
-            "device_id,device_type,mac,ip,client_id,certificate,site,segment,owner,criticality,firmware,protocol,purpose\n",
+            "device_id,device_type,mac,ip,client_id,certificate,site,segment,owner,criticality,firmware,protocol,\
+             purpose,valid_from\n",
         );
         for unit in self.roster.units.iter().filter(|unit| unit.listed) {
             let kind = unit.kind;
@@ -165,10 +167,12 @@ impl Simulation {
             let ip = unit.leases.first().map(|(_, address)| address.to_string()).unwrap_or_default();
             let client_id = unit.client_id.as_deref().unwrap_or_default();
             let certificate = unit.certificate.as_deref().unwrap_or_default();
+            let bought = unit.born > self.options.start().0;
+            let valid_from = if bought { fleet::EventTime(unit.born).to_string() } else { String::new() };
             // Writing to a string cannot fail.
             let _ = writeln!(
                 csv,
-                "{},{},{mac},{ip},{client_id},{certificate},{},{},{},{},{},{},{}",
+                "{},{},{mac},{ip},{client_id},{certificate},{},{},{},{},{},{},{},{valid_from}",
                 unit.id,
                 kind.name,
                 unit.site.name,

@@ -1,6 +1,8 @@
 //! A small file whose records are in no order, sorted in memory by event time: the order in which a sensor would have
 //! sent them.
 
+use std::cmp::Reverse;
+
 use fleet::Reading;
 use ingest::{Fetched, Source};
 
@@ -32,7 +34,7 @@ impl Sorted {
             }
         }
         out.rejected.append(&mut all.rejected);
-        all.readings.sort_by(|a, b| (b.time, b.position).cmp(&(a.time, a.position)));
+        all.readings.sort_by_key(|reading| Reverse((reading.time, reading.position)));
         self.total = all.readings.len();
         Ok(all.readings)
     }

@@ -2,6 +2,7 @@
 //! ([`crate::evidence`]). An open set: a new detector is a file here and a line in [`all`].
 
 pub mod contacts;
+pub mod gap;
 pub mod silence;
 pub mod statistics;
 
@@ -19,6 +20,8 @@ pub struct Scene<'a> {
     pub roster: &'a Roster,
     pub prepared: &'a Prepared,
     pub config: &'a Config,
+    /// Of a window, microseconds.
+    pub width: i64,
 }
 
 impl<'a> Scene<'a> {
@@ -43,6 +46,8 @@ pub struct Sightings {
     pub window_scores: Vec<f32>,
     /// Devices that are quiet, and how surprising that is: what calibration listens to.
     pub silences: Vec<(DeviceKey, f64)>,
+    /// Cohorts that stop together.
+    pub together: Vec<gap::Together>,
 }
 
 impl Sightings {
@@ -68,6 +73,7 @@ pub fn all() -> Vec<Box<dyn Detector>> {
     vec![
         Box::<contacts::Contacts>::default(),
         Box::<silence::Silence>::default(),
+        Box::<gap::Gap>::default(),
         Box::<statistics::Statistics>::default(),
     ]
 }

@@ -118,8 +118,6 @@ struct Branch {
 struct Grower<F> {
     rng: Xoshiro256PlusPlus,
     sample_size: usize,
-    /// From one column of the sample to the next.
-    stride: usize,
     /// The sample, column by column.
     columns: Vec<F>,
     /// Sample rows, reordered so that each branch holds a contiguous stretch.
@@ -130,24 +128,23 @@ struct Grower<F> {
     /// Always a permutation of the features.
     candidates: Vec<u32>,
     drawn: FxHashSet<usize>,
+    drawn_rows: Vec<usize>,
     /// Expected path length for every size a branch may end with.
     expected: Vec<f64>,
 }
 
 impl<F: Float> Grower<F> {
     fn new(features: usize, sample_size: usize, rng: Xoshiro256PlusPlus) -> Self {
-        // At a distance of a power of two, the columns would share a few sets of the cache and evict each other.
-        let stride = sample_size + 8;
         Self {
             rng,
             sample_size,
-            stride,
-            columns: vec![F::zero(); features * stride],
+            columns: vec![F::zero(); features * sample_size],
             order: vec![0; sample_size],
             spare: vec![0; sample_size],
             projected: vec![F::zero(); sample_size],
             candidates: (0..features as u32).collect(),
             drawn: FxHashSet::default(),
+            drawn_rows: vec![0; sample_size],
             expected: (0..=sample_size).map(expected_path_length).collect(),
         }
     }
@@ -155,12 +152,15 @@ impl<F: Float> Grower<F> {
     /// Copies a uniform sample without replacement (Floyd's algorithm), so that this work does not grow with the rows.
     fn draw_sample(&mut self, rows: ArrayView2<F>) {
         self.drawn.clear();
-        for (position, last) in (rows.nrows() - self.sample_size..rows.nrows()).enumerate() {
+        for (drawn_row, last) in self.drawn_rows.iter_mut().zip(rows.nrows() - self.sample_size..) {
             let candidate = self.rng.gen_range(0..=last);
-            let row = if self.drawn.insert(candidate) { candidate } else { last };
-            self.drawn.insert(row);
-            for (feature, &value) in rows.row(row).iter().enumerate() {
-                self.columns[feature * self.stride + position] = value;
+            *drawn_row = if self.drawn.insert(candidate) { candidate } else { last };
+            self.drawn.insert(*drawn_row);
+        }
+        // Feature by feature: the rows lie far apart, and in so short a loop many of them are fetched at a time.
+        for (column, values) in rows.columns().into_iter().zip(self.columns.chunks_exact_mut(self.sample_size)) {
+            for (value, &row) in values.iter_mut().zip(&self.drawn_rows) {
+                *value = column[row];
             }
         }
     }
@@ -244,7 +244,7 @@ impl<F: Float> Grower<F> {
     }
 
     fn copy_feature(&mut self, feature: u32, branch: &Branch) -> (F, F) {
-        let start = feature as usize * self.stride;
+        let start = feature as usize * self.sample_size;
         let column = &self.columns[start..start + self.sample_size];
         let (mut least, mut greatest) = (F::infinity(), F::neg_infinity());
         for (target, &row) in self.projected.iter_mut().zip(&self.order[branch.start..branch.end]) {
@@ -270,7 +270,7 @@ impl<F: Float> Grower<F> {
         for (target, &row) in self.projected.iter_mut().zip(&self.order[branch.start..branch.end]) {
             let mut sum = F::zero();
             for (&feature, &weight) in chosen.iter().zip(weights) {
-                sum += weight * self.columns[feature as usize * self.stride + row as usize];
+                sum += weight * self.columns[feature as usize * self.sample_size + row as usize];
             }
             least = if sum < least { sum } else { least };
             greatest = if sum > greatest { sum } else { greatest };

@@ -92,13 +92,9 @@ impl Line {
         self.put_count("bytes_in", flow.bytes_in);
         self.put_count("packets_out", flow.packets_out.into());
         self.put_count("packets_in", flow.packets_in.into());
-        let outcome = match flow.outcome {
-            Outcome::Established => "",
-            Outcome::Refused => "refused",
-            Outcome::Unanswered => "unanswered",
-            Outcome::Partial => "partial",
-        };
-        self.put_text("outcome", outcome);
+        if flow.outcome != Outcome::Established {
+            self.put_text("outcome", flow.outcome.name());
+        }
         self.put_country(flow.country);
     }
 

@@ -94,13 +94,8 @@ fn flow(record: &Line<'_>) -> Result<Flow, RejectReason> {
 
 fn outcome(record: &Line<'_>) -> Result<Outcome, RejectReason> {
     let outcome = record.get(Field::Outcome);
-    match outcome.text()? {
-        None | Some("established") => Ok(Outcome::Established),
-        Some("refused") => Ok(Outcome::Refused),
-        Some("unanswered") => Ok(Outcome::Unanswered),
-        Some("partial") => Ok(Outcome::Partial),
-        Some(_) => Err(outcome.bad("established, refused, unanswered or partial")),
-    }
+    let Some(name) = outcome.text()? else { return Ok(Outcome::Established) };
+    Outcome::from_name(name).ok_or_else(|| outcome.bad("established, refused, reset, unanswered or partial"))
 }
 
 fn sign_in(record: &Line<'_>) -> Result<SignIn, RejectReason> {

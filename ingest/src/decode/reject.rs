@@ -39,7 +39,8 @@ pub enum RejectReason {
     #[error("file `{file}` holds damaged compressed data ({problem}); fetch it again, what came before was read")]
     DamagedFile { file: Arc<str>, problem: String },
     #[error(
-        "dated {time}, later than the file itself allows ({limit}); correct the sensor's clock, or raise `max_ahead_seconds`"
+        "dated {time}, later than the file's own time allows ({limit}); correct the sensor's clock, or raise \
+         `max_ahead_seconds`"
     )]
     ClockAhead { time: EventTime, limit: EventTime },
 }

@@ -87,17 +87,9 @@ pub(super) fn reading(conn: &Record<'_, CONN_FIELDS>, position: Position) -> Res
     })
 }
 
-/// What Zeek's connection state says of the answer. `S0` is also how one-way UDP and multicast look: whether that is a
-/// failure is for whoever knows the responder's place.
 fn outcome(state: Value<'_>) -> Result<Outcome, RejectReason> {
     let name = state.text()?.ok_or_else(|| state.missing())?;
-    match name {
-        "SF" | "S1" | "S2" | "S3" | "RSTO" | "RSTR" => Ok(Outcome::Established),
-        "REJ" | "RSTOS0" | "RSTRH" => Ok(Outcome::Refused),
-        "S0" => Ok(Outcome::Unanswered),
-        "OTH" | "SH" | "SHR" => Ok(Outcome::Partial),
-        _ => Err(state.bad("a Zeek connection state such as SF, S0 or REJ")),
-    }
+    Outcome::from_zeek(name).ok_or_else(|| state.bad("a Zeek connection state such as SF, S0 or REJ"))
 }
 
 /// Several analysers give a list whose order differs from record to record; the alphabetically last is taken (`ssl` of

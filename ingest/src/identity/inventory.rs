@@ -85,6 +85,9 @@ impl Inventory {
         if id.is_empty() {
             return Err("`device_id` is empty; give every device an id".to_owned());
         }
+        if id.starts_with("unknown:") {
+            return Err(format!("device `{id}` is named like an unknown device; give it another id"));
+        }
         if device_type.is_empty() {
             return Err(format!("device `{id}` has no `device_type`; without one it has no peers, name at least a class"));
         }

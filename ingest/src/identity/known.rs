@@ -25,10 +25,12 @@ pub(crate) struct Known {
     macs: FxHashMap<Mac, DeviceKey>,
     client_ids: FxHashMap<SmolStr, DeviceKey>,
     certificates: FxHashMap<SmolStr, DeviceKey>,
-    pub valid_until: FxHashMap<DeviceKey, EventTime>,
+    valid_until: FxHashMap<DeviceKey, EventTime>,
     leases: Leases,
     routers: FxHashSet<Mac>,
-    /// By device key: which kinds of identity the device has, so that another one is known to be another device's.
+    /// Unknown devices by id: one whose address went to somebody else, and came back, is no second one.
+    unknown: FxHashMap<SmolStr, DeviceKey>,
+    /// By device key: which kinds of identity the device has, so that a second one is told to be another device's.
     has: Vec<u8>,
     of_inventory: u32,
     max_devices: usize,
@@ -36,6 +38,8 @@ pub(crate) struct Known {
 
 const HAS_MAC: u8 = 1;
 const HAS_CLIENT_ID: u8 = 2;
+/// Retired, or to be.
+const AN_END: u8 = 4;
 
 /// What was found under an identity.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +63,11 @@ impl Known {
                 has[key.0 as usize] |= kind;
             }
         }
+        for device in &inventory.devices {
+            if device.standing == Standing::Retired || inventory.valid_until.contains_key(&device.key) {
+                has[device.key.0 as usize] |= AN_END;
+            }
+        }
         let mut known = Known {
             of_inventory: inventory.devices.len() as u32,
             devices: inventory.devices,
@@ -68,6 +77,7 @@ impl Known {
             valid_until: inventory.valid_until,
             leases: Leases::new(config.lateness_seconds),
             routers: FxHashSet::default(),
+            unknown: FxHashMap::default(),
             has,
             max_devices: config.max_devices,
         };
@@ -98,13 +108,18 @@ impl Known {
     /// The inventory's addresses, as leases. Of two devices that claim one address the later one has it from its
     /// `valid_from` on, or from when the other ceased to be; if neither says so, it names neither.
     fn seed(&mut self, mut claims: Vec<AddressClaim>) {
-        claims.sort_by_key(|claim| (claim.address, claim.until));
+        claims.sort_by_key(|claim| (claim.address, claim.from, claim.until, claim.device));
+        claims.dedup_by_key(|claim| (claim.address, claim.device));
         for same in claims.chunk_by_mut(|one, other| one.address == other.address) {
+            let mut contested = false;
             for index in 1..same.len() {
-                let before = same[index - 1].until;
-                same[index].from = same[index].from.max(before.min(same[index].until));
+                let before = &same[index - 1];
+                let (began, ceased) = (before.from, before.until);
+                if same[index].from == began {
+                    contested |= ceased == EventTime::MAX;
+                    same[index].from = began.max(ceased);
+                }
             }
-            let contested = same.windows(2).any(|pair| pair[0].device != pair[1].device && pair[1].from >= pair[1].until);
             if contested {
                 self.leases.share(same[0].address);
                 continue;
@@ -121,10 +136,13 @@ impl Known {
         self.find(None, mac, ip, None, time, speaks)
     }
 
-    /// The device of a broker's record: client id, MAC, IP, certificate.
-    pub(crate) fn find_client(&mut self, identity: &Identity, time: EventTime) -> Found {
-        let Identity { client_id, mac, ip, certificate } = identity;
-        self.find(client_id.as_ref(), *mac, *ip, certificate.as_ref(), time, true)
+    /// The device of a broker's record: client id, MAC, IP, certificate. `ip` is the identity's, or where the client
+    /// connected from; `speaks`: as for hosts.
+    pub(crate) fn find_client(
+        &mut self, identity: &Identity, ip: Option<IpAddr>, time: EventTime, speaks: bool,
+    ) -> Found {
+        let Identity { client_id, mac, certificate, .. } = identity;
+        self.find(client_id.as_ref(), *mac, ip, certificate.as_ref(), time, speaks)
     }
 
     fn find(
@@ -137,12 +155,13 @@ impl Known {
         if let Some(key) = by_client.filter(|key| key.0 < self.of_inventory) {
             return Found::Device(key);
         }
-        let mac = mac.filter(|mac| self.names_a_device(*mac, place));
         let named = mac.and_then(|mac| self.macs.get(&mac)).copied();
+        let mac = mac.filter(|mac| self.names_a_device(*mac, named, place));
+        let named = named.filter(|_| mac.is_some());
         if let (Some(key), Some(address)) = (named, internal) {
             self.leases.learn(address, key, time);
         }
-        let holder = ip.and_then(|address| self.leases.holder(address, time));
+        let holder = ip.filter(|_| named.is_none()).and_then(|address| self.leases.holder(address, time));
         let found = match (named, holder) {
             (Some(key), _) => Some(key),
             // Somebody with a MAC of its own stands at the address of a device that has another one.
@@ -164,20 +183,29 @@ impl Known {
         if speaks { self.create(client_id, mac, internal, time) } else { Found::Nobody }
     }
 
-    fn names_a_device(&mut self, mac: Mac, beside: Place) -> bool {
+    fn names_a_device(&mut self, mac: Mac, named: Option<DeviceKey>, beside: Place) -> bool {
         if mac.is_group() || mac.0 == [0; 6] {
             return false;
         }
         match beside {
-            Place::Internal | Place::Nowhere => self.macs.contains_key(&mac) || !self.routers.contains(&mac),
+            Place::Internal | Place::Nowhere => named.is_some() || !self.routers.contains(&mac),
             Place::External => {
-                if self.routers.len() < self.max_devices && !self.macs.contains_key(&mac) {
+                if named.is_none() && self.routers.len() < self.max_devices {
                     self.routers.insert(mac);
                 }
                 false
             }
             Place::Group => false,
         }
+    }
+
+    /// The device was retired at `time`, and should not speak.
+    pub(crate) fn is_retired(&self, key: DeviceKey, time: EventTime) -> bool {
+        if !self.has(key, AN_END) {
+            return false;
+        }
+        let retired = self.devices[key.0 as usize].standing == Standing::Retired;
+        retired || self.valid_until.get(&key).is_some_and(|until| time >= *until)
     }
 
     fn has(&self, key: DeviceKey, kind: u8) -> bool {
@@ -218,10 +246,21 @@ impl Known {
             (None, None, Some(client)) => format_smolstr!("unknown:{client}"),
             (None, None, None) => return Found::Nobody,
         };
-        if self.devices.len() >= self.max_devices {
+        let known = self.unknown.get(&id).copied();
+        if known.is_none() && self.devices.len() >= self.max_devices {
             return Found::OneTooMany;
         }
+        let key = known.unwrap_or_else(|| self.add_unknown(id));
+        self.bind(key, client_id, mac, internal, time);
+        if let Some(address) = internal {
+            self.leases.learn(address, key, time);
+        }
+        if known.is_some() { Found::Device(key) } else { Found::New(key) }
+    }
+
+    fn add_unknown(&mut self, id: SmolStr) -> DeviceKey {
         let key = DeviceKey(self.devices.len() as u32);
+        self.unknown.insert(id.clone(), key);
         let shard = (stable_hash(&[&id]) % UNKNOWN_SHARDS) as u16;
         let nothing = SmolStr::default;
         self.devices.push(Arc::new(Device {
@@ -239,10 +278,6 @@ impl Known {
             cohort: Cohort { device_type: nothing(), segment: nothing(), shard },
         }));
         self.has.push(0);
-        self.bind(key, client_id, mac, internal, time);
-        if let Some(address) = internal {
-            self.leases.learn(address, key, time);
-        }
-        Found::New(key)
+        key
     }
 }

@@ -1,10 +1,10 @@
 //! From a reading to the devices it is of: one, two for a flow between devices, or none.
 
-use fleet::device::Standing;
-use fleet::reading::Peer;
-use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Identity, Kind, Reading, Role, Routed};
-use rustc_hash::FxHashMap;
 use std::sync::Arc;
+
+use fleet::reading::{Peer, SessionEvent};
+use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Kind, Place, Reading, Role, Routed, place};
+use rustc_hash::FxHashMap;
 
 use super::inventory::Inventory;
 use super::known::{Found, Known};
@@ -59,34 +59,20 @@ impl Router {
 
     /// Finds the device or devices of a reading at its event time. An identity nobody knows that originates or answers
     /// traffic becomes an unknown device, announced before its first reading; the target of a scan does neither.
-    pub fn route(&mut self, reading: Reading, out: &mut Routes) {
-        let Reading { time, identity, kind, .. } = &reading;
-        let time = *time;
-        let Kind::Flow(flow) = kind else {
-            let (inbound, address) = match kind {
-                Kind::Message(message) => (message.inbound, None),
-                Kind::SignIn(sign_in) => (sign_in.inbound, sign_in.address),
-                _ => (false, None),
-            };
-            let found = self.known.find_client(identity, time);
-            let Some(device) = self.settle(found, time, true, out) else {
-                out.unrouted += 1;
-                return;
-            };
-            let other = address.map(|address| self.known.find_host(None, Some(address), time, false));
-            let peer = match other {
-                Some(Found::Device(other)) if other != device => Some(other),
-                _ => None,
-            };
-            let role = if inbound { Role::Responder } else { Role::Originator };
-            out.readings.push(Routed { device, role, peer, reading });
-            return;
-        };
+    pub fn route(&mut self, mut reading: Reading, out: &mut Routes) {
+        reading.turn_round_mid_stream();
+        match &reading.kind {
+            Kind::Flow(_) => self.route_flow(reading, out),
+            _ => self.route_client(reading, out),
+        }
+    }
 
-        let Identity { mac, ip, .. } = *identity;
-        let found = match (mac, ip) {
-            (None, None) => self.known.find_client(identity, time),
-            _ => self.known.find_host(mac, ip, time, true),
+    fn route_flow(&mut self, reading: Reading, out: &mut Routes) {
+        let Kind::Flow(flow) = &reading.kind else { return };
+        let (time, identity) = (reading.time, &reading.identity);
+        let found = match (&identity.client_id, &identity.certificate) {
+            (None, None) => self.known.find_host(identity.mac, identity.ip, time, true),
+            _ => self.known.find_client(identity, identity.ip, time, true),
         };
         let originator = self.settle(found, time, true, out);
         let Peer { mac, ip, .. } = flow.responder;
@@ -103,6 +89,37 @@ impl Router {
             }
             (None, None) => out.unrouted += 1,
         }
+    }
+
+    fn route_client(&mut self, reading: Reading, out: &mut Routes) {
+        let (time, identity) = (reading.time, &reading.identity);
+        let (inbound, address, refused) = match &reading.kind {
+            Kind::Message(message) => (message.inbound, None, message.refused),
+            Kind::SignIn(sign_in) => (sign_in.inbound, sign_in.address, !sign_in.success),
+            Kind::Session(session) => (false, None, session.event == SessionEvent::Refused),
+            Kind::Flow(_) | Kind::Posture(_) => (false, None, false),
+        };
+        let connected_from = match &reading.kind {
+            // The address of a take-over is the other client's.
+            Kind::Session(session) if session.event != SessionEvent::TakenOver => session.address,
+            _ => None,
+        };
+        let ip = identity.ip.or(connected_from);
+        // Whoever guesses client ids from outside, in vain, does not fill our list of devices.
+        let ours = identity.mac.is_some() || ip.is_some_and(|address| place(address) == Place::Internal);
+        let speaks = !refused || ours;
+        let found = self.known.find_client(identity, ip, time, speaks);
+        let Some(device) = self.settle(found, time, speaks, out) else {
+            out.unrouted += 1;
+            return;
+        };
+        let other = address.map(|address| self.known.find_host(None, Some(address), time, false));
+        let peer = match other {
+            Some(Found::Device(other)) if other != device => Some(other),
+            _ => None,
+        };
+        let role = if inbound { Role::Responder } else { Role::Originator };
+        out.readings.push(Routed { device, role, peer, reading });
     }
 
     /// Announces and counts what has to be; gives the device, if there is one.
@@ -132,11 +149,10 @@ impl Router {
     }
 
     fn report_if_retired(&mut self, key: DeviceKey, time: EventTime, out: &mut Routes) {
-        let device = &self.known.devices[key.0 as usize];
-        let expired = || self.known.valid_until.get(&key).is_some_and(|until| time >= *until);
-        if device.standing != Standing::Retired && !expired() {
+        if !self.known.is_retired(key, time) {
             return;
         }
+        let device = &self.known.devices[key.0 as usize];
         let reported = self.reported.entry(key).or_insert(i64::MIN);
         if time.day() > *reported {
             *reported = time.day();

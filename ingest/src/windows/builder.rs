@@ -74,6 +74,17 @@ impl OwnTimes {
 }
 
 impl Builder {
+    /// Loads what [`Builder::add`] will write, ahead of it.
+    pub(crate) fn touch(&self) -> u64 {
+        u64::from(self.records) + u64::from(self.flows.all) + u64::from(self.own.count) + self.contacts.len() as u64
+    }
+
+    /// The same for what lies behind pointers; [`Builder::touch`] first.
+    pub(crate) fn touch_contents(&self) -> u64 {
+        let last = self.own.kept.last().map_or(0, |time| time.0 as u64);
+        last.wrapping_add(self.contacts.touch())
+    }
+
     /// `scratch` is room for a topic.
     pub(crate) fn add(&mut self, routed: &Routed, scratch: &mut String) {
         let reading = &routed.reading;
@@ -125,7 +136,7 @@ impl Builder {
             protocol: flow.protocol,
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
             peer: routed.peer,
-            refused: failed,
+            refused: flow.protocol == Protocol::Tcp && (failed || flow.outcome == Outcome::Reset),
             bytes_out,
             bytes_in,
             packets_out: packets_out as u32,
@@ -167,7 +178,7 @@ impl Builder {
             self.destinations.insert(hash_seen(destination));
         }
         if matches!(flow.protocol, Protocol::Tcp | Protocol::Udp) {
-            self.ports.insert(u32::from(flow.responder.port));
+            self.ports.insert(mix(u64::from(flow.responder.port)));
         }
     }
 

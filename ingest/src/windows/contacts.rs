@@ -97,6 +97,15 @@ impl Kept {
 }
 
 impl Contacts {
+    pub(crate) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Loads the first contact, which is the one most often looked for.
+    pub(crate) fn touch(&self) -> u64 {
+        self.kept.first().map_or(0, |kept| kept.contact.last_record.offset.wrapping_add(u64::from(kept.contact.port)))
+    }
+
     pub(crate) fn add(&mut self, exchange: &Exchange) -> Added {
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.matches(exchange)) {
             sum(&mut kept.contact, exchange);

@@ -43,9 +43,7 @@ pub struct Lane {
     marks: Marks,
     facts: Facts,
     open: OpenWindows,
-    /// Per source: the greatest position seen, and in which role; of a flow between two devices the originator's reading
-    /// stands first.
-    seen: BTreeMap<u32, (u64, bool)>,
+    seen: Seen,
     counters: LaneCounters,
 }
 
@@ -143,38 +141,14 @@ impl Lane {
     }
 
     fn take_batch(&mut self, offset: u64, readings: &[Routed]) {
-        let (mut accepted, mut late, mut duplicates) = (0, 0, 0);
-        for routed in readings {
-            if self.ordered_sources && !self.is_new(routed) {
-                duplicates += 1;
-            } else if self.open.add(offset, routed, self.closed_through) {
-                accepted += 1;
-            } else {
-                late += 1;
-            }
-        }
+        let (mut new, closed_through) = (0, self.closed_through);
+        let Lane { open, seen, ordered_sources, .. } = self;
+        let to_add = readings.iter().filter(|routed| !*ordered_sources || is_new(seen, routed)).inspect(|_| new += 1);
+        let accepted = open.add(offset, to_add, closed_through);
         if offset >= self.resumed_at.frontier {
             self.counters.accepted += accepted;
-            self.counters.late += late;
-            self.counters.duplicates += duplicates;
-        }
-    }
-
-    fn is_new(&mut self, routed: &Routed) -> bool {
-        let position = routed.reading.position;
-        let place = (position.offset, routed.role == Role::Responder);
-        match self.seen.entry(position.source) {
-            std::collections::btree_map::Entry::Vacant(first) => {
-                first.insert(place);
-                true
-            }
-            std::collections::btree_map::Entry::Occupied(mut seen) => {
-                let new = place > *seen.get();
-                if new {
-                    seen.insert(place);
-                }
-                new
-            }
+            self.counters.late += new - accepted;
+            self.counters.duplicates += readings.len() as u64 - new;
         }
     }
 
@@ -230,6 +204,21 @@ impl Lane {
             versions: self.facts.versions,
         }
     }
+}
+
+/// Per source: the greatest position seen, and whether in the responder's role; of a flow between two devices the
+/// originator's reading stands first.
+type Seen = BTreeMap<u32, (u64, bool)>;
+
+fn is_new(seen: &mut Seen, routed: &Routed) -> bool {
+    let position = routed.reading.position;
+    let place = (position.offset, routed.role == Role::Responder);
+    match seen.get_mut(&position.source) {
+        Some(last) if *last >= place => return false,
+        Some(last) => *last = place,
+        None => _ = seen.insert(position.source, place),
+    }
+    true
 }
 
 /// The last window end at or before `time`.

@@ -19,8 +19,5 @@ mod sketch;
 mod speech;
 mod topics;
 
-#[cfg(test)]
-mod tests;
-
 pub use lane::{LONGEST_EMPTY_STRETCH, Lane, LaneCounters};
 pub use marks::SourceClock;

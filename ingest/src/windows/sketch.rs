@@ -18,6 +18,7 @@ pub struct DistinctCounter {
 }
 
 impl DistinctCounter {
+    /// `hash` is evenly spread over all its bits: see [`mix`].
     pub fn insert(&mut self, hash: u32) {
         if let Some(registers) = &mut self.registers {
             return register(registers, hash);

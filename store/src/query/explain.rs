@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn near_names_come_nearest_first() {
         let names: Vec<String> = ["bytes_in", "bytes_out", "device_bytes", "flows"].map(String::from).to_vec();
-        assert_eq!(nearest("byte_out", &names), ["`bytes_out`", "`bytes_in`"]);
+        assert_eq!(nearest("byte_out", &names), ["`bytes_out`"]);
+        assert_eq!(nearest("bytes", &names), ["`bytes_in`", "`bytes_out`", "`device_bytes`"]);
         assert!(nearest("zzz", &names).is_empty());
         assert_eq!(edits("kitten", "sitting"), 3);
     }

@@ -3,13 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::simulate::clock::{HOUR, MINUTE, SECOND, seconds};
 use super::everyday;
+use super::{Action, Episode, Scene, Script};
+use crate::simulate::clock::{HOUR, MINUTE, SECOND, seconds};
 use crate::simulate::life::{Bend, Pause, posture};
 use crate::simulate::random::Random;
 use crate::simulate::records::Stage;
 use crate::simulate::roster::{OFFICE, Roster, WORKS, public_address};
-use super::{Action, Episode, Scene, Script};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

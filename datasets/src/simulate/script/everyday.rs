@@ -1,18 +1,18 @@
 //! What happens to single devices on any day and means nothing: reboots, somebody looking in, a technician, another
-//! server of the time pool, an update fetched alone. Kinds and rates follow the real recordings of `datasets/fleet.toml`
-//! (about six in ten device-days see one).
+//! server of the time pool, an update fetched alone. Kinds and rates are those scripted into the recordings of
+//! `datasets/fleet.toml`: about six in ten device-days see one.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use fleet::reading::SignIn;
 use smol_str::{SmolStr, format_smolstr};
 
+use super::{Action, Everyday, Scene, Script};
 use crate::simulate::clock::{Activity, DAY, HOUR, MINUTE, SECOND, seconds};
 use crate::simulate::life::Pause;
 use crate::simulate::random::Random;
 use crate::simulate::records::{Shape, Stage};
 use crate::simulate::roster::{Unit, public_address};
-use super::{Action, Everyday, Scene, Script};
 use crate::simulate::types::{Act, Target};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

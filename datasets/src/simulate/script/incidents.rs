@@ -7,27 +7,54 @@ use fleet::reading::{Message, Outcome, Session, SessionEvent, SignIn};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::changes::{ROLL_OUT_AT, ROLL_OUT_LASTS};
+use super::{Action, Episode, Scene, Script};
 use crate::simulate::clock::{MINUTE, SECOND, seconds};
 use crate::simulate::life::{Bend, Pause, posture};
 use crate::simulate::records::{Shape, Stage};
 use crate::simulate::roster::{OFFICE, Roster, Site, WORKS};
-use super::{Action, Episode, Scene, Script};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     /// Calls one address at intervals: mean seconds, and their standard deviation as a share.
-    Call { address: [u8; 4], port: u16, interval: f64, jitter: f64 },
+    Call {
+        address: [u8; 4],
+        port: u16,
+        interval: f64,
+        jitter: f64,
+    },
     /// Probes its neighbours on the ports that malware tries.
-    Scan { interval: f64 },
-    Upload { address: [u8; 4], bytes_a_minute: f64 },
+    Scan {
+        interval: f64,
+    },
+    Upload {
+        address: [u8; 4],
+        bytes_a_minute: f64,
+    },
     /// Somebody on the site's network tries passwords on the device, and gets in.
-    GuessedByHost { method: &'static str, port: u16, interval: f64 },
+    GuessedByHost {
+        method: &'static str,
+        port: u16,
+        interval: f64,
+    },
     /// The device tries passwords on another one.
-    GuessedBy { victim: usize, method: &'static str, port: u16, interval: f64 },
+    GuessedBy {
+        victim: usize,
+        method: &'static str,
+        port: u16,
+        interval: f64,
+    },
     /// Publishes commands its type never sends.
-    Commands { topic: &'static str, names: &'static [&'static str], interval: f64, tampered: bool },
+    Commands {
+        topic: &'static str,
+        names: &'static [&'static str],
+        interval: f64,
+        tampered: bool,
+    },
     /// A second holder of its identity, elsewhere; each displaces the other.
-    Clone { address: [u8; 4], interval: f64 },
+    Clone {
+        address: [u8; 4],
+        interval: f64,
+    },
 }
 
 struct Plan<'a> {
@@ -41,7 +68,7 @@ pub(super) fn plan(roster: &Roster, judged: i64, script: &mut Script) {
 
     plan.bend("ten-times-data", ("plug", &WORKS, 5), 60, 120, 10.0);
     plan.bend("ten-times-payload", ("air_sensor", &OFFICE, 11), 14 * 60 + 5, 40, 10.0);
-    plan.silence("silence", ("meter", &WORKS, 3), 6 * 60, 360);
+    plan.silence("silence", ("thermostat", &WORKS, 14), 6 * 60, 360);
     plan.silence("silence-2", ("badge_reader", &WORKS, 6), 20 * 60, 90);
 
     let unexpected = Kind::Call { address: [203, 0, 113, 77], port: 443, interval: 420.0, jitter: 0.5 };
@@ -67,10 +94,12 @@ pub(super) fn plan(roster: &Roster, judged: i64, script: &mut Script) {
     plan.guessing_between(("plug", &OFFICE, 13), ("badge_reader", &OFFICE, 4), 22 * 60, 30);
 
     const LOCKS: &[&str] = &["unlock"];
-    let unlocking = Kind::Commands { topic: "access/works/door_lock-00#/set", names: LOCKS, interval: 40.0, tampered: true };
+    let unlocking =
+        Kind::Commands { topic: "access/works/door_lock-00#/set", names: LOCKS, interval: 40.0, tampered: true };
     plan.scene("foreign-commands", ("lamp", &WORKS, 8), 3 * 60 + 12, 35, unlocking);
     const PROGRAM: &[&str] = &["write_program", "disable_safety", "stop_line"];
-    let writing = Kind::Commands { topic: "works/line/controller-00#/program", names: PROGRAM, interval: 75.0, tampered: false };
+    let writing =
+        Kind::Commands { topic: "works/line/controller-00#/program", names: PROGRAM, interval: 75.0, tampered: false };
     plan.scene("foreign-commands-2", ("controller", &WORKS, 5), 2 * 60 + 40, 25, writing);
 
     let clone = Kind::Clone { address: [91, 92, 240, 61], interval: 45.0 };
@@ -186,7 +215,8 @@ fn scan(scene: &Scene, stage: &mut Stage<'_>, interval: f64) {
     for (number, time) in times(scene, stage, interval, 0.05).into_iter().enumerate() {
         let address: IpAddr = Ipv4Addr::new(a, b, c, 1 + (number % 250) as u8).into();
         let port = stage.random.choose(&PORTS);
-        let neighbour = (0..stage.roster.units.len()).find(|unit| stage.roster.units[*unit].address(time) == Some(address));
+        let neighbour =
+            (0..stage.roster.units.len()).find(|unit| stage.roster.units[*unit].address(time) == Some(address));
         let outcome = if neighbour.is_some() { Outcome::Refused } else { Outcome::Unanswered };
         let shape = Shape::tcp(port, "", 0.0, 0.0, 0.0).ending(outcome);
         match neighbour {
@@ -222,14 +252,7 @@ fn guess(
 }
 
 /// `#` in the topic is a number from 1 to 8. The broker refuses some of it.
-fn commands(
-    scene: &Scene,
-    stage: &mut Stage<'_>,
-    topic: &str,
-    names: &[&'static str],
-    interval: f64,
-    tampered: bool,
-) {
+fn commands(scene: &Scene, stage: &mut Stage<'_>, topic: &str, names: &[&'static str], interval: f64, tampered: bool) {
     if tampered {
         let mut report = posture(&stage.roster.units[scene.unit], scene.start);
         report.attested = Some(false);

@@ -75,11 +75,11 @@ pub(super) struct Scene {
     pub start: i64,
     pub end: i64,
     pub malicious: bool,
-    pub action: Action,
+    action: Action,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Action {
+enum Action {
     Everyday(everyday::Kind),
     Incident(incidents::Kind),
     Change(changes::Kind),

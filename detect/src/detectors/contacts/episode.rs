@@ -6,6 +6,7 @@ use baseline::behaviour::{LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, STAY_SL
 use baseline::keys::Folded;
 use baseline::{Behaviour, Category, Exchange};
 use fleet::{Direction, EventTime};
+use smol_str::{SmolStr, format_smolstr};
 
 use super::{RECENT_SECONDS, Seen, class_of, is_infrastructure, words};
 use crate::evidence::{Bearing, Evidence, Group};
@@ -20,8 +21,10 @@ const MAX_INFRASTRUCTURE: f64 = 3.0;
 /// The same application, the usual bytes, the known address silent since: a replaced address.
 const SUBSTITUTION: f64 = 1.5;
 /// Refused flows at an application the type uses: the service may just be down.
-const REFUSED_AT_KNOWN: u32 = 10;
+const MANY_REFUSED: u32 = 10;
 const GUESSES: u32 = 5;
+/// For a type that nobody learned: by then its uploads to a place none of its peers use are no first setting-up.
+const UPLOADS_COUNT_AFTER_SECONDS: f64 = 86_400.0;
 /// Evenly spaced windows that make a beacon, and how even.
 const BEACON_GAPS: f32 = 5.0;
 const BEACON_VARIATION: f32 = 0.15;
@@ -33,6 +36,8 @@ pub(crate) struct Episode {
     recent: VecDeque<Recent>,
     gaps: Gaps,
     told: f64,
+    /// The type has a baseline.
+    learned: bool,
 }
 
 struct Recent {
@@ -50,7 +55,7 @@ pub(crate) struct Verdict {
 }
 
 impl Episode {
-    pub fn begin(at: EventTime) -> Episode {
+    pub fn begin(at: EventTime, learned: bool) -> Episode {
         Episode {
             begun: at,
             last: at,
@@ -58,6 +63,16 @@ impl Episode {
             recent: VecDeque::new(),
             gaps: Gaps::default(),
             told: 0.0,
+            learned,
+        }
+    }
+
+    /// Only an attack's shape does; an upload, once the type has been around for a day.
+    fn counts_without_baseline(&self, behaviour: Behaviour, seen: &Seen<'_>) -> bool {
+        match behaviour {
+            Behaviour::Guessing | Behaviour::Refused => true,
+            Behaviour::Upload => seen.window.end.seconds_since(seen.type_since) > UPLOADS_COUNT_AFTER_SECONDS,
+            _ => false,
         }
     }
 
@@ -71,8 +86,13 @@ impl Episode {
         let learned = seen.prepared.map(|it| &it.learned);
         let weigh = |behaviour| seen.scene.prepared.rates.weight(learned, class_of(part), behaviour);
 
-        let mut worst = (Behaviour::Touch, weigh(Behaviour::Touch).min(MAX_TOUCH));
+        // Without a baseline everything is new: a touch says nothing then, nor does staying.
+        let touch = if learned.is_some() { weigh(Behaviour::Touch).min(MAX_TOUCH) } else { 0.0 };
+        let mut worst = (Behaviour::Touch, touch);
         for (behaviour, cap) in self.shown(part, usual) {
+            if learned.is_none() && !self.counts_without_baseline(behaviour, seen) {
+                continue;
+            }
             let weight = weigh(behaviour).min(cap);
             if weight > worst.1 {
                 worst = (behaviour, weight);
@@ -91,10 +111,6 @@ impl Episode {
         }
         if is_infrastructure(part.category) && lingering {
             weight = weight.min(MAX_INFRASTRUCTURE);
-        }
-        // Without a baseline everything is new: only an attack's shape says anything then.
-        if learned.is_none() && !(behaviour.is_attack() && behaviour != Behaviour::Upload) {
-            weight = 0.0;
         }
         Verdict { behaviour, weight, substitution: false, known_application }
     }
@@ -121,7 +137,7 @@ impl Episode {
         }
         let flows: u32 = self.recent.iter().map(|recent| recent.flows).sum();
         let refused: u32 = self.recent.iter().map(|recent| recent.refused).sum();
-        let enough = if usual.is_some() { REFUSED_AT_KNOWN } else { REFUSED_FLOWS };
+        let enough = if usual.is_some() || !self.learned { MANY_REFUSED } else { REFUSED_FLOWS };
         if part.key.direction == Direction::Outbound && refused >= enough && 2 * refused > flows {
             shown.push((Behaviour::Refused, f64::MAX));
         }
@@ -164,7 +180,9 @@ impl Episode {
         let staying = matches!(verdict.behaviour, Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay)
             && !verdict.known_application;
         let target = &part.key.target;
-        let group = if attack {
+        // Pools and resolvers roam: all of infrastructure is one piece, and no group of peers can stand for it.
+        let background = is_infrastructure(part.category) && !attack && !verdict.substitution;
+        let group = if attack || background {
             None
         } else if verdict.substitution {
             Some(Group::change(format!("replaced address {}", part.key.application), false))
@@ -174,7 +192,14 @@ impl Episode {
             Some(Group::change(format!("{} {target}", part.key.application), false))
         };
         let bearing = if verdict.substitution { Bearing::Novelty } else { Bearing::Compromise };
+        let blank = words::blank(seen, part);
+        let subject = match (background, verdict.substitution) {
+            (true, _) => SmolStr::new_static("infrastructure"),
+            (_, true) => format_smolstr!("replaced address {}", part.key.application),
+            _ => blank.subject.clone(),
+        };
         Some(Evidence {
+            subject,
             weight: verdict.weight,
             shape: if verdict.substitution { "substitution" } else { verdict.behaviour.name() },
             attack,
@@ -183,7 +208,7 @@ impl Episode {
             group,
             observed: words::observed(&self.exchange, verdict.behaviour, self.beacon_period()),
             technique: words::technique(part, verdict.behaviour, self.beacon_period().is_some()),
-            ..words::blank(seen, part)
+            ..blank
         })
     }
 

@@ -58,7 +58,7 @@ impl KnownContacts {
             shape: "volume",
             detector: "volume",
             subject: format!("bytes_out {} {}", part.key.application, part.key.target).into(),
-            bearing: Bearing::Compromise,
+            bearing: Bearing::Novelty,
             group: Some(Group { lasting: false, ..Group::change("volume", false) }),
             observed: format!("{run} windows in a row above {} bytes, now {}", number(run_threshold(habit.bytes_out)), part.bytes_out),
             expected_type: None,

@@ -14,7 +14,8 @@ use std::collections::VecDeque;
 use baseline::keys::{Folded, fold};
 use baseline::{Category, ContactClass, ContactKey};
 use fleet::{DeviceKey, Direction, EventTime, Place, Window};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use smol_str::SmolStr;
 
 use self::episode::Episode;
 use crate::detectors::{Detector, Scene, Sightings};
@@ -27,10 +28,15 @@ use baseline::Behaviour;
 pub(crate) const RECENT_SECONDS: i64 = 600;
 /// Distinct internal destinations outside the type's habits within [`RECENT_SECONDS`] that make a scan.
 const SCAN_DESTINATIONS: usize = 4;
+/// An episode without contact for so long is over.
+const DAY_SECONDS: f64 = 86_400.0;
+/// Of a type that nobody learned: a destination that this share of a device's peers use as well is the type's own.
+const PEERS_SHARE: f64 = 0.25;
 
 #[derive(Default)]
 pub struct Contacts {
     devices: FxHashMap<DeviceKey, DeviceContacts>,
+    young: FxHashMap<(SmolStr, SmolStr), YoungType>,
 }
 
 /// What is remembered of one device; nothing, until it first does something rare.
@@ -43,6 +49,15 @@ struct DeviceContacts {
     /// Rare internal destinations called of late.
     fan_out: VecDeque<(EventTime, ContactKey)>,
 }
+
+/// What is remembered of a type without a baseline: since when it is seen, and which of its devices use what.
+struct YoungType {
+    since: EventTime,
+    users: FxHashMap<ContactKey, FxHashSet<DeviceKey>>,
+}
+
+/// Destinations remembered of a young type; beyond it nothing more becomes known.
+const MAX_YOUNG_DESTINATIONS: usize = 10_000;
 
 impl Detector for Contacts {
     fn name(&self) -> &'static str {
@@ -59,8 +74,19 @@ impl Detector for Contacts {
             let prepared = scene.prepared_type(device);
             fold(&window.contacts, |key| prepared.is_some_and(|it| it.index.application(key).is_some()), &mut folded);
             let memory = self.devices.entry(window.device).or_default();
-            let seen = Seen { scene, window, prepared, device_id: &device.id };
+            let mut seen = Seen { scene, window, prepared, device_id: &device.id, type_since: EventTime::MIN };
             for part in &folded {
+                if prepared.is_none() {
+                    let young = self
+                        .young
+                        .entry((device.device_type.clone(), device.segment.clone()))
+                        .or_insert_with(|| YoungType { since: window.end, users: FxHashMap::default() });
+                    seen.type_since = young.since;
+                    let peers = scene.roster.cohort(device).len().saturating_sub(1);
+                    if young.is_common(part, window.device, peers) {
+                        continue;
+                    }
+                }
                 let score = memory.judge(&seen, part, &mut sightings.evidence);
                 sightings.score(index, score);
             }
@@ -74,6 +100,21 @@ pub(crate) struct Seen<'a> {
     pub window: &'a Window,
     pub prepared: Option<&'a PreparedType>,
     pub device_id: &'a str,
+    /// Of a type without a baseline.
+    pub type_since: EventTime,
+}
+
+impl YoungType {
+    /// Whether enough peers use it too; administration never becomes known so.
+    fn is_common(&mut self, part: &Folded<'_>, device: DeviceKey, peers: usize) -> bool {
+        if self.users.len() >= MAX_YOUNG_DESTINATIONS && !self.users.contains_key(&part.key) {
+            return false;
+        }
+        let users = self.users.entry(part.key.clone()).or_default();
+        users.insert(device);
+        let needed = ((PEERS_SHARE * peers as f64).ceil() as usize).max(1);
+        part.category != Category::Administration && users.len() > needed
+    }
 }
 
 impl DeviceContacts {
@@ -87,16 +128,21 @@ impl DeviceContacts {
             self.last_known_use.insert(application, now);
             return self.known.judge(seen, part, &prepared.learned.destinations.known[known], out);
         }
-        if matches!(part.key.place, Place::Group) {
+        if part.key.place == Place::Group {
             return 0.0;
         }
+        // The device used a known address of the application within the day before, and none since.
+        let last_known_use = self.last_known_use.get(&application).copied();
         let substituted = |since: EventTime| {
-            self.last_known_use.get(&application).is_none_or(|last| *last < since)
+            last_known_use.is_some_and(|last| last < since && since.seconds_since(last) < DAY_SECONDS)
         };
+        if self.episodes.get(&part.key).is_some_and(|episode| now.seconds_since(episode.last) > DAY_SECONDS) {
+            self.episodes.remove(&part.key);
+        }
         if !self.episodes.contains_key(&part.key) && self.episodes.len() >= seen.scene.config.max_episodes_per_device {
             forget_oldest(&mut self.episodes);
         }
-        let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now));
+        let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now, seen.prepared.is_some()));
         let verdict = episode.judge(seen, part, substituted);
         let mut score = verdict.weight;
         if let Some(evidence) = episode.improve(seen, part, verdict) {

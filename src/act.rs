@@ -1,0 +1,112 @@
+//! What comes of the findings: all lanes' in the order of event time, joined into incidents, answered by the responder,
+//! stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+use datasets::scorecard::curve::{CurveInput, CurveInputPoint};
+use datasets::scorecard::incidents::Alarm;
+use detect::Joiner;
+use fleet::device::Standing;
+use fleet::{Device, EventTime, Finding};
+use responders::{Observer, Responder};
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+use store::Store;
+
+use crate::config::Config;
+use crate::lane::StepOutcome;
+
+pub struct Act {
+    joiner: Joiner,
+    responder: Box<dyn Responder>,
+    devices: FxHashMap<SmolStr, Arc<Device>>,
+    names: FxHashMap<fleet::DeviceKey, SmolStr>,
+    curve: CurveInput,
+    store: Arc<dyn Store>,
+    batches: u64,
+    latest: EventTime,
+    pub findings: u64,
+}
+
+impl Act {
+    pub fn new(config: &Config, lanes: usize, devices: &[Arc<Device>], store: Arc<dyn Store>) -> Act {
+        let mut type_sizes: BTreeMap<SmolStr, u32> = BTreeMap::new();
+        for device in devices.iter().filter(|device| device.standing == Standing::Active) {
+            *type_sizes.entry(device.device_type.clone()).or_default() += 1;
+        }
+        let points = config.detect.curve_budgets.iter();
+        Act {
+            joiner: Joiner::new(&config.detect, lanes),
+            responder: Box::new(Observer::new(config.responders.clone(), type_sizes)),
+            devices: FxHashMap::default(),
+            names: FxHashMap::default(),
+            curve: CurveInput(
+                points.map(|budget| CurveInputPoint { budget: *budget, line: 0.0, findings: Vec::new() }).collect(),
+            ),
+            store,
+            batches: 0,
+            latest: EventTime::MIN,
+            findings: 0,
+        }
+    }
+
+    /// Until every lane has ended.
+    pub fn run(mut self, outcomes: &Receiver<StepOutcome>) -> anyhow::Result<Act> {
+        for outcome in outcomes {
+            for device in outcome.devices {
+                self.joiner.locate(device.id.clone(), device.site.clone());
+                self.names.insert(device.key, device.id.clone());
+                self.devices.insert(device.id.clone(), device);
+            }
+            for finding in outcome.curve {
+                let device_id = self.names.get(&finding.device).cloned().unwrap_or_default();
+                self.curve.0[finding.budget].findings.push(Alarm {
+                    device_id,
+                    emitted_at: finding.emitted_at,
+                    window_start: finding.window_start,
+                    window_end: finding.window_end,
+                });
+            }
+            self.latest = self.latest.max(outcome.through);
+            self.joiner.push(outcome.lane, outcome.through, outcome.findings);
+            let released = self.joiner.advance();
+            self.answer(&released)?;
+        }
+        let released = self.joiner.finish();
+        self.answer(&released)?;
+        self.store.replace_incidents(&self.joiner.incidents_at(self.latest))?;
+        for point in &mut self.curve.0 {
+            point.findings.sort_by(|a, b| (a.emitted_at, &a.device_id).cmp(&(b.emitted_at, &b.device_id)));
+        }
+        Ok(self)
+    }
+
+    fn answer(&mut self, findings: &[Finding]) -> anyhow::Result<()> {
+        if findings.is_empty() {
+            return Ok(());
+        }
+        let mut actions = Vec::new();
+        for finding in findings {
+            let device = self.devices.get(&finding.device_id).map(AsRef::as_ref);
+            actions.extend(self.responder.respond(finding, device));
+        }
+        let name = format!("act-{:06}", self.batches);
+        self.batches += 1;
+        self.findings += findings.len() as u64;
+        self.store.write_findings(&name, findings)?;
+        if !actions.is_empty() {
+            self.store.write_actions(&name, &actions)?;
+        }
+        Ok(())
+    }
+
+    /// What each budget of the operating curve would have found, with the line it was held to.
+    pub fn into_curve(mut self, line: impl Fn(f64) -> f64) -> CurveInput {
+        for point in &mut self.curve.0 {
+            point.line = line(point.budget);
+        }
+        self.curve
+    }
+}

@@ -1,0 +1,75 @@
+//! `vedette demo`: a simulated fleet written as files, then replayed through the same code as any user's data.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use datasets::scorecard::load::Stored;
+use datasets::simulate::{DemoOptions, write_demo};
+use fleet::{Finding, FindingKind, Scope};
+
+use crate::replay::{self, ReplayArgs};
+use crate::show;
+
+#[derive(Args, Clone)]
+pub struct DemoArgs {
+    /// Folder for the simulated data (DIR/data) and the store (DIR/store)
+    #[arg(long, value_name = "DIR", default_value = "out-demo")]
+    pub out: PathBuf,
+    /// Seed of the simulated fleet
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
+    let data = args.out.join("data");
+    let store = args.out.join("store");
+    eprintln!("simulating a fleet into `{}`", data.display());
+    let options = DemoOptions { seed: args.seed, ..DemoOptions::default() };
+    let files = write_demo(&data, &options)
+        .with_context(|| format!("the demo's data cannot be written to `{}`; choose another --out", data.display()))?;
+    eprintln!("{} devices, {} records ({} of them unreadable, as in life); replaying", files.devices, files.lines, files.broken);
+    replay::run(&ReplayArgs {
+        dataset: files.descriptor,
+        path: None,
+        out: store.clone(),
+        config: None,
+        budget: None,
+        seed: None,
+        lanes: None,
+        quiet: false,
+    })?;
+    let stored = Stored::open(&store)?;
+    let findings = stored.store.rows::<Finding>()?;
+    let Some(finding) = worth_telling(&findings) else {
+        anyhow::bail!("the demo found nothing; this is a defect of vedette, please report it");
+    };
+    println!("\nOne finding in full\n");
+    print!("{}", show::findings::render(finding, &stored)?);
+    let dir = store.display();
+    println!("\nGo on from here\n");
+    for command in [
+        format!("findings list --store {dir}"),
+        format!("devices show {} --store {dir}", finding.device_id),
+        format!("baselines show {} --store {dir}", finding.device_type),
+        format!("query --store {dir} \"select device_type, count(*) from findings group by 1\""),
+        format!("replay {}/demo.toml --budget 100 --out {}", data.display(), args.out.join("store-100").display()),
+    ] {
+        println!("  {} {command}", program());
+    }
+    println!("\nThis fleet is simulated: its figures show what vedette does, not how well it does it.");
+    Ok(())
+}
+
+/// As it was called, so that a line can be pasted.
+fn program() -> String {
+    std::env::args().next().filter(|name| !name.is_empty()).unwrap_or_else(|| "vedette".to_owned())
+}
+
+/// The gravest finding about a device; of those the one with most reasons.
+fn worth_telling(findings: &[Finding]) -> Option<&Finding> {
+    findings
+        .iter()
+        .filter(|finding| finding.scope == Scope::Device && finding.kind == FindingKind::Compromise)
+        .max_by_key(|finding| (finding.severity, finding.reasons.len(), std::cmp::Reverse(&finding.finding_id)))
+}

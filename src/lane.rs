@@ -1,0 +1,255 @@
+//! One lane at work: log entries in, ticks judged and stored, findings out. A thread of its own; what it owns, nobody else
+//! touches.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, anyhow};
+use crossbeam_channel::{Receiver, Sender};
+use detect::rules::columns::{ColumnMemory, Columns};
+use detect::rules::{RuleHit, RuleKind};
+use detect::{CurveFinding, Judge, Prepared, ToldEvidence};
+use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Tick, Window};
+use ingest::Lane;
+use ingest::windows::LaneCounters;
+use smol_str::SmolStr;
+use store::{DeviceNames, EvidenceRow, ScoredWindow, Step, Store};
+
+use crate::config::Config;
+use crate::rules::CompiledRules;
+
+/// A step is cut when this many windows wait, so that catching up writes few large files.
+const STEP_WINDOWS: usize = 16_384;
+
+/// Versions of the baselines, by number; the trainer puts them there before the log names them.
+#[derive(Clone, Default)]
+pub struct Shelf(Arc<Mutex<BTreeMap<u32, Arc<Prepared>>>>);
+
+impl Shelf {
+    pub fn put(&self, prepared: Arc<Prepared>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.version, prepared);
+    }
+
+    fn take(&self, version: u32) -> Option<Arc<Prepared>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+    }
+}
+
+pub enum LaneInput {
+    Entry { offset: u64, entry: Entry },
+    /// Finish the step in hand and say so.
+    Flush(Sender<()>),
+}
+
+/// What a step gave, for the stage that joins all lanes.
+pub struct StepOutcome {
+    pub lane: usize,
+    pub through: EventTime,
+    pub findings: Vec<Finding>,
+    pub curve: Vec<CurveFinding>,
+    /// Devices announced in the step, for whoever must place them.
+    pub devices: Vec<Arc<fleet::Device>>,
+}
+
+pub struct LaneWorker {
+    number: usize,
+    lane: Lane,
+    judge: Judge,
+    detect: detect::Config,
+    judge_from: EventTime,
+    shelf: Shelf,
+    rules: Arc<CompiledRules>,
+    memory: ColumnMemory,
+    roster: detect::roster::Roster,
+    store: Arc<dyn Store>,
+    names: DeviceNames,
+    pending: Vec<Tick>,
+    pending_windows: usize,
+    out: Sender<StepOutcome>,
+}
+
+impl LaneWorker {
+    pub fn new(
+        number: usize,
+        config: &Config,
+        judge_from: EventTime,
+        shelf: Shelf,
+        rules: Arc<CompiledRules>,
+        store: Arc<dyn Store>,
+        out: Sender<StepOutcome>,
+    ) -> LaneWorker {
+        let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
+        LaneWorker {
+            number,
+            lane: Lane::new(&config.ingest),
+            judge: Judge::new(&config.detect, width, judge_from),
+            detect: config.detect.clone(),
+            judge_from,
+            shelf,
+            rules,
+            memory: ColumnMemory::default(),
+            roster: detect::roster::Roster::default(),
+            store,
+            names: DeviceNames::default(),
+            pending: Vec::new(),
+            pending_windows: 0,
+            out,
+        }
+    }
+
+    /// Until the channel closes; gives the lane's counters.
+    pub fn run(mut self, input: &Receiver<LaneInput>) -> anyhow::Result<LaneCounters> {
+        let mut ticks = Vec::new();
+        for message in input {
+            match message {
+                LaneInput::Entry { offset, entry } => {
+                    self.lane.push(offset, entry, &mut ticks);
+                    self.collect(&mut ticks);
+                    if self.pending_windows >= STEP_WINDOWS {
+                        self.step()?;
+                    }
+                }
+                LaneInput::Flush(done) => {
+                    self.step()?;
+                    // Whoever asked may have given up; that is theirs to report.
+                    let _ = done.send(());
+                }
+            }
+        }
+        self.lane.finish(&mut ticks);
+        self.collect(&mut ticks);
+        self.step()?;
+        Ok(*self.lane.counters())
+    }
+
+    fn collect(&mut self, ticks: &mut Vec<(Tick, fleet::Resume)>) {
+        for (tick, _) in ticks.drain(..) {
+            self.pending_windows += tick.windows.len();
+            self.pending.push(tick);
+        }
+    }
+
+    /// Judges, stores and hands on the whole ticks that wait.
+    fn step(&mut self) -> anyhow::Result<()> {
+        let ticks = std::mem::take(&mut self.pending);
+        self.pending_windows = 0;
+        let (Some(first), Some(last)) = (ticks.first().map(|tick| tick.end), ticks.last().map(|tick| tick.end)) else {
+            return Ok(());
+        };
+        let mut findings = Vec::new();
+        let mut hits = self.match_rules(&ticks, &mut findings)?.into_iter();
+        let mut windows = Vec::new();
+        let mut evidence = Vec::new();
+        let mut curve = Vec::new();
+        let mut devices = Vec::new();
+        for tick in ticks {
+            if tick.baseline_version != self.judge.version() {
+                self.judge.use_version(self.version(tick.baseline_version)?);
+            }
+            for fact in &tick.facts {
+                if let Fact::Device(device) = fact {
+                    self.names.insert(Arc::clone(device));
+                    devices.push(Arc::clone(device));
+                }
+            }
+            findings.extend(self.judge.take_facts(&tick));
+            let judgement = self.judge.judge(&tick, &hits.next().unwrap_or_default());
+            findings.extend(judgement.findings);
+            curve.extend(judgement.curve);
+            evidence.extend(judgement.evidence.into_iter().map(|told| self.evidence_row(&tick, told)));
+            for (window, score) in tick.windows.into_iter().zip(judgement.windows) {
+                windows.push(ScoredWindow {
+                    window,
+                    score: score.score,
+                    p_value: score.p_value,
+                    evidence: score.evidence,
+                    line: score.line,
+                });
+            }
+        }
+        let step = Step {
+            lane: self.number as u32,
+            first_tick: first,
+            last_tick: last,
+            devices: &self.names,
+            windows: &windows,
+            evidence: &evidence,
+        };
+        self.store.write_step(&step)?;
+        let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
+        self.out.send(outcome).map_err(|_| anyhow!("the stage that joins the lanes has stopped"))
+    }
+
+    fn version(&self, version: u32) -> anyhow::Result<Arc<Prepared>> {
+        if version == 0 {
+            return Ok(Arc::new(Prepared::nothing_learned()));
+        }
+        self.shelf.take(version).with_context(|| format!("baseline version `{version}` was announced and is not there"))
+    }
+
+    /// Rules are matched for all ticks of the step at once. Facts are taken here by a roster of our own, because the judge
+    /// takes them tick by tick.
+    fn match_rules(&mut self, ticks: &[Tick], findings: &mut Vec<Finding>) -> anyhow::Result<Vec<Vec<RuleHit>>> {
+        let mut windows: Vec<&Window> = Vec::new();
+        let mut places: Vec<(usize, usize)> = Vec::new();
+        let mut columns: Vec<Columns> = Vec::new();
+        let mut versions: BTreeMap<u32, Arc<Prepared>> = BTreeMap::new();
+        for (index, tick) in ticks.iter().enumerate() {
+            for fact in &tick.facts {
+                match fact {
+                    Fact::Device(device) => self.roster.join(device),
+                    Fact::Left { device, .. } => self.roster.leave(*device),
+                    _ => {}
+                }
+            }
+            if let std::collections::btree_map::Entry::Vacant(entry) = versions.entry(tick.baseline_version) {
+                entry.insert(self.version(tick.baseline_version)?);
+            }
+            let prepared = &versions[&tick.baseline_version];
+            let learned = |device: &fleet::Device| {
+                prepared.of(&device.device_type, &device.segment).map(|prepared| &prepared.learned)
+            };
+            columns.extend(self.memory.rows(tick, &self.roster, &learned));
+            windows.extend(tick.windows.iter());
+            places.extend((0..tick.windows.len()).map(|window| (index, window)));
+        }
+        let mut hits: Vec<Vec<RuleHit>> = vec![Vec::new(); ticks.len()];
+        let (roster, judge_from, detect) = (&self.roster, self.judge_from, &self.detect);
+        self.rules.for_each_match(&windows, &columns, |rule, row| {
+            let (tick, index) = places[row];
+            let window = windows[row];
+            let Some(device) = roster.device(window.device) else { return };
+            if window.end <= judge_from || !device.is_known() {
+                return;
+            }
+            match rule.kind {
+                RuleKind::Behaviour => hits[tick].push(rule.hit(index, window, device)),
+                RuleKind::Posture => findings.push(rule.posture(window, device, detect)),
+            }
+        })?;
+        Ok(hits)
+    }
+
+    fn evidence_row(&self, tick: &Tick, told: ToldEvidence) -> EvidenceRow {
+        let ToldEvidence { evidence, total, line } = told;
+        let device = self.names.get(evidence.device);
+        let width = self.judge.width();
+        EvidenceRow {
+            device_id: device.map_or_else(SmolStr::default, |device| device.id.clone()),
+            device_type: device.map_or_else(SmolStr::default, |device| device.device_type.clone()),
+            window_start: EventTime(tick.end.0 - width),
+            window_end: tick.end,
+            detector: SmolStr::new_static(evidence.detector),
+            subject: evidence.subject,
+            observed: evidence.observed,
+            expected_type: evidence.expected_type,
+            expected_device: evidence.expected_device,
+            peers_now: evidence.peers_now,
+            technique: (!evidence.technique.is_empty()).then(|| SmolStr::new_static(evidence.technique)),
+            evidence: evidence.weight,
+            total,
+            line,
+            records: evidence.records,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! `vedette replay`: a labelled data set through the pipeline, into a store, and what that was worth.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use datasets::scorecard::ScoreCard;
+use datasets::scorecard::load::{CURVE_FILE, RUN_FILE, Stored, select};
+use datasets::scorecard::run::{Episode, RunInfo, RunState};
+use datasets::{DataSet, Split};
+use fleet::EventTime;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use smol_str::SmolStr;
+use store::{DeviceRow, ParquetStore, Store};
+
+use crate::config::{Config, Misuse};
+use crate::pipeline::{self, Outcome};
+use crate::progress::Progress;
+
+#[derive(Args, Clone)]
+pub struct ReplayArgs {
+    /// The data set: a TOML file, such as datasets/fleet.toml (docs/your-own-data.md says how to write one)
+    #[arg(value_name = "DATASET")]
+    pub dataset: PathBuf,
+    /// Folder with the files the data set names; else beside the TOML file
+    #[arg(long, value_name = "DIR")]
+    pub path: Option<PathBuf>,
+    /// Folder to write the store, the score card and the run's facts to
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Configuration; every key has a default
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Alert budget: false findings per 1,000 device-days that are borne [default: 20, or the configuration's]
+    #[arg(long, value_name = "N")]
+    pub budget: Option<f64>,
+    /// Seed of samples and forests [default: 7, or the configuration's]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Lanes to judge in; the result does not depend on it [default: one per core]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub lanes: Option<u16>,
+    /// No progress and no score card on the terminal
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
+    let mut config = Config::load(args.config.as_deref())?;
+    if let Some(budget) = args.budget {
+        config.detect.budget = budget;
+    }
+    if let Some(seed) = args.seed {
+        config.detect.seed = seed;
+        config.baseline.seed = seed;
+    }
+    config.check().map_err(|error| Misuse(format!("{error:#}")))?;
+    let dataset = DataSet::load(&args.dataset, args.path.as_deref()).map_err(misuse)?;
+    config.ingest.lateness_seconds = dataset.lateness_seconds;
+    config.detect.lateness_seconds = dataset.lateness_seconds;
+    let mut progress = Progress::start(args.quiet);
+    let store = Arc::new(fresh_store(&args.out, &config, &progress)?);
+    let mut info = describe(&dataset, &config)?;
+    save(&args.out, RUN_FILE, &info)?;
+    let lanes = args.lanes.map_or_else(default_lanes, usize::from);
+    let outcome = pipeline::run(
+        pipeline::Run {
+            config: &config,
+            inventory: dataset.inventory().map_err(misuse)?,
+            source: dataset.open(&config.ingest).map_err(misuse)?,
+            departures: dataset.departures(&config.ingest)?,
+            learn_until: Some(dataset.split().learn_until),
+            lanes,
+            store: Arc::clone(&store),
+        },
+        &mut progress,
+    )?;
+    store.replace_devices(&device_rows(&store, &outcome)?)?;
+    store.compact(EventTime::MAX)?;
+    complete(&mut info, &dataset, &outcome, &progress);
+    save(&args.out, CURVE_FILE, &outcome.curve)?;
+    save(&args.out, RUN_FILE, &info)?;
+    drop(store);
+    progress.finish();
+    let card = Stored::open(&args.out)?.score_card()?;
+    save(&args.out, "scorecard.json", &card)?;
+    if !args.quiet {
+        warn_of_unbearable(&config, &outcome);
+        print!("{}", card.render());
+    }
+    Ok(card)
+}
+
+/// What a user can mend in the data set is a misuse: exit code 2.
+fn misuse(error: datasets::Error) -> anyhow::Error {
+    Misuse(error.to_string()).into()
+}
+
+fn default_lanes() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// A replay always starts over: half a run cannot be gone on with, because its files are read from their beginning.
+fn fresh_store(out: &Path, config: &Config, progress: &Progress) -> anyhow::Result<ParquetStore> {
+    if out.exists() && ParquetStore::start_over(out)? {
+        progress.say(&format!("`{}` holds an earlier replay: starting over, its tables are removed", out.display()));
+    }
+    for name in [RUN_FILE, CURVE_FILE, "scorecard.json"] {
+        let path = out.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("`{}` cannot be removed", path.display()))?;
+        }
+    }
+    Ok(ParquetStore::create(out, config.store.clone())?)
+}
+
+fn describe(dataset: &DataSet, config: &Config) -> anyhow::Result<RunInfo> {
+    let Split { learn_until, end } = dataset.split();
+    let episodes = dataset.episodes(&config.ingest)?;
+    let file_name = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok(RunInfo {
+        dataset: dataset.name.clone(),
+        title: dataset.title.clone(),
+        semi_synthetic: dataset.semi_synthetic,
+        seed: config.detect.seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        baseline_version: 0,
+        budget: config.detect.budget,
+        learn_until,
+        end: end.unwrap_or(learn_until),
+        device_days_judged: dataset.device_days_judged(&config.ingest)?,
+        episodes: episodes
+            .into_iter()
+            .map(|episode| Episode {
+                name: episode.name,
+                device_ids: episode.device_ids,
+                start: episode.start,
+                end: episode.end,
+                incident: episode.incident,
+            })
+            .collect(),
+        sources: dataset.files().iter().map(|file| file_name(&file.path)).collect(),
+        readings: 0,
+        rejected: Default::default(),
+        late: 0,
+        seconds: 0.0,
+        state: RunState::Running,
+    })
+}
+
+fn complete(info: &mut RunInfo, dataset: &DataSet, outcome: &Outcome, progress: &Progress) {
+    info.state = RunState::Complete;
+    info.baseline_version = outcome.version.as_ref().map_or(0, |version| version.baselines.version);
+    info.end = dataset.split().end.or(outcome.reached).unwrap_or(info.learn_until);
+    info.readings = outcome.tally.readings;
+    info.rejected = outcome.tally.by_reason.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
+    info.late = outcome.lanes.late;
+    info.seconds = progress.elapsed().as_secs_f64();
+}
+
+/// Everyone in the inventory or met on the way, with when they were heard.
+fn device_rows(store: &ParquetStore, outcome: &Outcome) -> anyhow::Result<Vec<DeviceRow>> {
+    #[derive(Deserialize)]
+    struct Heard {
+        device_id: SmolStr,
+        first: EventTime,
+        last: EventTime,
+    }
+    let sql = "select device_id, cast(min(window_start) as bigint) as first, cast(max(window_end) as bigint) as last \
+               from windows group by device_id";
+    let heard: Vec<Heard> = select(store, sql)?;
+    let heard: FxHashMap<SmolStr, Heard> = heard.into_iter().map(|row| (row.device_id.clone(), row)).collect();
+    let row = |device: &Arc<fleet::Device>| {
+        let heard = heard.get(&device.id);
+        DeviceRow::new(device, heard.map(|heard| heard.first), heard.map(|heard| heard.last))
+    };
+    Ok(outcome.devices.iter().map(row).collect())
+}
+
+fn save(out: &Path, name: &str, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_vec_pretty(value)?;
+    Ok(store::write_file(&out.join(name), &text)?)
+}
+
+fn warn_of_unbearable(config: &Config, outcome: &Outcome) {
+    let Some(version) = &outcome.version else { return };
+    if !version.calibration.bears(config.detect.budget) {
+        eprintln!(
+            "note: a budget of {} false findings per 1,000 device-days is less than one in the {} device-days learned \
+             from; the line is extrapolated",
+            config.detect.budget, version.calibration.device_days
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Whose is it: readings from a source to the lanes' logs, with the marks and facts that close their windows.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use crossbeam_channel::Sender;
+use fleet::{Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Reading, Routed};
+use ingest::identity::{LaneTable, Router, Routes};
+
+use crate::lane::LaneInput;
+
+/// All files of a data set are one merged source.
+const SOURCE: u32 = 0;
+
+pub struct Route {
+    router: Router,
+    table: LaneTable,
+    lanes: Vec<LaneLog>,
+    routes: Routes,
+    roster: Arc<[u32]>,
+    lateness: i64,
+    greatest: EventTime,
+    marked: EventTime,
+}
+
+struct LaneLog {
+    input: Sender<LaneInput>,
+    offset: u64,
+    batch: Vec<Routed>,
+}
+
+impl Route {
+    /// Announces every device the inventory has.
+    pub fn new(router: Router, lanes: Vec<Sender<LaneInput>>, lateness_seconds: u32) -> anyhow::Result<Route> {
+        let table = LaneTable::new(router.devices(), lanes.len());
+        let mut route = Route {
+            router,
+            table,
+            lanes: lanes.into_iter().map(|input| LaneLog { input, offset: 0, batch: Vec::new() }).collect(),
+            routes: Routes::default(),
+            roster: Arc::from([SOURCE]),
+            lateness: i64::from(lateness_seconds) * MICROS_PER_SECOND,
+            greatest: EventTime::MIN,
+            marked: EventTime::MIN,
+        };
+        route.router.announce_all(&mut route.routes);
+        route.send_facts()?;
+        Ok(route)
+    }
+
+    pub fn devices(&self) -> &[Arc<Device>] {
+        self.router.devices()
+    }
+
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    pub fn unrouted(&self) -> u64 {
+        self.routes.unrouted
+    }
+
+    /// Greatest event time seen.
+    pub fn reached(&self) -> Option<EventTime> {
+        (self.greatest > EventTime::MIN).then_some(self.greatest)
+    }
+
+    /// Writes a batch to the lanes' logs; marks are the caller's next step.
+    pub fn take(&mut self, readings: impl Iterator<Item = Reading>) -> anyhow::Result<()> {
+        for reading in readings {
+            self.greatest = self.greatest.max(reading.time);
+            self.router.route(reading, &mut self.routes);
+            if !self.routes.facts.is_empty() {
+                // A fact holds before the readings that follow it.
+                self.send_batches()?;
+                self.send_facts()?;
+            }
+            for routed in self.routes.readings.drain(..) {
+                self.lanes[self.table.lane_of_device(routed.device)].batch.push(routed);
+            }
+        }
+        self.send_batches()
+    }
+
+    fn send_facts(&mut self) -> anyhow::Result<()> {
+        for (cohort, fact) in std::mem::take(&mut self.routes.facts) {
+            let lane = match &fact {
+                Fact::Device(device) => self.table.announce(device),
+                _ => self.table.lane_of(&cohort),
+            };
+            self.lanes[lane].send(Entry::Fact(fact))?;
+        }
+        Ok(())
+    }
+
+    fn send_batches(&mut self) -> anyhow::Result<()> {
+        for lane in &mut self.lanes {
+            if !lane.batch.is_empty() {
+                let batch = std::mem::take(&mut lane.batch);
+                lane.batch.reserve(batch.len());
+                lane.send(Entry::Batch(batch))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the source is complete by now, lateness taken off.
+    pub fn watermark(&self) -> EventTime {
+        EventTime(self.greatest.0.saturating_sub(self.lateness))
+    }
+
+    /// Tells every lane that the source is complete up to `through`.
+    pub fn mark(&mut self, through: EventTime) -> anyhow::Result<()> {
+        if through <= self.marked {
+            return Ok(());
+        }
+        self.marked = through;
+        for lane in &mut self.lanes {
+            lane.send(Entry::Mark(Mark { source: SOURCE, roster: Arc::clone(&self.roster), through, below: 0 }))?;
+        }
+        Ok(())
+    }
+
+    /// Tells every lane.
+    pub fn tell(&mut self, fact: &Fact) -> anyhow::Result<()> {
+        self.lanes.iter_mut().try_for_each(|lane| lane.send(Entry::Fact(fact.clone())))
+    }
+
+    /// Tells the lane of a device.
+    pub fn tell_lane_of(&mut self, device_id: &str, fact: impl FnOnce(&Device) -> Fact) -> anyhow::Result<()> {
+        let Some(device) = self.router.devices().iter().find(|device| device.id == device_id) else {
+            return Ok(());
+        };
+        let lane = self.table.lane_of_device(device.key);
+        self.lanes[lane].send(Entry::Fact(fact(device)))
+    }
+
+    /// The logs end here.
+    pub fn hang_up(&mut self) {
+        self.lanes.clear();
+    }
+
+    /// Waits until every lane has judged and stored all that its log allows.
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        let mut waiting = Vec::new();
+        for lane in &self.lanes {
+            let (done, is_done) = crossbeam_channel::bounded(1);
+            lane.input.send(LaneInput::Flush(done)).map_err(|_| stopped())?;
+            waiting.push(is_done);
+        }
+        waiting.into_iter().try_for_each(|is_done| is_done.recv().map_err(|_| stopped()))
+    }
+}
+
+impl LaneLog {
+    fn send(&mut self, entry: Entry) -> anyhow::Result<()> {
+        let offset = self.offset;
+        self.offset += 1;
+        self.input.send(LaneInput::Entry { offset, entry }).map_err(|_| stopped())
+    }
+}
+
+/// The lane's own error says why; this one is only met on the way there.
+fn stopped() -> anyhow::Error {
+    anyhow!("a lane has stopped")
+}
