@@ -20,7 +20,7 @@ use crate::lane::StepOutcome;
 
 pub struct Act {
     joiner: Joiner,
-    responder: Box<dyn Responder>,
+    responder: Box<dyn Responder + Send>,
     devices: FxHashMap<SmolStr, Arc<Device>>,
     names: FxHashMap<fleet::DeviceKey, SmolStr>,
     curve: CurveInput,

@@ -45,7 +45,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
         anyhow::bail!("the demo found nothing; this is a defect of vedette, please report it");
     };
     println!("\nOne finding in full\n");
-    print!("{}", show::findings::render(finding, &stored)?);
+    print!("{}", show::findings::show_finding(&stored, &finding.finding_id)?);
     let dir = store.display();
     println!("\nGo on from here\n");
     for command in [

@@ -223,7 +223,8 @@ impl Material {
 /// The type's baseline in force at `at`.
 fn learned(stored: &Stored, device: &DeviceRow, at: EventTime) -> anyhow::Result<Option<TypeBaseline>> {
     let mut rows = stored.store.rows::<BaselineRow>()?;
-    rows.retain(|row| row.device_type == device.device_type && row.from_time <= at);
+    // The row of no type holds what is pooled over all of them.
+    rows.retain(|row| !row.device_type.is_empty() && row.device_type == device.device_type && row.from_time <= at);
     // The segment's own before the one that all segments share.
     rows.retain(|row| row.segment == device.segment || row.segment.is_empty());
     rows.sort_by_key(|row| (row.version, row.segment == device.segment));

@@ -14,6 +14,7 @@ use crate::exclude::reason_to_leave_out;
 use crate::learn_destinations::learn_destinations;
 use crate::model::{Baselines, FeatureBaseline, TypeBaseline};
 use crate::robust::{Robust, log_scale, quantile};
+use crate::still::longest_still_run;
 
 /// Finds the inventory's entry of a device key.
 pub type DeviceLookup<'a> = &'a dyn Fn(DeviceKey) -> Option<&'a Device>;
@@ -100,6 +101,7 @@ fn learn_type<'a>(
         left_out: group.left_out,
         features,
         destinations: learn_destinations(&group.windows, &name, config),
+        longest_still_run: longest_still_run(by_device.values().map(Vec::as_slice)),
         device_offsets,
         sample: sample(&group.windows, &device_type, config),
         device_type,

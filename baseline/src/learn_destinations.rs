@@ -10,8 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use crate::behaviour::{
-    ADMINISTRATION_FLOWS, Behaviour, Exchange, FLOOR_BYTES, LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, SLOT_SECONDS, STAY_SLOTS,
-    UNUSUAL, Usual,
+    ADMINISTRATION_FLOWS, Behaviour, Exchange, FLOOR_BYTES, LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, SLOT_SECONDS, STAY_SLOTS, Usual,
 };
 use crate::config::Config;
 use crate::destinations::{ApplicationUse, DestinationUse, Destinations, EpisodeCount, Habit, Vocabulary};
@@ -20,6 +19,8 @@ use crate::robust::quantile;
 
 /// Administration is normal for a type only when more than this share of its device-days shows it.
 const ADMINISTRATION_SHARE: f32 = 0.5;
+/// How many times a device's own median the windows of a run send.
+const RUN_FACTOR: f32 = 6.0;
 /// A longer learned run is not believed: it may have been an attack.
 const LONGEST_BELIEVED_RUN: u32 = 12;
 /// Windows of a device at a destination before its median means something.
@@ -213,7 +214,7 @@ fn count_episodes(days: &Days, known: &FxHashSet<ContactKey>, usual: &FxHashMap<
 
 /// Bytes above which a window belongs to a run.
 pub fn run_threshold(usual_bytes_out: f32) -> f32 {
-    UNUSUAL as f32 * usual_bytes_out.max(FLOOR_BYTES)
+    RUN_FACTOR * usual_bytes_out.max(FLOOR_BYTES)
 }
 
 fn add_habits(

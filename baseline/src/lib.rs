@@ -6,6 +6,7 @@
 //! * [`model`], [`destinations`]: what a version holds
 //! * [`keys`], [`behaviour`]: when two contacts are the same destination, and what a device can do there
 //! * [`robust`]: location and scale on a log scale
+//! * [`still`]: values that stand still, and for how long
 //! * [`render`]: a baseline as a person reads it
 
 pub mod behaviour;
@@ -19,6 +20,7 @@ pub mod learn_destinations;
 pub mod model;
 pub mod render;
 pub mod robust;
+pub mod still;
 
 pub use behaviour::{Behaviour, Exchange};
 pub use config::Config;

@@ -45,6 +45,9 @@ pub struct TypeBaseline {
     /// In the order of [`fleet::Feature`].
     pub features: Vec<FeatureBaseline>,
     pub destinations: Destinations,
+    /// Most windows in a row, of one device, with one and the same reported value. `None`: no values were reported, or
+    /// such that stand still for good, and then standing still means nothing.
+    pub longest_still_run: Option<u32>,
     /// Per device and feature: how far its own location lies from the type's (log scale), shrunk towards 0.
     pub device_offsets: BTreeMap<SmolStr, Vec<f32>>,
     /// Rows of features of normal windows, a seeded uniform sample.

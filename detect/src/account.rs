@@ -137,6 +137,8 @@ pub(crate) struct Groups {
     known_since: BTreeMap<(CohortName, Group), EventTime>,
     /// When a cohort last showed a change (`false`) or an outage (`true`).
     open: BTreeMap<(CohortName, bool), EventTime>,
+    /// Devices that showed an attack's shape, and when: a worm's victims are no group, however many they are.
+    attacked: BTreeMap<DeviceKey, EventTime>,
 }
 
 /// What a piece of evidence is, in the light of the cohort.
@@ -149,16 +151,25 @@ pub(crate) enum Shared {
 
 impl Groups {
     pub fn weigh(&mut self, evidence: &Evidence, now: EventTime, roster: &Roster, config: &Config) -> Shared {
+        if evidence.attack {
+            self.attacked.insert(evidence.device, now);
+        }
         let Some(group) = evidence.group.as_ref().filter(|_| !evidence.attack) else {
             return Shared::Own;
         };
+        // An outage hits the attacked as well.
+        if !group.outage && self.is_attacked(evidence.device, now, config) {
+            return Shared::Own;
+        }
         let Some(device) = roster.device(evidence.device) else { return Shared::Own };
         let cohort = roster.cohort(device).len();
         let name: CohortName = (device.device_type.clone(), device.segment.clone());
         let shown = self.shown.entry((name.clone(), group.clone())).or_default();
         shown.insert(evidence.device, now);
         let window = f64::from(config.group_window_seconds);
-        shown.retain(|_, at| now.seconds_since(*at) <= window);
+        let attacked = &self.attacked;
+        let is_attacked = |key: &DeviceKey| !group.outage && attacked.get(key).is_some_and(|at| now.seconds_since(*at) <= window);
+        shown.retain(|key, at| now.seconds_since(*at) <= window && !is_attacked(key));
         let share = if group.staying { config.group_share_stay } else { config.group_share };
         let needed = (config.group_min_devices as usize).max((share * cohort as f64).ceil() as usize);
         let is_known = group.lasting
@@ -176,6 +187,21 @@ impl Groups {
         Shared::Group { devices, opened }
     }
 
+    fn is_attacked(&self, device: DeviceKey, now: EventTime, config: &Config) -> bool {
+        let window = f64::from(config.group_window_seconds);
+        self.attacked.get(&device).is_some_and(|at| now.seconds_since(*at) <= window)
+    }
+
+    /// A group that was told of is none: as many of its devices turned out to be attacked that too few are left.
+    pub fn is_withdrawn(&mut self, devices: &[DeviceKey], cohort: CohortName, now: EventTime, config: &Config) -> bool {
+        let attacked = devices.iter().filter(|device| self.is_attacked(**device, now, config)).count();
+        let withdrawn = devices.len() - attacked < config.group_min_devices as usize;
+        if withdrawn {
+            self.open.remove(&(cohort, false));
+        }
+        withdrawn
+    }
+
     /// A cohort's change or outage goes on; `true` when it begins.
     pub fn goes_on(&mut self, cohort: CohortName, outage: bool, now: EventTime) -> bool {
         let last = self.open.insert((cohort, outage), now);
@@ -188,5 +214,6 @@ impl Groups {
         self.shown.retain(|_, devices| devices.values().any(|at| now.seconds_since(*at) <= window));
         self.known_since.retain(|_, since| now.minus(*since) < CHANGE_LASTS_SECONDS * fleet::MICROS_PER_SECOND);
         self.open.retain(|_, last| now.seconds_since(*last) <= GROUP_ENDS_SECONDS);
+        self.attacked.retain(|_, at| now.seconds_since(*at) <= window);
     }
 }

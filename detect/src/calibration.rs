@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use fleet::{DeviceKey, EventTime};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// Judged days are stranger than learned ones, in natural logarithm units.
 const NOVELTY: f64 = 1.0;
@@ -22,6 +23,8 @@ pub struct Calibration {
     pub silence: f64,
     /// Envelope of the evidence: `a` above.
     pub evidence: f64,
+    /// By device type: how far slow drift ([`crate::detectors::drift`]) got on learning days.
+    pub drift: BTreeMap<SmolStr, f64>,
 }
 
 impl Calibration {
@@ -51,6 +54,18 @@ impl Calibration {
     pub fn set_silence(&mut self, maxima: &DailyMaxima) {
         let (least, most) = SILENCE_BOUNDS;
         self.silence = maxima.envelope(f64::from(self.device_days)).clamp(least, most);
+    }
+
+    /// The greatest of a type's device-days, its greatest 5 % left out.
+    pub fn set_drift(&mut self, maxima: &BTreeMap<SmolStr, DailyMaxima>) {
+        for (device_type, maxima) in maxima {
+            let mut sorted: Vec<f64> = maxima.0.values().copied().collect();
+            sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+            let trimmed = (TRIMMED_SHARE * sorted.len() as f64) as usize;
+            if let Some(greatest) = sorted.get(trimmed) {
+                self.drift.insert(device_type.clone(), *greatest);
+            }
+        }
     }
 
     pub fn set_evidence(&mut self, maxima: &DailyMaxima) {
@@ -111,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_smaller_budget_is_a_higher_line() {
-        let calibration = Calibration { device_days: 228, silence: 0.0, evidence: 0.6 };
+        let calibration = Calibration { device_days: 228, evidence: 0.6, ..Calibration::default() };
         assert!(calibration.line(10.0) > calibration.line(20.0));
         assert!((calibration.p_value(calibration.line(20.0)) - 0.02).abs() < 1e-9);
         assert!(calibration.bears(10.0) && !calibration.bears(1.0));

@@ -1,9 +1,11 @@
 //! The judge of a lane: ticks in, scores, evidence and findings out. Pure: what it says depends on its ticks alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet::device::Standing;
 use fleet::{Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Tick};
+use smol_str::SmolStr;
 
 use crate::account::{Account, Groups, Shared};
 use crate::calibration::DailyMaxima;
@@ -28,6 +30,8 @@ pub struct Judge {
     groups: Groups,
     /// The operator's budget first, those of the operating curve after it.
     accounts: Vec<Account>,
+    /// Changes wait as long as findings do: what looks like one may turn out to be a worm.
+    changes: Vec<(EventTime, Vec<DeviceKey>, Finding)>,
     ticks: u32,
     recording: Option<Recording>,
 }
@@ -36,6 +40,8 @@ pub struct Judge {
 #[derive(Default)]
 pub struct Recording {
     pub silence: DailyMaxima,
+    /// By device type.
+    pub drift: BTreeMap<SmolStr, DailyMaxima>,
     pub evidence: DailyMaxima,
 }
 
@@ -88,6 +94,7 @@ impl Judge {
             detectors: detectors::all(),
             groups: Groups::default(),
             accounts: Vec::new(),
+            changes: Vec::new(),
             ticks: 0,
             recording: None,
         };
@@ -195,6 +202,11 @@ impl Judge {
             for (device, surprise) in &sightings.silences {
                 recording.silence.note(*device, EventTime(tick.end.0 - 1), *surprise);
             }
+            for (device, drift) in &sightings.drifts {
+                let Some(member) = self.roster.device(*device) else { continue };
+                let of_type = recording.drift.entry(member.device_type.clone()).or_default();
+                of_type.note(*device, EventTime(tick.end.0 - 1), *drift);
+            }
         }
         for together in std::mem::take(&mut sightings.together) {
             if self.groups.goes_on(together.cohort, together.group.outage, tick.end) && self.recording.is_none() {
@@ -243,7 +255,12 @@ impl Judge {
                             self.width,
                             &self.config,
                         );
-                        judgement.findings.push(finding);
+                        if group.outage {
+                            judgement.findings.push(finding);
+                        } else {
+                            let due = tick.end.plus_seconds(i64::from(self.config.hold_seconds));
+                            self.changes.push((due, devices, finding));
+                        }
                     }
                 }
             }
@@ -254,7 +271,23 @@ impl Judge {
         keys.iter().filter_map(|key| self.roster.device(*key)).map(AsRef::as_ref).collect()
     }
 
+    /// Changes whose wait is over, unless attacks explain them.
+    fn release_changes(&mut self, now: EventTime, judgement: &mut Judgement) {
+        for (due, devices, finding) in std::mem::take(&mut self.changes) {
+            if due > now {
+                self.changes.push((due, devices, finding));
+                continue;
+            }
+            let member = devices.first().and_then(|key| self.roster.device(*key));
+            let cohort = member.map(|device| (device.device_type.clone(), device.segment.clone())).unwrap_or_default();
+            if !self.groups.is_withdrawn(&devices, cohort, now, &self.config) {
+                judgement.findings.push(finding);
+            }
+        }
+    }
+
     fn close(&mut self, tick: &Tick, judgement: &mut Judgement) {
+        self.release_changes(tick.end, judgement);
         let half_life = self.config.half_life();
         if let Some(recording) = &mut self.recording {
             for device in self.accounts[0].touched() {

@@ -14,12 +14,14 @@ const POOL_DAYS: f64 = 30.0;
 /// No single piece of evidence weighs more. It lies above the line of any budget a history can bear, so that one certain
 /// episode suffices.
 pub const MAX_WEIGHT: f64 = 8.0;
+/// What learning cannot count, because it leaves such shapes out.
+pub const ATTACK_WEIGHT: f64 = 8.5;
 /// Where a mild behaviour is common, the graver one that grows from it is not rarer than this share of it.
 const STEP: f64 = 0.1;
 /// What fewer devices than this, or than this share of all, show in learning stays uncounted: one infected device must
 /// not make its own behaviour normal.
 const LEAST_DEVICES: f64 = 3.0;
-const LEAST_SHARE_OF_POOL: f64 = 0.1;
+const LEAST_SHARE_OF_POOL: f64 = 0.15;
 const LEAST_SHARE_OF_TYPE: f64 = 0.75;
 
 #[derive(Clone, Copy, Default)]
@@ -53,7 +55,7 @@ impl Rates {
     pub fn weight(&self, learned: Option<&TypeBaseline>, class: ContactClass, behaviour: Behaviour) -> f64 {
         // Learning leaves these shapes out, so it cannot count them.
         if behaviour.is_attack() && behaviour != Behaviour::Upload {
-            return MAX_WEIGHT;
+            return ATTACK_WEIGHT;
         }
         (-self.rate(learned, class, behaviour).min(1.0).ln()).min(MAX_WEIGHT)
     }

@@ -14,7 +14,7 @@ use crate::prepared::{Prepared, Version};
 
 /// `windows` are those the baselines were learned from, ordered by end; `width` of a window in microseconds.
 ///
-/// Two passes: the silences' envelope is needed to weigh silence before the evidence's own envelope can be taken.
+/// Two passes: how far silence and drift got is needed to weigh them before the evidence's own envelope can be taken.
 pub fn train(
     baselines: Baselines,
     windows: Vec<Window>,
@@ -24,10 +24,11 @@ pub fn train(
 ) -> Result<Version, Error> {
     let device_days = baselines.types.iter().map(|learned| learned.device_days).sum::<u32>();
     let ticks = ticks(windows, devices);
-    let never = Calibration { device_days, silence: f64::MAX, evidence: 0.0 };
+    let never = Calibration { device_days, silence: f64::MAX, ..Calibration::default() };
     let mut version = Version { baselines, calibration: never };
     let heard = listen(&version, &ticks, width, config)?;
     version.calibration.set_silence(&heard.silence);
+    version.calibration.set_drift(&heard.drift);
     let heard = listen(&version, &ticks, width, config)?;
     version.calibration.set_evidence(&heard.evidence);
     Ok(version)

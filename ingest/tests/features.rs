@@ -49,41 +49,47 @@ fn flows() {
     let mut readings: Vec<Routed> = (20..30).map(scan).collect();
     readings.push(out(20, Kind::Flow(flow("- 8.8.8.8"))));
     readings.push(out(30, Kind::Flow(Flow { service: "http".into(), ..flow("- 8.8.8.8") })));
-    readings.push(out(40, Kind::Flow(Flow { responder: flow("- 8.8.4.4").responder, service: "dns".into(), ..flow("- 8.8.4.4") })));
+    readings.push(out(
+        40,
+        Kind::Flow(Flow { responder: flow("- 8.8.4.4").responder, service: "dns".into(), ..flow("- 8.8.4.4") }),
+    ));
     readings.push(out(50, Kind::Flow(unanswered("- 239.255.255.250"))));
     let inbound = reading(55, "- 9.9.9.9", Kind::Flow(flow("- 192.168.1.10")));
     readings.push(routed(Role::Responder, None, inbound));
     let from_peer = reading(56, "- 192.168.1.77", Kind::Flow(flow("- 192.168.1.10")));
     readings.push(routed(Role::Responder, Some(9), from_peer));
     let window = window_of(readings);
-    expect(&window, &[
-        (Feature::Flows, 16.0),
-        (Feature::BytesOut, (10.0 + 3.0 + 1.0) * 100.0 + 2.0 * 1_000.0),
-        (Feature::BytesIn, 3.0 * 1_000.0 + 2.0 * 100.0),
-        (Feature::PacketsOut, 14.0 * 5.0 + 2.0 * 4.0),
-        (Feature::PacketsIn, 3.0 * 4.0 + 2.0 * 5.0),
-        (Feature::Destinations, 12.0),
-        (Feature::Ports, 1.0),
-        (Feature::FailedFlows, 10.0),
-        (Feature::FailedShare, 10.0 / 13.0),
-        (Feature::InternalFanOut, 10.0),
-        (Feature::DeviceBytes, 1_100.0),
-        (Feature::InboundExternal, 1.0),
-        (Feature::UpDownRatio, (3_401.0f32 / 3_201.0).log2()),
-        (Feature::SecondsSinceHeard, 0.0),
-        (Feature::IntervalMean, 40.0 / 13.0),
-        (Feature::ValueSpread, -1.0),
-    ]);
+    expect(
+        &window,
+        &[
+            (Feature::Flows, 16.0),
+            (Feature::BytesOut, (10.0 + 3.0 + 1.0) * 100.0 + 2.0 * 1_000.0),
+            (Feature::BytesIn, 3.0 * 1_000.0 + 2.0 * 100.0),
+            (Feature::PacketsOut, 14.0 * 5.0 + 2.0 * 4.0),
+            (Feature::PacketsIn, 3.0 * 4.0 + 2.0 * 5.0),
+            (Feature::Destinations, 12.0),
+            (Feature::Ports, 1.0),
+            (Feature::FailedFlows, 10.0),
+            (Feature::FailedShare, 10.0 / 13.0),
+            (Feature::InternalFanOut, 10.0),
+            (Feature::DeviceBytes, 1_100.0),
+            (Feature::InboundExternal, 1.0),
+            (Feature::UpDownRatio, (3_401.0f32 / 3_201.0).log2()),
+            (Feature::SecondsSinceHeard, 0.0),
+            (Feature::IntervalMean, 40.0 / 13.0),
+            (Feature::ValueSpread, -1.0),
+        ],
+    );
     assert_eq!((window.records, window.device, window.start, window.end), (16, DEVICE, at(0), at(60)));
 }
 
 #[test]
 fn the_share_in_cleartext_leaves_naming_and_time_out() {
     let with = |service: &str| out(1, Kind::Flow(Flow { service: service.into(), ..flow("- 8.8.8.8") }));
-    expect(&window_of(vec![with("http"), with("ssl"), with("ssl"), with("dns"), with("ntp")]), &[
-        (Feature::CleartextShare, 1.0 / 3.0),
-        (Feature::Flows, 5.0),
-    ]);
+    expect(
+        &window_of(vec![with("http"), with("ssl"), with("ssl"), with("dns"), with("ntp")]),
+        &[(Feature::CleartextShare, 1.0 / 3.0), (Feature::Flows, 5.0)],
+    );
     expect(&window_of(vec![with("dns")]), &[(Feature::CleartextShare, 0.0)]);
 }
 
@@ -110,24 +116,28 @@ fn messages() {
     let mut readings: Vec<Routed> = (0..20)
         .map(|number| said(number, Message { value: Some(f64::from(number as u32)), ..message("p/sensor-7/t", 100) }))
         .collect();
-    readings.push(said(30, Message { command: Some("reboot".into()), refused: true, ..message("p/sensor-7/cmd", 900) }));
+    readings
+        .push(said(30, Message { command: Some("reboot".into()), refused: true, ..message("p/sensor-7/cmd", 900) }));
     readings.push(said(31, Message { inbound: true, ..message("p/sensor-7/set", 50) }));
     let window = window_of(readings);
-    expect(&window, &[
-        (Feature::Messages, 21.0),
-        (Feature::MessagesReceived, 1.0),
-        (Feature::PayloadMean, 2_900.0 / 21.0),
-        (Feature::PayloadMax, 900.0),
-        (Feature::BytesOut, 2_900.0),
-        (Feature::BytesIn, 50.0),
-        (Feature::Topics, 2.0),
-        (Feature::Commands, 1.0),
-        (Feature::AuthorisationRefusals, 1.0),
-        (Feature::ValueMean, 9.5),
-        (Feature::ValueSpread, 19.0),
-        (Feature::IntervalMean, 30.0 / 20.0),
-        (Feature::Flows, 0.0),
-    ]);
+    expect(
+        &window,
+        &[
+            (Feature::Messages, 21.0),
+            (Feature::MessagesReceived, 1.0),
+            (Feature::PayloadMean, 2_900.0 / 21.0),
+            (Feature::PayloadMax, 900.0),
+            (Feature::BytesOut, 2_900.0),
+            (Feature::BytesIn, 50.0),
+            (Feature::Topics, 2.0),
+            (Feature::Commands, 1.0),
+            (Feature::AuthorisationRefusals, 1.0),
+            (Feature::ValueMean, 9.5),
+            (Feature::ValueSpread, 19.0),
+            (Feature::IntervalMean, 30.0 / 20.0),
+            (Feature::Flows, 0.0),
+        ],
+    );
     assert!((100.0..119.0).contains(&window.get(Feature::PayloadP95)));
     let named: Vec<(String, String, u64)> = window
         .contacts
@@ -135,12 +145,15 @@ fn messages() {
         .map(|contact| (contact.service.to_string(), contact.destination.text().to_string(), contact.bytes_out))
         .collect();
     let row = |service: &str, destination: &str, bytes| (service.to_owned(), destination.to_owned(), bytes);
-    assert_eq!(named, [
-        row("topic", "p/+/t", 2_000),
-        row("topic", "p/+/cmd", 900),
-        row("command", "reboot", 0),
-        row("topic", "p/+/set", 0),
-    ]);
+    assert_eq!(
+        named,
+        [
+            row("topic", "p/+/t", 2_000),
+            row("topic", "p/+/cmd", 900),
+            row("command", "reboot", 0),
+            row("topic", "p/+/set", 0),
+        ]
+    );
     assert_eq!((window.contacts[1].refused, window.contacts[3].direction), (1, Direction::Inbound));
 }
 
@@ -159,7 +172,10 @@ fn sign_ins_sessions_and_posture() {
     let guess = SignIn { default_credential: true, ..sign_in(false, "192.168.1.66") };
     let own = SignIn { inbound: false, token: Some("tok".into()), ..sign_in(true, "8.8.8.8") };
     let posture = Posture {
-        firmware: Some("2.1".into()), attested: Some(false), listening_ports: vec![80, 23, 80], ..Posture::default()
+        firmware: Some("2.1".into()),
+        attested: Some(false),
+        listening_ports: vec![80, 23, 80],
+        ..Posture::default()
     };
     let guessed = |seconds| routed(Role::Responder, Some(3), reading(seconds, OURS, Kind::SignIn(guess.clone())));
     let window = window_of(vec![
@@ -173,14 +189,17 @@ fn sign_ins_sessions_and_posture() {
         out(8, session(SessionEvent::Disconnected, "192.168.1.10")),
         out(9, Kind::Posture(posture)),
     ]);
-    expect(&window, &[
-        (Feature::SignInFailures, 2.0),
-        (Feature::SignIns, 1.0),
-        (Feature::Connects, 1.0),
-        (Feature::Disconnects, 2.0),
-        (Feature::AuthorisationRefusals, 1.0),
-        (Feature::SourceAddresses, 2.0),
-    ]);
+    expect(
+        &window,
+        &[
+            (Feature::SignInFailures, 2.0),
+            (Feature::SignIns, 1.0),
+            (Feature::Connects, 1.0),
+            (Feature::Disconnects, 2.0),
+            (Feature::AuthorisationRefusals, 1.0),
+            (Feature::SourceAddresses, 2.0),
+        ],
+    );
     let guesses = &window.contacts[0];
     assert_eq!((guesses.service.0.as_str(), guesses.flows, guesses.refused), ("sign-in", 2, 2));
     assert_eq!((guesses.port, guesses.direction, guesses.peer), (0, Direction::Inbound, Some(DeviceKey(3))));
@@ -199,9 +218,8 @@ fn plain_windows_have_no_details() {
 
 #[test]
 fn rhythm() {
-    let every = |times: &[i64]| {
-        window_of(times.iter().map(|&seconds| out(seconds, Kind::Flow(flow("- 8.8.8.8")))).collect())
-    };
+    let every =
+        |times: &[i64]| window_of(times.iter().map(|&seconds| out(seconds, Kind::Flow(flow("- 8.8.8.8")))).collect());
     expect(&every(&[0, 30, 10, 20]), &[(Feature::IntervalMean, 10.0), (Feature::IntervalVariation, 0.0)]);
     expect(&every(&[0, 1, 30]), &[(Feature::IntervalMean, 15.0), (Feature::IntervalVariation, 14.0 / 15.0)]);
     expect(&every(&[0, 30]), &[(Feature::IntervalMean, 30.0), (Feature::IntervalVariation, -1.0)]);
@@ -232,7 +250,9 @@ fn a_contact_is_named_as_an_analyst_would() {
     let text: Vec<String> = window
         .contacts
         .iter()
-        .map(|contact| format!("{} {} {} {}", contact.service, contact.destination.text(), contact.port, contact.refused))
+        .map(|contact| {
+            format!("{} {} {} {}", contact.service, contact.destination.text(), contact.port, contact.refused)
+        })
         .collect();
     assert_eq!(text, ["ssl cloud.example.com 443 0", "udp/6668 8.8.8.8 6668 0", "ssl 9.9.9.9 443 1"]);
     assert_eq!((window.contacts[2].bytes_out, window.contacts[2].duration), (1_000, 1.5));

@@ -25,7 +25,10 @@ fn the_documented_example_is_taken_and_every_column_is_documented() {
     let example = page.split("```csv\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let inventory = read(example).unwrap();
     let [camera, plug] = inventory.devices() else { panic!("two devices") };
-    assert_eq!((camera.id.as_str(), camera.criticality, camera.standing), ("camera-01", Criticality::High, Standing::Active));
+    assert_eq!(
+        (camera.id.as_str(), camera.criticality, camera.standing),
+        ("camera-01", Criticality::High, Standing::Active)
+    );
     assert_eq!((plug.standing, plug.segment.as_str()), (Standing::Retired, ""));
 }
 

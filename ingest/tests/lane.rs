@@ -44,7 +44,8 @@ impl Writer {
 }
 
 fn record(source: u32, offset: u64, seconds: i64) -> Routed {
-    let reading = Reading { position: Position { source, offset }, ..reading(seconds, "-", Kind::Message(message("t", 1))) };
+    let reading =
+        Reading { position: Position { source, offset }, ..reading(seconds, "-", Kind::Message(message("t", 1))) };
     Routed { device: DeviceKey(0), role: Role::Originator, peer: None, reading }
 }
 

@@ -2,6 +2,7 @@
 
 use baseline::TypeBaseline;
 use clap::{Args, Subcommand};
+use datasets::scorecard::load::Stored;
 use datasets::scorecard::text::{Table, grouped, moment};
 use store::BaselineRow;
 
@@ -38,12 +39,19 @@ pub struct ShowArgs {
 
 pub fn baselines(command: &BaselinesCommand) -> anyhow::Result<()> {
     match command {
-        BaselinesCommand::List(args) => say(&list(open(&args.store)?.store.rows::<BaselineRow>()?)),
+        BaselinesCommand::List(args) => say(&list(of_types(&open(&args.store)?)?)),
         BaselinesCommand::Show(args) => {
-            let rows = open(&args.store)?.store.rows::<BaselineRow>()?;
+            let rows = of_types(&open(&args.store)?)?;
             say(&show(rows, &args.device_type, args.version)?)
         }
     }
+}
+
+/// Without the row of no type, which holds what is pooled over all of them.
+fn of_types(stored: &Stored) -> anyhow::Result<Vec<BaselineRow>> {
+    let mut rows = stored.store.rows::<BaselineRow>()?;
+    rows.retain(|row| !row.device_type.is_empty());
+    Ok(rows)
 }
 
 fn list(mut rows: Vec<BaselineRow>) -> String {

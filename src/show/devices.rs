@@ -44,7 +44,7 @@ pub fn devices(command: &DevicesCommand) -> anyhow::Result<()> {
     let DevicesCommand::Show(args) = command;
     let stored = open(&args.store)?;
     let from = args.from.unwrap_or(stored.run.learn_until);
-    let until = args.until.unwrap_or(stored.run.end);
+    let until = args.until.unwrap_or(EventTime::MAX);
     if from >= until {
         return Err(Misuse(format!("`{from}` is not before `{until}`; give --from and --until in order")).into());
     }
@@ -78,12 +78,14 @@ fn show(stored: &Stored, id: &str, from: EventTime, until: EventTime) -> anyhow:
 
     let mut out = heading(&device);
     let silent = points.iter().filter(|point| point.records == 0).count() as u64;
-    out += &format!(
-        "{} to {} UTC: {}, {silent} of them without a reading\n\n",
-        moment(from),
-        moment(until),
-        counted(points.len() as u64, "window")
-    );
+    if let (Some(first), Some(last)) = (points.first(), points.last()) {
+        out += &format!(
+            "{} to {} UTC: {}, {silent} of them without a reading\n\n",
+            moment(first.start),
+            moment(last.end),
+            counted(points.len() as u64, "window")
+        );
+    }
     let all: Vec<&Finding> = findings.iter().collect();
     out += &timeline::render(&points, &evidence, &all, ROWS);
     let near = near_misses(&points, &evidence, &all);

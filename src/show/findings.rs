@@ -113,11 +113,19 @@ pub fn show_finding(stored: &Stored, id: &str) -> anyhow::Result<String> {
             return Err(Misuse(format!("{count} findings begin with `{id}`; give more of the id, {remedy}")).into());
         }
     };
+    render(finding, stored)
+}
+
+/// A finding in full, with its incident and the decisions it led to.
+///
+/// # Errors
+/// A table that cannot be read.
+pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     let incidents = stored.store.rows::<Incident>()?;
     let incident = incidents.iter().find(|incident| incident.incident_id == finding.incident_id);
     let mut actions = stored.store.rows::<Action>()?;
     actions.retain(|action| action.finding_id == finding.finding_id);
-    let mut out = render(finding, incident, &actions, &stored.run);
+    let mut out = page(finding, incident, &actions, &stored.run);
     if finding.scope == Scope::Device {
         out +=
             &format!("\nIts timeline: vedette devices show {} --store {}\n", finding.device_id, stored.dir.display());
@@ -126,7 +134,7 @@ pub fn show_finding(stored: &Stored, id: &str) -> anyhow::Result<String> {
 }
 
 /// Everything about one finding; `actions` are those it led to.
-pub fn render(finding: &Finding, incident: Option<&Incident>, actions: &[Action], run: &RunInfo) -> String {
+pub fn page(finding: &Finding, incident: Option<&Incident>, actions: &[Action], run: &RunInfo) -> String {
     let mut out = format!("Finding {}: {}, {}\n\n", finding.finding_id, finding.kind, finding.severity);
     out += &wrap(&finding.explanation, "  ");
     out.push('\n');

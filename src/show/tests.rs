@@ -7,7 +7,7 @@ use fleet::{
 };
 use store::EvidenceRow;
 
-use super::findings::{list, render};
+use super::findings::{list, page};
 use super::timeline::{self, Point, near_misses};
 
 fn at(seconds: i64) -> EventTime {
@@ -110,7 +110,7 @@ fn a_finding_in_full() {
         reason: "the kind is compromise and the severity high".into(),
         decided_at: at(3730),
     };
-    let text = render(&finding(3660), Some(&incident), &[action], &run());
+    let text = page(&finding(3660), Some(&incident), &[action], &run());
     for part in [
         "Finding f3660: compromise, high",
         "led-2 began to talk",
@@ -135,7 +135,7 @@ fn a_finding_in_full() {
 
 #[test]
 fn labels_are_held_against_it() {
-    let without = |run: &RunInfo| render(&finding(60), None, &[], run);
+    let without = |run: &RunInfo| page(&finding(60), None, &[], run);
     assert!(without(&run()).contains("nothing: a false finding"));
     assert!(without(&run()).contains("nothing was decided"));
     let unlabelled = RunInfo { episodes: vec![], ..run() };

@@ -214,3 +214,35 @@ impl Table {
         RecordBatch::try_new(self.schema.clone(), columns).map_err(io::Error::other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::datatypes::TimestampMicrosecondType;
+    use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_its_rows_in_order_of_time_and_devices_of_the_inventory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flows.parquet");
+        let rows = ROWS_PER_BATCH + 1_000;
+        write_flow_parquet(&path, rows, 40, 30, 1).unwrap();
+        let inventory = flow_inventory_csv(40);
+        let known: HashSet<&str> = inventory.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap().build().unwrap();
+        let (mut times, mut devices) = (Vec::new(), HashSet::new());
+        for batch in reader {
+            let batch = batch.unwrap();
+            times.extend_from_slice(batch.column(0).as_primitive::<TimestampMicrosecondType>().values());
+            let macs = batch.column(1).as_dictionary::<Int32Type>().downcast_dict::<StringArray>().unwrap();
+            devices.extend(macs.into_iter().flatten().map(str::to_owned));
+        }
+        assert_eq!(times.len(), rows);
+        assert!(times.is_sorted() && times[0] == START.0 && times[rows - 1] < START.0 + 30 * MINUTE);
+        assert!(devices.len() == 40 && devices.iter().all(|mac| known.contains(mac.as_str())), "{devices:?}");
+    }
+}

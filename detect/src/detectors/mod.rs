@@ -2,9 +2,12 @@
 //! ([`crate::evidence`]). An open set: a new detector is a file here and a line in [`all`].
 
 pub mod contacts;
+pub mod drift;
 pub mod gap;
+pub mod sign_in;
 pub mod silence;
 pub mod statistics;
+pub mod stuck;
 
 use baseline::TypeBaseline;
 use fleet::{Device, DeviceKey, Tick};
@@ -46,6 +49,8 @@ pub struct Sightings {
     pub window_scores: Vec<f32>,
     /// Devices that are quiet, and how surprising that is: what calibration listens to.
     pub silences: Vec<(DeviceKey, f64)>,
+    /// Devices that drift, and how far: likewise.
+    pub drifts: Vec<(DeviceKey, f64)>,
     /// Cohorts that stop together.
     pub together: Vec<gap::Together>,
 }
@@ -75,5 +80,8 @@ pub fn all() -> Vec<Box<dyn Detector>> {
         Box::<silence::Silence>::default(),
         Box::<gap::Gap>::default(),
         Box::<statistics::Statistics>::default(),
+        Box::<sign_in::SignIn>::default(),
+        Box::<stuck::Stuck>::default(),
+        Box::<drift::Drift>::default(),
     ]
 }

@@ -179,7 +179,7 @@ fn extreme_total(window: &Window, learned: &TypeBaseline, feature: Feature, z: f
     }
 }
 
-fn technique_of(feature: Feature) -> &'static str {
+pub(crate) fn technique_of(feature: Feature) -> &'static str {
     match feature {
         Feature::Messages | Feature::MessagesReceived | Feature::Connects | Feature::Disconnects => "T0814",
         Feature::PayloadMean | Feature::PayloadP95 | Feature::PayloadMax => "T1030",

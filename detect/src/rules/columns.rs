@@ -51,6 +51,36 @@ pub const NUMBERS: [(&str, &str); 18] = [
     ("known_type", "the type has a baseline"),
 ];
 
+/// Where a numeric column stands in [`NUMBERS`].
+#[derive(Clone, Copy, Debug)]
+#[repr(usize)]
+enum Number {
+    Hour,
+    Weekday,
+    AttestationFailed,
+    FirmwareOutdated,
+    FirmwareDowngraded,
+    ConfigurationChanged,
+    DefaultCredential,
+    CredentialShared,
+    ForeignSite,
+    NewCountries,
+    InboundManagement,
+    ManagementPorts,
+    NewPeerServices,
+    TakenOver,
+    TokenReused,
+    NewTopics,
+    NewCommands,
+    KnownType,
+}
+
+impl Columns {
+    fn set(&mut self, column: Number, value: f64) {
+        self.numbers[column as usize] = value;
+    }
+}
+
 /// Remembers what a later window is compared with.
 #[derive(Default)]
 pub struct ColumnMemory {
@@ -90,16 +120,11 @@ impl ColumnMemory {
     fn row(&mut self, window: &Window, device: &Device, learned: Option<&TypeBaseline>) -> Columns {
         let mut columns = Columns::default();
         let criticality = SmolStr::new(format!("{:?}", device.criticality).to_lowercase());
-        let mut set = |name: &str, value: f64| {
-            if let Some(index) = NUMBERS.iter().position(|(column, _)| *column == name) {
-                columns.numbers[index] = value;
-            }
-        };
-        set("hour", window.start.hour() as f64);
-        set("weekday", (window.start.hour_of_week() / 24) as f64);
-        set("known_type", f64::from(learned.is_some()));
-        self.details(window, device, learned, &mut set);
-        contacts(window, learned, &mut set);
+        columns.set(Number::Hour, window.start.hour() as f64);
+        columns.set(Number::Weekday, (window.start.hour_of_week() / 24) as f64);
+        columns.set(Number::KnownType, f64::from(learned.is_some()));
+        self.details(window, device, learned, &mut columns);
+        contacts(window, learned, &mut columns);
         let firmware = self.devices.get(&device.key).map_or_else(SmolStr::default, |last| last.firmware.clone());
         columns.texts = [
             device.id.clone(),
@@ -119,30 +144,30 @@ impl ColumnMemory {
         window: &Window,
         device: &Device,
         learned: Option<&TypeBaseline>,
-        set: &mut dyn FnMut(&str, f64),
+        columns: &mut Columns,
     ) {
         let Some(details) = &window.details else { return };
-        set("attestation_failed", f64::from(details.attestation_failed));
-        set("default_credential", f64::from(details.default_credential));
-        set("taken_over", f64::from(details.taken_over));
+        columns.set(Number::AttestationFailed, f64::from(details.attestation_failed));
+        columns.set(Number::DefaultCredential, f64::from(details.default_credential));
+        columns.set(Number::TakenOver, f64::from(details.taken_over));
         let management = |port: &&u16| matches!(port, 21 | 22 | 23 | 2222 | 2323 | 3389 | 5555 | 5900 | 7547);
-        set("management_ports", details.listening_ports.iter().filter(management).count() as f64);
+        columns.set(Number::ManagementPorts, details.listening_ports.iter().filter(management).count() as f64);
         if let Some(site) = &details.site {
-            set("foreign_site", f64::from(!device.site.is_empty() && *site != device.site));
+            columns.set(Number::ForeignSite, f64::from(!device.site.is_empty() && *site != device.site));
         }
         if let Some(learned) = learned {
             let met = &learned.destinations.vocabulary.countries;
             let new = details.countries.iter().filter(|country| !met.contains(*country)).count();
-            set("new_countries", if met.is_empty() { 0.0 } else { new as f64 });
+            columns.set(Number::NewCountries, if met.is_empty() { 0.0 } else { new as f64 });
         }
         let last = self.devices.entry(device.key).or_default();
         if let Some(firmware) = &details.firmware {
-            set("firmware_outdated", f64::from(is_older(firmware, &device.firmware)));
-            set("firmware_downgraded", f64::from(is_older(firmware, &last.firmware)));
+            columns.set(Number::FirmwareOutdated, f64::from(is_older(firmware, &device.firmware)));
+            columns.set(Number::FirmwareDowngraded, f64::from(is_older(firmware, &last.firmware)));
             last.firmware = firmware.clone();
         }
         if let Some(configuration) = &details.configuration {
-            set("configuration_changed", f64::from(!last.configuration.is_empty() && last.configuration != *configuration));
+            columns.set(Number::ConfigurationChanged, f64::from(!last.configuration.is_empty() && last.configuration != *configuration));
             last.configuration = configuration.clone();
         }
         if self.credentials.len() + self.tokens.len() > MAX_REMEMBERED {
@@ -152,20 +177,20 @@ impl ColumnMemory {
         if let Some(credential) = &details.credential {
             let users = self.credentials.entry(credential.clone()).or_default();
             users.insert(device.key);
-            set("credential_shared", f64::from(users.len() > 1));
+            columns.set(Number::CredentialShared, f64::from(users.len() > 1));
         }
         let address = details.addresses.first().map_or_else(SmolStr::default, |address| SmolStr::new(address.to_string()));
         for token in &details.tokens {
             let bearer = (device.key, address.clone());
             let first = self.tokens.entry(token.clone()).or_insert_with(|| bearer.clone());
             if *first != bearer {
-                set("token_reused", 1.0);
+                columns.set(Number::TokenReused, 1.0);
             }
         }
     }
 }
 
-fn contacts(window: &Window, learned: Option<&TypeBaseline>, set: &mut dyn FnMut(&str, f64)) {
+fn contacts(window: &Window, learned: Option<&TypeBaseline>, columns: &mut Columns) {
     let mut inbound_management = 0;
     let (mut new_topics, mut new_commands, mut new_peers) = (0, 0, 0);
     let words = learned.map(|learned| &learned.destinations.vocabulary);
@@ -185,10 +210,10 @@ fn contacts(window: &Window, learned: Option<&TypeBaseline>, set: &mut dyn FnMut
             _ => {}
         }
     }
-    set("inbound_management", f64::from(inbound_management));
-    set("new_topics", f64::from(new_topics));
-    set("new_commands", f64::from(new_commands));
-    set("new_peer_services", f64::from(new_peers));
+    columns.set(Number::InboundManagement, f64::from(inbound_management));
+    columns.set(Number::NewTopics, f64::from(new_topics));
+    columns.set(Number::NewCommands, f64::from(new_commands));
+    columns.set(Number::NewPeerServices, f64::from(new_peers));
 }
 
 /// Compares dotted versions number by number; what is no number compares as text. Unknown versions are never older.
@@ -211,6 +236,16 @@ fn is_older(version: &str, than: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_stands_where_its_name_does() {
+        assert_eq!(Number::Hour as usize, 0);
+        assert_eq!(Number::KnownType as usize, NUMBERS.len() - 1);
+        for number in [Number::Hour, Number::Weekday, Number::AttestationFailed, Number::FirmwareOutdated, Number::FirmwareDowngraded, Number::ConfigurationChanged, Number::DefaultCredential, Number::CredentialShared, Number::ForeignSite, Number::NewCountries, Number::InboundManagement, Number::ManagementPorts, Number::NewPeerServices, Number::TakenOver, Number::TokenReused, Number::NewTopics, Number::NewCommands, Number::KnownType] {
+            let (name, _) = NUMBERS[number as usize];
+            assert_eq!(format!("{number:?}").to_lowercase(), name.replace('_', ""));
+        }
+    }
 
     #[test]
     fn versions_compare_by_number() {

@@ -17,8 +17,22 @@ use crate::Error;
 
 /// Every column there is; a test holds `docs/inventory.md` to it.
 pub const COLUMNS: [&str; 16] = [
-    "device_id", "device_type", "mac", "ip", "client_id", "certificate", "site", "segment", "owner", "criticality",
-    "firmware", "protocol", "purpose", "valid_from", "valid_until", "status",
+    "device_id",
+    "device_type",
+    "mac",
+    "ip",
+    "client_id",
+    "certificate",
+    "site",
+    "segment",
+    "owner",
+    "criticality",
+    "firmware",
+    "protocol",
+    "purpose",
+    "valid_from",
+    "valid_until",
+    "status",
 ];
 
 /// The devices, and what names them. Device keys are the rows' numbers.
@@ -89,7 +103,9 @@ impl Inventory {
             return Err(format!("device `{id}` is named like an unknown device; give it another id"));
         }
         if device_type.is_empty() {
-            return Err(format!("device `{id}` has no `device_type`; without one it has no peers, name at least a class"));
+            return Err(format!(
+                "device `{id}` has no `device_type`; without one it has no peers, name at least a class"
+            ));
         }
         if let Some(earlier) = ids.insert(id.clone(), key) {
             let line = line_of(earlier);
@@ -118,7 +134,9 @@ impl Inventory {
             (&mut self.certificates, row.cells("certificate", &['|']).collect()),
         ] {
             for cell in cells {
-                map.entry(SmolStr::new(cell)).and_modify(|held| *held = if *held == key { key } else { SHARED }).or_insert(key);
+                map.entry(SmolStr::new(cell))
+                    .and_modify(|held| *held = if *held == key { key } else { SHARED })
+                    .or_insert(key);
             }
         }
         let from = row.time("valid_from")?.unwrap_or(EventTime::MIN);
@@ -133,7 +151,8 @@ impl Inventory {
         let retired = standing == Standing::Retired;
         let until = until.unwrap_or(if retired { EventTime::MIN } else { EventTime::MAX });
         for cell in row.list("ip") {
-            let address = cell.parse().map_err(|_| format!("`{cell}` is not an IP address, expected `192.168.10.11`"))?;
+            let address =
+                cell.parse().map_err(|_| format!("`{cell}` is not an IP address, expected `192.168.10.11`"))?;
             self.addresses.push(AddressClaim { address, device: key, from, until });
         }
         let segment = row.text("segment");
@@ -202,7 +221,10 @@ fn columns(header: &csv::StringRecord) -> Result<[Option<usize>; COLUMNS.len()],
             other => other,
         };
         let Some(index) = COLUMNS.iter().position(|known| *known == name) else {
-            return Err(format!("column `{title}` is unknown, expected one of {}; rename or remove it", COLUMNS.join(", ")));
+            return Err(format!(
+                "column `{title}` is unknown, expected one of {}; rename or remove it",
+                COLUMNS.join(", ")
+            ));
         };
         if places[index].replace(place).is_some() {
             return Err(format!("column `{name}` stands there twice; remove one"));
@@ -228,7 +250,9 @@ fn standing(status: &str) -> Result<Standing, String> {
 fn unreadable(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("the row has {len} columns, expected {expected_len} as in the header; quote cells that hold a comma")
+            format!(
+                "the row has {len} columns, expected {expected_len} as in the header; quote cells that hold a comma"
+            )
         }
         csv::ErrorKind::Utf8 { .. } => "the row is not UTF-8; save the file as UTF-8".to_owned(),
         csv::ErrorKind::Io(error) => format!("cannot be read: {error}; check permissions and the disk"),

@@ -139,15 +139,24 @@ impl Known {
     /// The device of a broker's record: client id, MAC, IP, certificate. `ip` is the identity's, or where the client
     /// connected from; `speaks`: as for hosts.
     pub(crate) fn find_client(
-        &mut self, identity: &Identity, ip: Option<IpAddr>, time: EventTime, speaks: bool,
+        &mut self,
+        identity: &Identity,
+        ip: Option<IpAddr>,
+        time: EventTime,
+        speaks: bool,
     ) -> Found {
         let Identity { client_id, mac, certificate, .. } = identity;
         self.find(client_id.as_ref(), *mac, ip, certificate.as_ref(), time, speaks)
     }
 
     fn find(
-        &mut self, client_id: Option<&SmolStr>, mac: Option<Mac>, ip: Option<IpAddr>, certificate: Option<&SmolStr>,
-        time: EventTime, speaks: bool,
+        &mut self,
+        client_id: Option<&SmolStr>,
+        mac: Option<Mac>,
+        ip: Option<IpAddr>,
+        certificate: Option<&SmolStr>,
+        time: EventTime,
+        speaks: bool,
     ) -> Found {
         let place = ip.map_or(Place::Nowhere, place);
         let internal = ip.filter(|_| place == Place::Internal);
@@ -214,7 +223,11 @@ impl Known {
 
     /// Links what stood beside each other in one record, so that a device stays one device.
     fn bind(
-        &mut self, key: DeviceKey, client_id: Option<&SmolStr>, mac: Option<Mac>, internal: Option<IpAddr>,
+        &mut self,
+        key: DeviceKey,
+        client_id: Option<&SmolStr>,
+        mac: Option<Mac>,
+        internal: Option<IpAddr>,
         time: EventTime,
     ) {
         if let Some(mac) = mac.filter(|mac| !self.has(key, HAS_MAC) && !self.macs.contains_key(mac)) {
@@ -238,7 +251,11 @@ impl Known {
     }
 
     fn create(
-        &mut self, client_id: Option<&SmolStr>, mac: Option<Mac>, internal: Option<IpAddr>, time: EventTime,
+        &mut self,
+        client_id: Option<&SmolStr>,
+        mac: Option<Mac>,
+        internal: Option<IpAddr>,
+        time: EventTime,
     ) -> Found {
         let id = match (mac, internal, client_id) {
             (Some(mac), _, _) => format_smolstr!("unknown:{mac}"),

@@ -6,7 +6,7 @@
 use std::hash::Hasher;
 use std::net::IpAddr;
 
-use fleet::reading::{Flow, Protocol};
+use fleet::reading::{Flow, Outcome, Protocol};
 use fleet::{Direction, EventTime, Identity, Kind, Place, Position, Role, Routed, place};
 use rustc_hash::FxHasher;
 
@@ -76,7 +76,9 @@ impl OwnTimes {
 impl Builder {
     /// Loads what [`Builder::add`] will write, ahead of it.
     pub(crate) fn touch(&self) -> u64 {
-        u64::from(self.records) + u64::from(self.flows.all) + u64::from(self.own.count) + self.contacts.len() as u64
+        let counts = u64::from(self.records) + u64::from(self.flows.all) + u64::from(self.own.count);
+        let distinct = self.destinations.seen() + self.ports.seen() + self.internal_hosts.seen();
+        counts + u64::from(distinct) + self.contacts.len() as u64
     }
 
     /// The same for what lies behind pointers; [`Builder::touch`] first.

@@ -101,9 +101,13 @@ impl Contacts {
         self.kept.len()
     }
 
-    /// Loads the first contact, which is the one most often looked for.
+    /// Loads the first contacts, which are those most often looked for.
     pub(crate) fn touch(&self) -> u64 {
-        self.kept.first().map_or(0, |kept| kept.contact.last_record.offset.wrapping_add(u64::from(kept.contact.port)))
+        let first = self.kept.iter().take(3).map(|kept| {
+            let contact = &kept.contact;
+            contact.last_record.offset.wrapping_add(u64::from(contact.port)).wrapping_add(u64::from(contact.flows))
+        });
+        first.fold(0, u64::wrapping_add)
     }
 
     pub(crate) fn add(&mut self, exchange: &Exchange) -> Added {
@@ -118,8 +122,7 @@ impl Contacts {
             sum(rest, exchange);
             return Added { class, known: false };
         }
-        let by_port = exchange.recognised.is_empty()
-            || service == Service::of("", exchange.protocol, exchange.port);
+        let by_port = exchange.recognised.is_empty() || service == Service::of("", exchange.protocol, exchange.port);
         let mut contact = Contact {
             port: exchange.port,
             protocol: exchange.protocol,
@@ -190,7 +193,7 @@ mod tests {
             protocol: Protocol::Tcp,
             direction: Direction::Outbound,
             peer: None,
-            refused: last % 2 == 0,
+            refused: last.is_multiple_of(2),
             bytes_out: 10,
             bytes_in: 20,
             packets_out: 1,

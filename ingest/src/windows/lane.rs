@@ -197,12 +197,7 @@ impl Lane {
     fn position(&self) -> Resume {
         let firsts = [self.open.first_offset(), self.marks.first_offset(), self.facts.first_offset()];
         let low = firsts.into_iter().flatten().min().unwrap_or(self.frontier);
-        Resume {
-            low,
-            closed_through: self.closed_through,
-            frontier: self.frontier,
-            versions: self.facts.versions,
-        }
+        Resume { low, closed_through: self.closed_through, frontier: self.frontier, versions: self.facts.versions }
     }
 }
 

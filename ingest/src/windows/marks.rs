@@ -64,7 +64,8 @@ impl Marks {
     pub(crate) fn slowest(&self) -> Option<u32> {
         let named = self.standing.values().flat_map(|standing| standing.roster.iter().copied());
         let unmarked = named.filter(|source| !self.standing.contains_key(source)).min();
-        unmarked.or_else(|| self.standing.iter().min_by_key(|(_, standing)| standing.through).map(|(source, _)| *source))
+        unmarked
+            .or_else(|| self.standing.iter().min_by_key(|(_, standing)| standing.through).map(|(source, _)| *source))
     }
 
     /// The oldest log entry that must be read again to know all this.

@@ -52,7 +52,10 @@ impl OpenWindows {
     /// A device's open window is hardly ever in the cache, so readings are taken a few at a time: all their windows are
     /// found first, then touched (loads that do not wait for each other), then written. This halves the time.
     pub(crate) fn add<'a>(
-        &mut self, offset: u64, readings: impl Iterator<Item = &'a Routed>, closed_through: EventTime,
+        &mut self,
+        offset: u64,
+        readings: impl Iterator<Item = &'a Routed>,
+        closed_through: EventTime,
     ) -> u64 {
         let mut accepted = 0;
         let mut found: Vec<(u32, &Routed)> = Vec::with_capacity(AT_A_TIME);
@@ -68,14 +71,18 @@ impl OpenWindows {
     }
 
     fn write(&mut self, found: &[(u32, &Routed)]) -> u64 {
-        let touched = found.iter().map(|(place, _)| self.builders[*place as usize].touch()).fold(0, u64::wrapping_add);
-        std::hint::black_box(touched);
-        let contents = found.iter().map(|(place, _)| self.builders[*place as usize].touch_contents());
-        std::hint::black_box(contents.fold(0, u64::wrapping_add));
+        self.touch(found.iter().map(|(place, _)| *place));
         for (place, routed) in found {
             self.builders[*place as usize].add(routed, &mut self.scratch);
         }
         found.len() as u64
+    }
+
+    /// Loads builders ahead of their use, first themselves and then what they point to.
+    fn touch(&self, places: impl Iterator<Item = u32> + Clone) {
+        let builders = places.map(|place| &self.builders[place as usize]);
+        std::hint::black_box(builders.clone().map(Builder::touch).fold(0, u64::wrapping_add));
+        std::hint::black_box(builders.map(Builder::touch_contents).fold(0, u64::wrapping_add));
     }
 
     fn find(&mut self, offset: u64, routed: &Routed, closed_through: EventTime) -> Option<u32> {
@@ -140,7 +147,11 @@ impl OpenWindows {
         self.spare_places.push(tick.places);
         devices.sort_unstable();
         let mut windows = Vec::with_capacity(devices.len());
-        for (device, place) in devices {
+        for (number, &(device, place)) in devices.iter().enumerate() {
+            if number % AT_A_TIME == 0 {
+                let ahead = devices.iter().skip(number).take(AT_A_TIME);
+                self.touch(ahead.map(|(_, place)| *place));
+            }
             let builder = &mut self.builders[place as usize];
             let heard = self.heard.replace(device, end);
             windows.push(Window {

@@ -45,6 +45,11 @@ impl DistinctCounter {
         (estimate(registers).round() as u32).max(EXACT as u32 + 1)
     }
 
+    /// How many are kept exactly, at most 16.
+    pub fn seen(&self) -> u32 {
+        u32::from(self.seen)
+    }
+
     pub fn clear(&mut self) {
         self.seen = 0;
         self.registers = None;
@@ -76,6 +81,9 @@ pub fn mix(key: u64) -> u32 {
 
 /// 4 bins an octave: a bin's upper edge is at most 2^(1/4), 19 %, above what is in it.
 const BINS: usize = 4 * 28 + 1;
+
+/// 2^(1/4), 2^(2/4), 2^(3/4).
+const QUARTERS: [f64; 3] = [1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
 
 /// Sizes from 0 to 256 MB (MQTT's largest message) in logarithmic bins.
 #[derive(Clone, Debug)]
@@ -125,7 +133,7 @@ fn bin_of(size: u32) -> usize {
     }
     let octave = size.ilog2() as usize;
     let ratio = f64::from(size) / f64::from(1u32 << octave);
-    let quarter = [1.189_207_115, 1.414_213_562, 1.681_792_831].iter().filter(|&&edge| ratio > edge).count();
+    let quarter = QUARTERS.iter().filter(|edge| ratio > **edge).count();
     (1 + octave * 4 + quarter).min(BINS - 1)
 }
 

@@ -53,7 +53,11 @@ impl Values {
 impl Speech {
     /// Gives back the payload's size.
     pub(crate) fn add(
-        &mut self, reading: &Reading, message: &Message, contacts: &mut Contacts, scratch: &mut String,
+        &mut self,
+        reading: &Reading,
+        message: &Message,
+        contacts: &mut Contacts,
+        scratch: &mut String,
     ) -> u64 {
         let client_id = reading.identity.client_id.as_deref();
         let bytes = u64::from(message.payload_bytes);
@@ -81,7 +85,13 @@ impl Speech {
             generalise(command, client_id, scratch);
             let destination = Seen::Name(scratch);
             // The payload is counted once, with its topic.
-            contacts.add(&Exchange { recognised: Service::COMMAND, destination, bytes_out: 0, bytes_in: 0, ..exchange });
+            contacts.add(&Exchange {
+                recognised: Service::COMMAND,
+                destination,
+                bytes_out: 0,
+                bytes_in: 0,
+                ..exchange
+            });
         }
         if message.inbound {
             self.received = self.received.saturating_add(1);

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use fleet::reading::{Flow, Message, Outcome, Peer, Protocol, SignIn};
-use fleet::{DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Position, Reading, Role, Routed};
+use fleet::{
+    DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Position, Reading, Role, Routed,
+};
 use proptest::prelude::*;
 
 const LATENESS: i64 = 70;
@@ -15,17 +17,43 @@ const SOURCES: u32 = 4;
 #[derive(Clone, Debug)]
 pub enum Action {
     /// `source` reads `count` records, `seconds` apart, each up to `back` seconds older than its clock.
-    Read { source: u32, count: u8, seconds: i64, back: i64, device: u32, salt: u32 },
+    Read {
+        source: u32,
+        count: u8,
+        seconds: i64,
+        back: i64,
+        device: u32,
+        salt: u32,
+    },
     /// `fresh`: the router has heard by now which sources there are.
-    Mark { source: u32, fresh: bool },
+    Mark {
+        source: u32,
+        fresh: bool,
+    },
     /// Nothing to read: the broker's clock moves on.
-    Quiet { source: u32, seconds: i64 },
+    Quiet {
+        source: u32,
+        seconds: i64,
+    },
     /// The router of `source` starts again `back` records ago.
-    Crash { source: u32, back: u64 },
-    Join { source: u32 },
-    Remove { source: u32 },
-    Baseline { version: u32, ahead: i64 },
-    Left { device: u32, ahead: i64 },
+    Crash {
+        source: u32,
+        back: u64,
+    },
+    Join {
+        source: u32,
+    },
+    Remove {
+        source: u32,
+    },
+    Baseline {
+        version: u32,
+        ahead: i64,
+    },
+    Left {
+        device: u32,
+        ahead: i64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -159,7 +187,8 @@ impl Log {
                 own.push((*offset, entry.clone()));
                 continue;
             };
-            let kept: Vec<Routed> = readings.iter().filter(|routed| routed.device.0 % lanes == number).cloned().collect();
+            let kept: Vec<Routed> =
+                readings.iter().filter(|routed| routed.device.0 % lanes == number).cloned().collect();
             if !kept.is_empty() {
                 own.push((*offset, Entry::Batch(kept)));
             }
@@ -203,7 +232,12 @@ impl Log {
     fn mark(&mut self, number: u32, source: &Source) {
         let Some(greatest) = source.greatest.filter(|_| source.active) else { return };
         let through = EventTime((greatest - LATENESS) * MICROS_PER_SECOND);
-        self.append(Entry::Mark(Mark { source: number, roster: source.roster.clone(), through, below: source.sent as u64 }));
+        self.append(Entry::Mark(Mark {
+            source: number,
+            roster: source.roster.clone(),
+            through,
+            below: source.sent as u64,
+        }));
     }
 }
 
@@ -221,7 +255,9 @@ fn record(time: EventTime, position: Position, device: u32, salt: u32) -> Vec<Ro
         _ => Peer { mac: None, ip: IpAddr::V4(Ipv4Addr::new(8, 8, 8, (salt >> 8) as u8 % 30)), port: 443 },
     };
     let kind = match salt % 8 {
-        6 => Kind::Message(Message { topic: "site/1/telemetry".into(), payload_bytes: salt % 900, ..Message::default() }),
+        6 => {
+            Kind::Message(Message { topic: "site/1/telemetry".into(), payload_bytes: salt % 900, ..Message::default() })
+        }
         7 => Kind::SignIn(SignIn { success: salt & 256 == 0, method: "ssh".into(), ..SignIn::default() }),
         _ => Kind::Flow(Flow {
             responder,
@@ -234,12 +270,12 @@ fn record(time: EventTime, position: Position, device: u32, salt: u32) -> Vec<Ro
             bytes_in: u64::from(salt % 7_000),
             packets_out: salt % 9,
             packets_in: salt % 5,
-            outcome: if salt % 5 == 0 { Outcome::Unanswered } else { Outcome::Established },
+            outcome: if salt.is_multiple_of(5) { Outcome::Unanswered } else { Outcome::Established },
             country: None,
         }),
     };
     let between = matches!(&kind, Kind::Flow(flow) if flow.responder.port == 80);
-    let reading = Reading { time, position, identity, kind, malicious: salt % 50 == 0 };
+    let reading = Reading { time, position, identity, kind, malicious: salt.is_multiple_of(50) };
     let mut routed = vec![Routed {
         device: DeviceKey(device),
         role: Role::Originator,

@@ -7,13 +7,14 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -103,7 +104,8 @@ pub(super) struct ParquetDraft {
 impl ParquetDraft {
     pub(super) fn new(path: &Path, schema: SchemaRef, config: &Config) -> Result<ParquetDraft, Error> {
         // The Arrow schema is left out of the file: text is text there, whichever layout the writer had in memory.
-        let options = ArrowWriterOptions::new().with_properties(properties(config)?).with_skip_arrow_metadata(true);
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(config, &schema)?).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Draft::new(path)?, schema, options)
             .map_err(|error| write_error(path, error))?;
         Ok(ParquetDraft { writer, path: path.to_owned(), rows: 0 })
@@ -121,19 +123,31 @@ impl ParquetDraft {
     }
 }
 
-fn properties(config: &Config) -> Result<WriterProperties, Error> {
+/// Dictionaries for texts only: for numbers they cost a hash a cell and zstd finds the same repetitions. Statistics for
+/// times and texts only: that is what queries skip row groups by.
+fn properties(config: &Config, schema: &Schema) -> Result<WriterProperties, Error> {
     let level = ZstdLevel::try_new(config.compression_level).map_err(|_| Error::Config {
         setting: "compression_level",
         value: config.compression_level.to_string(),
         expected: "1 to 22",
     })?;
-    Ok(WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(config.row_group_rows))
-        // Rows are in the order of time: the range of a row group is enough to skip it, page indexes cost more.
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true)
-        .build())
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_dictionary_enabled(false)
+        .set_offset_index_disabled(true);
+    for field in schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::Dictionary(..));
+        if is_text {
+            properties = properties.set_column_dictionary_enabled(column.clone(), true);
+        }
+        if is_text || matches!(field.data_type(), DataType::Timestamp(..)) {
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Chunk);
+        }
+    }
+    Ok(properties.build())
 }
 
 /// The I/O error a Parquet error wraps, with its kind.

@@ -28,6 +28,10 @@ const UPLOADS_COUNT_AFTER_SECONDS: f64 = 86_400.0;
 /// Evenly spaced windows that make a beacon, and how even.
 const BEACON_GAPS: f32 = 5.0;
 const BEACON_VARIATION: f32 = 0.15;
+/// Windows that adjoin say nothing of a rhythm: the gaps must be longer, in windows.
+const BEACON_LEAST_GAP: f32 = 1.5;
+/// Regularity only supports: devices keep time for a thousand good reasons.
+const BEACON_WEIGHT: f64 = 1.0;
 
 pub(crate) struct Episode {
     pub begun: EventTime,
@@ -36,6 +40,7 @@ pub(crate) struct Episode {
     recent: VecDeque<Recent>,
     gaps: Gaps,
     told: f64,
+    beacon_told: bool,
     /// The type has a baseline.
     learned: bool,
 }
@@ -63,6 +68,7 @@ impl Episode {
             recent: VecDeque::new(),
             gaps: Gaps::default(),
             told: 0.0,
+            beacon_told: false,
             learned,
         }
     }
@@ -170,27 +176,17 @@ impl Episode {
     }
 
     /// The evidence, when it is stronger than what was told before.
-    pub fn improve(&mut self, seen: &Seen<'_>, part: &Folded<'_>, verdict: Verdict) -> Option<Evidence> {
+    pub fn improve(&mut self, seen: &Seen<'_>, part: &Folded<'_>, verdict: &Verdict) -> Option<Evidence> {
         let first_substitution = verdict.substitution && self.told == 0.0;
         if verdict.weight <= self.told + 0.01 && !first_substitution {
             return None;
         }
         self.told = self.told.max(verdict.weight);
         let attack = verdict.behaviour.is_attack() && !verdict.substitution;
-        let staying = matches!(verdict.behaviour, Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay)
-            && !verdict.known_application;
-        let target = &part.key.target;
+        let staying = verdict.is_staying();
         // Pools and resolvers roam: all of infrastructure is one piece, and no group of peers can stand for it.
         let background = is_infrastructure(part.category) && !attack && !verdict.substitution;
-        let group = if attack || background {
-            None
-        } else if verdict.substitution {
-            Some(Group::change(format!("replaced address {}", part.key.application), false))
-        } else if staying {
-            Some(Group::change(format!("staying at {} {target}", part.key.application), true))
-        } else {
-            Some(Group::change(format!("{} {target}", part.key.application), false))
-        };
+        let group = if attack || background { None } else { Some(group_of(part, verdict)) };
         let bearing = if verdict.substitution { Bearing::Novelty } else { Bearing::Compromise };
         let blank = words::blank(seen, part);
         let subject = match (background, verdict.substitution) {
@@ -206,16 +202,60 @@ impl Episode {
             strong: staying,
             bearing,
             group,
-            observed: words::observed(&self.exchange, verdict.behaviour, self.beacon_period()),
-            technique: words::technique(part, verdict.behaviour, self.beacon_period().is_some()),
+            observed: words::observed(&self.exchange, verdict.behaviour, self.beacon_period(seen)),
+            technique: words::technique(part, verdict.behaviour, self.beacon_period(seen).is_some()),
             ..blank
         })
     }
 
-    /// Seconds between windows, when they come as evenly as a clock.
-    fn beacon_period(&self) -> Option<f32> {
-        (self.gaps.count >= BEACON_GAPS && self.gaps.variation() <= BEACON_VARIATION).then_some(self.gaps.mean)
+    /// The first time that the device calls a rare place as evenly as a clock.
+    pub fn beacon(&mut self, seen: &Seen<'_>, part: &Folded<'_>, verdict: &Verdict) -> Option<Evidence> {
+        let ordinary = !self.learned
+            || verdict.substitution
+            || is_infrastructure(part.category)
+            || part.key.direction == Direction::Inbound;
+        if self.beacon_told || ordinary {
+            return None;
+        }
+        let seconds = self.beacon_period(seen)?;
+        self.beacon_told = true;
+        Some(Evidence {
+            detector: "beacon",
+            shape: "beacon",
+            weight: BEACON_WEIGHT,
+            bearing: Bearing::Compromise,
+            group: (!verdict.behaviour.is_attack()).then(|| group_of(part, verdict)),
+            observed: format!("every {seconds:.0} s, {} times in a row, as even as a clock", self.gaps.count),
+            technique: "T1029",
+            ..words::blank(seen, part)
+        })
     }
+
+    /// Seconds between windows, when they come as evenly as a clock.
+    fn beacon_period(&self, seen: &Seen<'_>) -> Option<f32> {
+        let width = seen.scene.width as f32 / fleet::MICROS_PER_SECOND as f32;
+        let regular = self.gaps.count >= BEACON_GAPS && self.gaps.variation() <= BEACON_VARIATION;
+        (regular && self.gaps.mean >= BEACON_LEAST_GAP * width).then_some(self.gaps.mean)
+    }
+}
+
+impl Verdict {
+    /// At an application that the type does not use.
+    fn is_staying(&self) -> bool {
+        matches!(self.behaviour, Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay) && !self.known_application
+    }
+}
+
+/// What peers must show to make it a change of the group.
+fn group_of(part: &Folded<'_>, verdict: &Verdict) -> Group {
+    let (application, target) = (&part.key.application, &part.key.target);
+    if verdict.substitution {
+        return Group::change(format!("replaced address {application}"), false);
+    }
+    if verdict.is_staying() {
+        return Group::change(format!("staying at {application} {target}"), true);
+    }
+    Group::change(format!("{application} {target}"), false)
 }
 
 /// Mean and variance of the gaps between contacts (Welford 1962).

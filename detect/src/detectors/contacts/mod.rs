@@ -145,9 +145,8 @@ impl DeviceContacts {
         let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now, seen.prepared.is_some()));
         let verdict = episode.judge(seen, part, substituted);
         let mut score = verdict.weight;
-        if let Some(evidence) = episode.improve(seen, part, verdict) {
-            out.push(evidence);
-        }
+        out.extend(episode.improve(seen, part, &verdict));
+        out.extend(episode.beacon(seen, part, &verdict));
         if let Some(evidence) = self.watch_fan_out(seen, part) {
             score = MAX_WEIGHT;
             out.push(evidence);

@@ -1,0 +1,66 @@
+//! Stuck values: a sensor that reports, and reports the same value again and again. How long a value may stand still is
+//! learned of the type; where values stand still for good, nothing follows from it.
+
+use baseline::render::number;
+use baseline::still::StillRun;
+use fleet::{DeviceKey, Feature};
+use rustc_hash::FxHashMap;
+
+use crate::detectors::{Detector, Scene, Sightings};
+use crate::evidence::{Bearing, Evidence, Group};
+
+/// A run this many times the longest learned one, and so many windows more, is no coincidence.
+const TIMES_LONGEST: u32 = 3;
+const WINDOWS_MORE: u32 = 30;
+const WEIGHT: f64 = 6.0;
+
+#[derive(Default)]
+pub struct Stuck {
+    runs: FxHashMap<DeviceKey, StillRun>,
+}
+
+impl Detector for Stuck {
+    fn name(&self) -> &'static str {
+        "stuck"
+    }
+
+    fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
+        for (index, window) in scene.tick.windows.iter().enumerate() {
+            if window.get(Feature::ValueSpread) < 0.0 {
+                continue;
+            }
+            let Some(device) = scene.device(window.device) else { continue };
+            let Some(longest) = scene.learned(device).and_then(|learned| learned.longest_still_run) else { continue };
+            let run = self.runs.entry(window.device).or_default();
+            run.add(window);
+            let allowed = longest.saturating_mul(TIMES_LONGEST).saturating_add(WINDOWS_MORE);
+            if run.windows <= allowed {
+                continue;
+            }
+            sightings.score(index, WEIGHT);
+            // Once: what goes on is no news.
+            if run.windows > allowed + 1 {
+                continue;
+            }
+            sightings.evidence.push(Evidence {
+                device: window.device,
+                detector: "stuck",
+                subject: Feature::ValueMean.name().into(),
+                shape: "stuck",
+                weight: WEIGHT,
+                bearing: Bearing::Fault,
+                attack: false,
+                strong: false,
+                group: Some(Group { lasting: false, ..Group::change("stuck value", false) }),
+                observed: format!("{} in {} windows in a row, to the last digit", number(run.value()), run.windows),
+                expected_type: Some(format!("at most {longest} windows in a row with one value")),
+                expected_device: None,
+                peers_now: None,
+                first_seen_type: None,
+                first_seen_device: None,
+                technique: "T0856",
+                records: Some((window.first_record, window.last_record)),
+            });
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Bad input ends with a message that names the thing and the remedy, or is counted and stepped round.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::{count, fail, lamp_flows, lamp_set, query, replay, text, write_descriptor};
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn an_empty_file_is_a_fleet_that_said_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    replay(&lamp_set(folder.path(), b"", 60), &out, &[]);
+    assert_eq!(count(&out, "select count(*) from windows"), 0);
+}
+
+#[test]
+fn a_truncated_gzip_gives_what_could_be_read_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let whole = gzip(lamp_flows(120).as_bytes());
+    let set = lamp_set(folder.path(), &whole[..whole.len() / 2], 30);
+    replay(&set, &out, &[]);
+    assert!(count(&out, "select count(*) from windows") > 50);
+    let rejected = query(&out, "select reason, detail from rejected");
+    assert_eq!(rejected.len(), 1, "{rejected:?}");
+    assert_eq!(rejected[0]["reason"], "truncated_file");
+    assert!(rejected[0]["detail"].as_str().unwrap().contains("flows.jsonl"), "{rejected:?}");
+}
+
+#[test]
+fn a_table_without_a_needed_column_fails_with_three_examples() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = "#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\n";
+    let row = "1772409600.0\tC1\t10.0.0.1\t40000\t203.0.113.9\t443\ttcp\n";
+    std::fs::write(folder.path().join("conn.log"), format!("{header}{}", row.repeat(50))).unwrap();
+    let set = write_descriptor(folder.path(), "zeek-conn-tsv", "conn.log", 60);
+    let message = fail(&["replay", text(&set), "--out", text(&folder.path().join("out"))], 1);
+    assert!(message.contains("conn_state") || message.contains("duration"), "{message}");
+    assert!(message.matches("conn.log").count() >= 3, "three examples: {message}");
+}
+
+#[test]
+fn a_clock_in_2099_closes_no_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut lines = lamp_flows(30);
+    lines.push_str(&lamp_flows(1).lines().next().unwrap().replace("1772409607", "4086806407"));
+    lines.push('\n');
+    let rest = lamp_flows(60);
+    lines.push_str(&rest.lines().skip(120).collect::<Vec<_>>().join("\n"));
+    replay(&lamp_set(folder.path(), lines.as_bytes(), 20), &out, &[]);
+    let rejected = query(&out, "select reason, \"offset\" from rejected");
+    assert_eq!(rejected.len(), 1, "{rejected:?}");
+    assert_eq!((rejected[0]["reason"].as_str(), rejected[0]["offset"].as_u64()), (Some("clock_ahead"), Some(120)));
+    assert_eq!(count(&out, "select sum(records) from windows"), 240, "nothing counts as late");
+}
+
+#[test]
+fn a_line_that_is_no_record_is_kept_and_the_rest_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut lines = lamp_flows(60);
+    let nan = lamp_flows(1).lines().next().unwrap().replace("\"duration\":0.5", "\"duration\":NaN");
+    lines.push_str(&format!("{nan}\n{{\"ts\":1,\"long\":\"{}\"}}\n", "x".repeat(10_000_000)));
+    replay(&lamp_set(folder.path(), lines.as_bytes(), 20), &out, &[]);
+    let rejected = query(&out, "select reason, length(sample) as kept from rejected order by \"offset\"");
+    assert_eq!(rejected.len(), 2, "{rejected:?}");
+    assert_eq!(rejected[1]["reason"], "line_too_long");
+    assert_eq!(rejected[1]["kept"], 200);
+    assert_eq!(count(&out, "select sum(records) from windows"), 240);
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = lamp_set(folder.path(), b"", 60);
+    let toml = std::fs::read_to_string(&set).unwrap().replace("name =", "lateness_minutes = 3\nname =");
+    std::fs::write(&set, toml).unwrap();
+    let message = fail(&["replay", text(&set), "--out", text(&folder.path().join("out"))], 2);
+    assert!(message.contains("lateness_minutes") && message.contains('^'), "{message}");
+
+    let config = folder.path().join("vedette.toml");
+    std::fs::write(&config, "[detect]\nbudgett = 3\n").unwrap();
+    let set = lamp_set(folder.path(), b"", 60);
+    let arguments = ["replay", text(&set), "--out", text(&folder.path().join("out")), "--config", text(&config)];
+    let message = fail(&arguments, 2);
+    assert!(message.contains("budgett") && message.contains('^'), "{message}");
+}
+
+#[test]
+fn a_budget_nobody_can_mean_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = lamp_set(folder.path(), b"", 60);
+    let message = fail(&["replay", text(&set), "--out", text(&folder.path().join("out")), "--budget", "0"], 2);
+    assert!(message.contains("`0`") && message.contains("1,000 device-days"), "{message}");
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = lamp_set(folder.path(), b"", 60);
+    let nowhere = folder.path().join("nowhere");
+    let arguments = ["replay", text(&set), "--path", text(&nowhere), "--out", text(&folder.path().join("out"))];
+    assert!(fail(&arguments, 2).contains(text(&nowhere)));
+    assert!(fail(&["findings", "list", "--store", text(&nowhere)], 1).contains(text(&nowhere)));
+}
+
+#[test]
+fn somebody_elses_folder_is_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = lamp_set(folder.path(), b"", 60);
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("thesis.txt"), "years of work").unwrap();
+    let message = fail(&["replay", text(&set), "--out", text(&out)], 1);
+    assert!(message.contains("not empty"), "{message}");
+    assert_eq!(std::fs::read_to_string(out.join("thesis.txt")).unwrap(), "years of work");
+}
+
+/// `ulimit -f` stands for the disk: a write beyond it is refused as one to a full disk is.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_said_and_leaves_no_half_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let set = lamp_set(folder.path(), lamp_flows(600).as_bytes(), 30);
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 8; exec '{}' replay '{}' --out '{}' --quiet",
+        env!("CARGO_BIN_EXE_vedette"),
+        set.display(),
+        out.display()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains(text(&out)) && message.contains("space"), "{message}");
+    replay(&set, &out, &[]);
+    assert_eq!(count(&out, "select sum(records) from windows"), 2400);
+}

@@ -1,0 +1,12 @@
+//! The product as a user runs it: the real binary, real files, nothing mocked.
+//!
+//! `VEDETTE_DATA`, or `../shared/data` beside the project, has the recordings that cannot be shipped (README, "Data"). Tests
+//! that need them say loudly when they did not run.
+
+mod bad_input;
+mod demo;
+mod interrupted;
+mod purity;
+mod recordings;
+mod support;
+mod your_own_data;
