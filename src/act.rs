@@ -27,7 +27,6 @@ pub struct Act {
     store: Arc<dyn Store>,
     batches: u64,
     latest: EventTime,
-    pub findings: u64,
 }
 
 impl Act {
@@ -48,7 +47,6 @@ impl Act {
             store,
             batches: 0,
             latest: EventTime::MIN,
-            findings: 0,
         }
     }
 
@@ -94,7 +92,6 @@ impl Act {
         }
         let name = format!("act-{:06}", self.batches);
         self.batches += 1;
-        self.findings += findings.len() as u64;
         self.store.write_findings(&name, findings)?;
         if !actions.is_empty() {
             self.store.write_actions(&name, &actions)?;

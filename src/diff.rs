@@ -188,7 +188,7 @@ pub fn section<Row: Comparable>(name: &str, mut a: Vec<Row>, mut b: Vec<Row>) ->
         pairing.only_a.len(),
         pairing.only_b.len()
     );
-    let mut table = Table::new(&["", "when (UTC)", "id", "subject", "what"]);
+    let mut table = Table::new(&["!", "!when (UTC)", "!id", "subject", "what"]);
     let mut row = |mark: &str, row: &Row, what: String| {
         table.row([mark.to_string(), moment(row.time()), row.id().to_string(), row.subject(), what]);
     };

@@ -8,7 +8,7 @@ use clap::Args;
 use datasets::scorecard::incidents::Alarm;
 use datasets::scorecard::load::Stored;
 use datasets::scorecard::run::Episode;
-use datasets::scorecard::text::{Table, counted, duration, grouped, listed, moment, wrap};
+use datasets::scorecard::text::{Table, counted, duration, grouped, listed, minute, moment, wrap};
 use fleet::{Action, Contact, DeviceKey, Direction, EventTime, Finding, Incident, Scope};
 use store::{BaselineRow, DeviceRow, EvidenceRow};
 
@@ -180,20 +180,32 @@ impl Material {
         if self.evidence.is_empty() {
             return String::new();
         }
-        let mut rows: Vec<&EvidenceRow> = self.evidence.iter().collect();
-        rows.sort_by(|a, b| b.evidence.total_cmp(&a.evidence));
-        let mut table = Table::new(&["until (UTC)", ">evidence", "detector", "subject", "seen", "its type"]);
-        for row in rows.iter().take(REASONS_SHOWN) {
+        // The strongest of each detector and subject.
+        let mut rows: Vec<(&EvidenceRow, u64)> = Vec::new();
+        for row in &self.evidence {
+            match rows.iter_mut().find(|(known, _)| known.detector == row.detector && known.subject == row.subject) {
+                Some((known, times)) => {
+                    *times += 1;
+                    *known = if row.evidence > known.evidence { row } else { *known };
+                }
+                None => rows.push((row, 1)),
+            }
+        }
+        rows.sort_by(|(a, _), (b, _)| b.evidence.total_cmp(&a.evidence));
+        let mut table =
+            Table::new(&["!until (UTC)", ">evidence", ">times", "!detector", "subject", "seen", "its type"]);
+        for (row, times) in rows.iter().take(REASONS_SHOWN) {
             table.row([
-                moment(row.window_end),
+                minute(row.window_end),
                 format!("{:.1}", row.evidence),
+                times.to_string(),
                 row.detector.to_string(),
                 row.subject.to_string(),
                 row.observed.clone(),
                 row.expected_type.clone().unwrap_or_default(),
             ]);
         }
-        format!("\nStrongest of {}\n{}", counted(rows.len() as u64, "reason"), table.render())
+        format!("\nReasons: {}, strongest first\n{}", rows.len(), table.render())
     }
 
     fn contacts(&self) -> String {
@@ -301,7 +313,8 @@ pub fn why(material: &Material) -> Vec<String> {
     ));
     if late {
         out.extend(first_sign(material));
-        if let Some(half) = material.points.iter().find(|point| point.share() >= timeline::NEAR_SHARE) {
+        let reached = timeline::reached(&material.points, &material.evidence);
+        if let Some(half) = reached.iter().find(|reached| reached.share() >= timeline::NEAR_SHARE) {
             out.push(format!(
                 "Half of the line was reached after {}: evidence added up slowly.",
                 duration(half.end.seconds_since(start))
@@ -334,9 +347,7 @@ fn obstacles(material: &Material) -> Vec<String> {
         return out;
     }
     if material.points.is_empty() {
-        out.push(
-            "No window of it is stored in that time: nothing was heard, and nothing was expected of it.".to_string(),
-        );
+        out.push("Nothing was heard of it in that time: only its silence could give it away.".to_string());
     } else if material.points.iter().all(|point| point.records == 0) {
         out.push("It was silent throughout: only its silence could give it away.".to_string());
     } else if material.points.iter().all(|point| point.malicious == 0) {
@@ -355,8 +366,9 @@ fn obstacles(material: &Material) -> Vec<String> {
 }
 
 fn evidence_reached(material: &Material) -> Option<String> {
-    let peak = material.points.iter().max_by(|a, b| a.share().total_cmp(&b.share()))?;
-    let Some(reason) = strongest(material.evidence.iter()) else {
+    let reached = timeline::reached(&material.points, &material.evidence);
+    let peak = reached.iter().max_by(|a, b| a.share().total_cmp(&b.share()));
+    let (Some(reason), Some(peak)) = (strongest(material.evidence.iter()), peak) else {
         return Some(
             "No detector had anything to say of it: by its features and contacts it was an ordinary day.".to_string(),
         );

@@ -2,7 +2,7 @@
 //! touches.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender};
@@ -35,6 +35,20 @@ impl Shelf {
     }
 }
 
+/// What device keys mean, of all lanes: a contact's peer may live in another lane.
+#[derive(Clone, Default)]
+pub struct Names(Arc<RwLock<DeviceNames>>);
+
+impl Names {
+    pub fn insert(&self, device: Arc<fleet::Device>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(device);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, DeviceNames> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub enum LaneInput {
     Entry { offset: u64, entry: Entry },
     /// Finish the step in hand and say so.
@@ -62,7 +76,7 @@ pub struct LaneWorker {
     memory: ColumnMemory,
     roster: detect::roster::Roster,
     store: Arc<dyn Store>,
-    names: DeviceNames,
+    names: Names,
     pending: Vec<Tick>,
     pending_windows: usize,
     out: Sender<StepOutcome>,
@@ -76,6 +90,7 @@ impl LaneWorker {
         shelf: Shelf,
         rules: Arc<CompiledRules>,
         store: Arc<dyn Store>,
+        names: Names,
         out: Sender<StepOutcome>,
     ) -> LaneWorker {
         let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
@@ -90,7 +105,7 @@ impl LaneWorker {
             memory: ColumnMemory::default(),
             roster: detect::roster::Roster::default(),
             store,
-            names: DeviceNames::default(),
+            names,
             pending: Vec::new(),
             pending_windows: 0,
             out,
@@ -148,7 +163,6 @@ impl LaneWorker {
             }
             for fact in &tick.facts {
                 if let Fact::Device(device) = fact {
-                    self.names.insert(Arc::clone(device));
                     devices.push(Arc::clone(device));
                 }
             }
@@ -167,15 +181,17 @@ impl LaneWorker {
                 });
             }
         }
+        let names = self.names.read();
         let step = Step {
             lane: self.number as u32,
             first_tick: first,
             last_tick: last,
-            devices: &self.names,
+            devices: &names,
             windows: &windows,
             evidence: &evidence,
         };
         self.store.write_step(&step)?;
+        drop(names);
         let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
         self.out.send(outcome).map_err(|_| anyhow!("the stage that joins the lanes has stopped"))
     }
@@ -232,7 +248,7 @@ impl LaneWorker {
 
     fn evidence_row(&self, tick: &Tick, told: ToldEvidence) -> EvidenceRow {
         let ToldEvidence { evidence, total, line } = told;
-        let device = self.names.get(evidence.device);
+        let device = self.roster.device(evidence.device);
         let width = self.judge.width();
         EvidenceRow {
             device_id: device.map_or_else(SmolStr::default, |device| device.id.clone()),

@@ -10,14 +10,14 @@ use datasets::Departure;
 use datasets::scorecard::curve::CurveInput;
 use detect::{RuleSet, Version};
 use fleet::{Device, EventTime, Fact};
-use ingest::identity::{Router, RouterCounters};
+use ingest::identity::Router;
 use ingest::windows::LaneCounters;
 use ingest::{Fetched, Inventory, Source, Tally};
 use store::{ParquetStore, RejectedRow, Store};
 
 use crate::act::Act;
 use crate::config::Config;
-use crate::lane::{LaneWorker, Shelf};
+use crate::lane::{LaneWorker, Names, Shelf};
 use crate::progress::Progress;
 use crate::route::Route;
 use crate::rules::CompiledRules;
@@ -42,11 +42,8 @@ pub struct Run<'a> {
 pub struct Outcome {
     pub tally: Tally,
     pub lanes: LaneCounters,
-    pub router: RouterCounters,
-    pub unrouted: u64,
     pub reached: Option<EventTime>,
     pub version: Option<Version>,
-    pub findings: u64,
     pub curve: CurveInput,
     pub devices: Vec<Arc<Device>>,
 }
@@ -55,6 +52,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
     let config = run.config;
     let rules = Arc::new(CompiledRules::compile(RuleSet::shipped()?)?);
     let shelf = Shelf::default();
+    let names = Names::default();
     let judge_from = run.learn_until.unwrap_or(EventTime::MIN);
     let router = Router::new(run.inventory, &config.ingest);
     let (outcome_sender, outcomes) = bounded(WAITING * run.lanes);
@@ -73,6 +71,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
                 shelf.clone(),
                 Arc::clone(&rules),
                 store,
+                names.clone(),
                 outcome_sender.clone(),
             );
             inputs.push(input);
@@ -93,7 +92,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
             }
         });
 
-        let routed = Route::new(router, inputs, config.ingest.lateness_seconds).and_then(|route| {
+        let routed = Route::new(router, inputs, names, config.ingest.lateness_seconds).and_then(|route| {
             let mut feeder =
                 Feeder { route, config, store: &run.store, shelf: &shelf, learn_until: run.learn_until, version: None };
             for departure in &run.departures {
@@ -121,16 +120,12 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
             return Err(error);
         }
         let (fed, tally) = routed?;
-        let findings = act.findings;
         let line = |budget: f64| fed.version.as_ref().map_or(0.0, |version| version.calibration.line(budget));
         let curve = act.into_curve(line);
         Ok(Outcome {
             tally,
             lanes: counters,
-            router: *fed.route.router().counters(),
-            unrouted: fed.route.unrouted(),
             reached: fed.route.reached(),
-            findings,
             curve,
             devices: fed.route.devices().to_vec(),
             version: fed.version,

@@ -7,7 +7,7 @@ use crossbeam_channel::Sender;
 use fleet::{Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Reading, Routed};
 use ingest::identity::{LaneTable, Router, Routes};
 
-use crate::lane::LaneInput;
+use crate::lane::{LaneInput, Names};
 
 /// All files of a data set are one merged source.
 const SOURCE: u32 = 0;
@@ -17,6 +17,7 @@ pub struct Route {
     table: LaneTable,
     lanes: Vec<LaneLog>,
     routes: Routes,
+    names: Names,
     roster: Arc<[u32]>,
     lateness: i64,
     greatest: EventTime,
@@ -31,13 +32,19 @@ struct LaneLog {
 
 impl Route {
     /// Announces every device the inventory has.
-    pub fn new(router: Router, lanes: Vec<Sender<LaneInput>>, lateness_seconds: u32) -> anyhow::Result<Route> {
+    pub fn new(
+        router: Router,
+        lanes: Vec<Sender<LaneInput>>,
+        names: Names,
+        lateness_seconds: u32,
+    ) -> anyhow::Result<Route> {
         let table = LaneTable::new(router.devices(), lanes.len());
         let mut route = Route {
             router,
             table,
             lanes: lanes.into_iter().map(|input| LaneLog { input, offset: 0, batch: Vec::new() }).collect(),
             routes: Routes::default(),
+            names,
             roster: Arc::from([SOURCE]),
             lateness: i64::from(lateness_seconds) * MICROS_PER_SECOND,
             greatest: EventTime::MIN,
@@ -50,14 +57,6 @@ impl Route {
 
     pub fn devices(&self) -> &[Arc<Device>] {
         self.router.devices()
-    }
-
-    pub fn router(&self) -> &Router {
-        &self.router
-    }
-
-    pub fn unrouted(&self) -> u64 {
-        self.routes.unrouted
     }
 
     /// Greatest event time seen.
@@ -85,7 +84,10 @@ impl Route {
     fn send_facts(&mut self) -> anyhow::Result<()> {
         for (cohort, fact) in std::mem::take(&mut self.routes.facts) {
             let lane = match &fact {
-                Fact::Device(device) => self.table.announce(device),
+                Fact::Device(device) => {
+                    self.names.insert(Arc::clone(device));
+                    self.table.announce(device)
+                }
                 _ => self.table.lane_of(&cohort),
             };
             self.lanes[lane].send(Entry::Fact(fact))?;

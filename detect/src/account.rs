@@ -90,8 +90,13 @@ impl Account {
         }
         self.touched.clear();
         let mut crossings = Vec::new();
-        let mut still_waiting = Vec::new();
+        let mut still_waiting: Vec<Waiting> = Vec::new();
+        let mut told: FxHashSet<DeviceKey> = FxHashSet::default();
         for waiting in std::mem::take(&mut self.waiting) {
+            // What it waited to tell was told.
+            if told.contains(&waiting.device) {
+                continue;
+            }
             if waiting.crossed_at.plus_seconds(i64::from(waiting.hold_seconds)) > now {
                 still_waiting.push(waiting);
                 continue;
@@ -109,6 +114,8 @@ impl Account {
                 .map(|(piece, weight)| (piece.clone(), weight))
                 .collect();
             ledger.settle();
+            told.insert(waiting.device);
+            still_waiting.retain(|other| other.device != waiting.device);
             crossings.push(Crossing {
                 device: waiting.device,
                 crossed_at: waiting.crossed_at,
@@ -183,7 +190,7 @@ impl Groups {
         }
         let devices: Vec<DeviceKey> = shown.keys().copied().collect();
         self.known_since.insert((name.clone(), group.clone()), now);
-        let opened = self.goes_on(name, group.outage, now);
+        let opened = !group.silent && self.goes_on(name, group.outage, now) && is_group;
         Shared::Group { devices, opened }
     }
 

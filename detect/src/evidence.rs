@@ -46,6 +46,17 @@ pub struct Evidence {
     pub records: Option<(Position, Position)>,
 }
 
+/// Detectors of totals see the very traffic that others have judged already: they are no second witness.
+const SUPPORTING: [&str; 3] = ["statistics", "drift", "beacon"];
+/// What they weigh at most: enough to tell two doubtful cases apart, too little to carry a harmless one over the line.
+pub const SUPPORT_WEIGHT: f64 = 0.5;
+
+impl Evidence {
+    pub fn is_supporting(&self) -> bool {
+        SUPPORTING.contains(&self.detector)
+    }
+}
+
 /// What a group of devices shares when it changes together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group {
@@ -54,17 +65,23 @@ pub struct Group {
     pub staying: bool,
     /// Once a change is known, later devices that follow are part of it for a day.
     pub lasting: bool,
+    /// Peers that share it excuse it, but it is no news of the group: something else tells of the same change.
+    pub silent: bool,
     /// The same thing, in the eyes of the cohort.
     pub topic: SmolStr,
 }
 
 impl Group {
     pub fn change(topic: impl Into<SmolStr>, staying: bool) -> Group {
-        Group { outage: false, staying, lasting: true, topic: topic.into() }
+        Group { outage: false, staying, lasting: true, silent: false, topic: topic.into() }
+    }
+
+    pub fn silent(topic: impl Into<SmolStr>) -> Group {
+        Group { lasting: false, silent: true, ..Group::change(topic, false) }
     }
 
     pub fn outage(topic: &'static str) -> Group {
-        Group { outage: true, staying: false, lasting: false, topic: SmolStr::new_static(topic) }
+        Group { outage: true, staying: false, lasting: false, silent: false, topic: SmolStr::new_static(topic) }
     }
 }
 
@@ -117,10 +134,19 @@ impl Ledger {
         }
     }
 
-    /// The sum at `now`; pieces that weigh nothing any more are dropped.
+    /// The sum at `now`; pieces that weigh nothing any more are dropped. Of the supporting ones the strongest counts alone.
     pub fn total(&mut self, now: EventTime, half_life_seconds: f64) -> f64 {
         self.pieces.retain(|piece| now.seconds_since(piece.at) < FORGOTTEN_AFTER * half_life_seconds);
-        self.pieces.iter().map(|piece| piece.weight_at(now, half_life_seconds)).sum()
+        let (mut sum, mut support) = (0.0, 0.0f64);
+        for piece in &self.pieces {
+            let weight = piece.weight_at(now, half_life_seconds);
+            if piece.evidence.is_supporting() {
+                support = support.max(weight);
+            } else {
+                sum += weight;
+            }
+        }
+        sum + support
     }
 
     /// Forgets what a group change explains.

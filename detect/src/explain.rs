@@ -31,7 +31,8 @@ pub(crate) fn device_finding(
     let kind = kind_of(&pieces);
     let confidence =
         prepared.of(&device.device_type, &device.segment).map_or(Confidence::Learning, |it| it.learned.confidence);
-    let first = pieces.iter().map(|piece| piece.at).min().unwrap_or(crossing.crossed_at);
+    // What goes on while a finding waits is younger than what carried it over the line.
+    let first = pieces.iter().map(|piece| piece.at).fold(crossing.crossed_at, EventTime::min);
     let earliest = crossing.crossed_at.plus_seconds(-MAX_SPAN_SECONDS);
     let window_start = EventTime((first.0 - width).max(earliest.0));
     let mut detectors: Vec<SmolStr> = Vec::new();
@@ -156,7 +157,7 @@ pub(crate) fn group_finding(
     let names: Vec<SmolStr> = devices.iter().map(|device| device.id.clone()).collect();
     let what = if group.outage { "went quiet or lost their service" } else { "began something new" };
     let explanation = format!(
-        "{} of the {device_type} devices {what} within two hours: {}. Shared by so many it is a {kind} of the group, and \
+        "{} of the {device_type} devices {what} within two hours: {}. Shared by so many it makes it the group's own ({kind}), and \
          no device of it is accused for it: {}.",
         names.len(),
         group.topic,

@@ -117,6 +117,7 @@ fn found_late_says_what_it_waited_for() {
     let mut material = material();
     material.points = vec![point(60, 0.0), point(900, 6.0), point(1200, 11.0)];
     material.points[0].malicious = 0;
+    material.evidence = vec![evidence(900, "destinations", 6.0)];
     material.findings = vec![finding(1200)];
     let text = words(&material);
     assert!(text.starts_with("FOUND LATE: 21:10 after"), "{text}");
@@ -202,7 +203,8 @@ fn nothing_to_see() {
     assert!(words(&unknown).contains("The store knows no device `camera-4`"));
     let mut unheard = material();
     unheard.points.clear();
-    assert!(words(&unheard).contains("No window of it is stored"));
+    assert!(words(&unheard).contains("Nothing was heard of it"));
+    assert!(words(&unheard).contains("Evidence reached 5.0"), "its silence was a reason");
     let mut silent = material();
     silent.points.iter_mut().for_each(|point| (point.records, point.malicious) = (0, 0));
     assert!(words(&silent).contains("silent throughout"));
@@ -215,7 +217,7 @@ fn the_page_fits_a_terminal() {
     material.meetings = vec![meeting(&"x".repeat(200), None)];
     let text = material.explain();
     for part in
-        ["Incident `slow-upload`: camera-4 (camera)", "Evidence against the line", "<< finding f120", "not known"]
+        ["Incident `slow-upload`: camera-4 (camera)", "Evidence against the line", "<< compromise f120", "not known"]
     {
         assert!(text.contains(part), "no `{part}` in\n{text}");
     }

@@ -60,7 +60,7 @@ fn list(mut rows: Vec<BaselineRow>) -> String {
         ">version",
         "device type",
         "segment",
-        "holds from (UTC)",
+        "!holds from (UTC)",
         ">devices",
         ">windows",
         ">days",

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use datasets::scorecard::load::Stored;
-use datasets::scorecard::text::{Table, counted, listed, moment};
+use datasets::scorecard::text::{Table, counted, duration, listed, moment};
 use fleet::{Action, EventTime, Finding};
 use store::{DeviceRow, EvidenceRow};
 
@@ -77,13 +77,14 @@ fn show(stored: &Stored, id: &str, from: EventTime, until: EventTime) -> anyhow:
     actions.retain(|action| action.device_id == id && action.decided_at >= from && action.decided_at < until);
 
     let mut out = heading(&device);
-    let silent = points.iter().filter(|point| point.records == 0).count() as u64;
     if let (Some(first), Some(last)) = (points.first(), points.last()) {
+        let gaps = points.windows(2).map(|pair| pair[1].start.seconds_since(pair[0].end));
         out += &format!(
-            "{} to {} UTC: {}, {silent} of them without a reading\n\n",
+            "{} to {} UTC: {} in which it was heard, the longest gap {}\n\n",
             moment(first.start),
             moment(last.end),
-            counted(points.len() as u64, "window")
+            counted(points.len() as u64, "window"),
+            duration(gaps.fold(0.0, f64::max))
         );
     }
     let all: Vec<&Finding> = findings.iter().collect();
@@ -128,7 +129,7 @@ fn heading(device: &DeviceRow) -> String {
 /// Sorts them by time.
 pub fn decisions(actions: &mut [Action]) -> String {
     actions.sort_by(|a, b| (a.decided_at, &a.action_id).cmp(&(b.decided_at, &b.action_id)));
-    let mut table = Table::new(&["decided (UTC)", "device", "level", "decision", "reason"]);
+    let mut table = Table::new(&["!decided (UTC)", "device", "level", "decision", "reason"]);
     for action in actions.iter() {
         table.row([
             moment(action.decided_at),

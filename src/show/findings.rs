@@ -73,7 +73,7 @@ pub fn concerns(finding: &Finding, device_id: &str) -> bool {
 /// Sorts them by emission.
 pub fn list(findings: &mut [Finding]) -> String {
     findings.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
-    let mut table = Table::new(&["finding", "emitted (UTC)", "severity", "kind", "about", "technique", "detectors"]);
+    let mut table = Table::new(&["!finding", "!emitted (UTC)", "!severity", "kind", "about", "technique", "detectors"]);
     for finding in findings.iter() {
         table.row([
             finding.finding_id.clone(),

@@ -13,20 +13,23 @@ pub fn unknown<'a>(what: &str, wanted: &str, names: impl IntoIterator<Item = &'a
     } else if near.is_empty() {
         format!("there is no {what} `{wanted}` among {}; {remedy}", names.len())
     } else {
+        let verb = if near.len() == 1 { "is" } else { "are" };
         let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
-        format!("there is no {what} `{wanted}`; near it are {}; {remedy}", near.join(", "))
+        format!("there is no {what} `{wanted}`; near it {verb} {}; {remedy}", near.join(", "))
     };
     Misuse(text).into()
 }
 
-/// At most five: those that hold the wanted text, then those a few letters away, nearest first.
+/// At most five: those that hold the wanted text, then those a few letters away, nearest first. Only letters and digits
+/// count.
 fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Vec<&'a str> {
-    let wanted = wanted.to_lowercase();
+    let plain = |name: &str| -> String { name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect() };
+    let wanted = plain(wanted);
     let most = (wanted.chars().count() / 3).max(2);
     let mut near: Vec<(usize, &str)> = Vec::new();
     for name in names {
-        let lower = name.to_lowercase();
-        let away = if !wanted.is_empty() && lower.contains(&wanted) { 0 } else { distance(&wanted, &lower) };
+        let name_plain = plain(name);
+        let away = if !wanted.is_empty() && name_plain.contains(&wanted) { 0 } else { distance(&wanted, &name_plain) };
         if away <= most {
             near.push((away, *name));
         }
@@ -68,12 +71,10 @@ mod tests {
         let names = ["wiz_led-01", "wiz_led-02", "aqara_gateway-01"];
         assert_eq!(nearest("wiz_led-03", &names), ["wiz_led-01", "wiz_led-02"]);
         assert_eq!(nearest("gateway", &names), ["aqara_gateway-01"]);
-        assert_eq!(nearest("WIZ_LED-1", &names), ["wiz_led-01", "wiz_led-02"]);
-        let error = unknown("device", "wiz-led-01", names, "see `vedette query`").to_string();
-        assert_eq!(
-            error,
-            "there is no device `wiz-led-01`; near it are `wiz_led-01`, `wiz_led-02`; see `vedette query`"
-        );
+        assert_eq!(nearest("WIZ-LED", &names), ["wiz_led-01", "wiz_led-02"]);
+        let error = unknown("device", "wizled", names, "see `vedette query`").to_string();
+        assert_eq!(error, "there is no device `wizled`; near it are `wiz_led-01`, `wiz_led-02`; see `vedette query`");
+        assert!(unknown("device", "aqara", names, "look").to_string().contains("near it is `aqara_gateway-01`; look"));
         assert!(unknown("device", "zzz", names, "look").to_string().contains("among 3; look"));
         assert!(unknown("finding", "x", [], "look").to_string().contains("nor any other; look"));
         assert!(unknown("device", "x", names, "look").is::<Misuse>());

@@ -203,11 +203,13 @@ fn a_timeline_has_a_bar_the_line_and_the_findings() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 13, "{text}");
     assert!(lines[1].contains("20") && lines[1].contains("10 %") && lines[1].contains('|'), "{text}");
-    assert!(lines[12].contains("120 %") && lines[12].contains("############"), "{text}");
-    assert!(lines[12].contains("<< finding f7200 (compromise)"), "emitted after the last window\n{text}");
+    assert!(lines[12].contains("120 %") && lines[12].contains("########"), "{text}");
+    assert!(lines[12].contains("<< compromise f7200"), "emitted after the last window\n{text}");
     assert!(lines[5].contains("forest: flows, 9"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
-    assert_eq!(timeline::render(&[], &[], &[], 12), "no window is stored\n");
+    assert_eq!(timeline::render(&[], &[], &[], 12), "nothing is stored of that time\n");
+    let silent = timeline::render(&[], &[evidence(60, "silence", 11.0)], &[], 12);
+    assert!(silent.contains("110 %") && silent.contains("silence: flows, 9"), "{silent}");
 }
 
 #[test]

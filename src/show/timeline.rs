@@ -2,7 +2,7 @@
 
 use datasets::scorecard::incidents::Alarm;
 use datasets::scorecard::load::{Stored, quoted};
-use datasets::scorecard::text::{Table, duration, moment};
+use datasets::scorecard::text::{Table, duration, minute, moment};
 use fleet::{EventTime, Finding, MICROS_PER_SECOND};
 use serde::Deserialize;
 use store::EvidenceRow;
@@ -12,7 +12,7 @@ pub const NEAR_SHARE: f32 = 0.5;
 /// Windows this far apart are one near miss.
 const JOIN_SECONDS: f64 = 3600.0;
 /// Characters of a bar; the line is in the middle.
-const BAR: usize = 20;
+const BAR: usize = 14;
 const SLOT_MINUTES: [i64; 12] = [1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720, 1440];
 
 /// A stored window, less its features.
@@ -27,10 +27,38 @@ pub struct Point {
     pub line: f32,
 }
 
-impl Point {
+/// Evidence of a device after a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reached {
+    pub start: EventTime,
+    pub end: EventTime,
+    pub evidence: f32,
+    pub line: f32,
+}
+
+impl Reached {
     pub fn share(&self) -> f32 {
         if self.line > 0.0 { self.evidence / self.line } else { 0.0 }
     }
+}
+
+/// By window and by reason: a silent device has no windows, yet its silence is a reason. In the order of time.
+pub fn reached(points: &[Point], evidence: &[EvidenceRow]) -> Vec<Reached> {
+    let of_windows = points.iter().map(|point| Reached {
+        start: point.start,
+        end: point.end,
+        evidence: point.evidence,
+        line: point.line,
+    });
+    let of_reasons = evidence.iter().map(|row| Reached {
+        start: row.window_start,
+        end: row.window_end,
+        evidence: row.total as f32,
+        line: row.line as f32,
+    });
+    let mut all: Vec<Reached> = of_windows.chain(of_reasons).collect();
+    all.sort_by_key(|reached| (reached.end, reached.start));
+    all
 }
 
 /// Windows of a device that overlap `[from, until)`, in the order of time.
@@ -48,12 +76,12 @@ pub fn points(stored: &Stored, device_id: &str, from: EventTime, until: EventTim
 
 /// At most about `max_rows` lines, each for an equal stretch of time; `findings` are marked where they were emitted.
 pub fn render(points: &[Point], evidence: &[EvidenceRow], findings: &[&Finding], max_rows: usize) -> String {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
-        return "no window is stored\n".to_string();
+    let reached = reached(points, evidence);
+    let (Some(first), Some(last)) = (reached.first(), reached.last()) else {
+        return "nothing is stored of that time\n".to_string();
     };
     let slot = slot_width(first.start, last.end, max_rows);
-    let mut table =
-        Table::new(&["until (UTC)", ">records", ">of the line", "          | the line", "strongest reason"]);
+    let mut table = Table::new(&["!until (UTC)", ">records", ">of the line", "!       | the line", "strongest reason"]);
     let mut start = first.start.window_end(slot).0 - slot;
     while start < last.end.0 {
         let (from, until) = (EventTime(start), EventTime(start + slot));
@@ -61,21 +89,19 @@ pub fn render(points: &[Point], evidence: &[EvidenceRow], findings: &[&Finding],
         let is_last = start >= last.end.0;
         let within = |time: EventTime| time > from && time <= until;
         let inside: Vec<&Point> = points.iter().filter(|point| within(point.end)).collect();
-        let share = inside.iter().map(|point| point.share()).fold(0.0, f32::max);
-        let mut note = strongest(evidence.iter().filter(|row| within(row.window_end))).map_or(String::new(), reason);
-        for finding in findings {
-            let after_all = is_last && finding.emitted_at > until;
-            if within(finding.emitted_at) || after_all {
-                note = format!("<< finding {} ({}) {note}", finding.finding_id, finding.kind);
-            }
-        }
-        let (records, percent, bar) = if inside.is_empty() {
-            ("-".to_string(), "-".to_string(), String::new())
-        } else {
-            let records: u64 = inside.iter().map(|point| u64::from(point.records)).sum();
-            (records.to_string(), format!("{:.0} %", share * 100.0), bar(share))
-        };
-        table.row([moment(until), records, percent, bar, note]);
+        let records: u64 = inside.iter().map(|point| u64::from(point.records)).sum();
+        let share = reached.iter().filter(|reached| within(reached.end)).map(Reached::share).reduce(f32::max);
+        let said = |finding: &&&Finding| within(finding.emitted_at) || (is_last && finding.emitted_at > until);
+        let said = findings.iter().filter(said).map(|finding| format!("<< {} {}", finding.kind, finding.finding_id));
+        let mut notes: Vec<String> = said.collect();
+        notes.extend(strongest(evidence.iter().filter(|row| within(row.window_end))).map(reason));
+        table.row([
+            minute(until),
+            if inside.is_empty() { "-".to_string() } else { records.to_string() },
+            share.map_or("-".to_string(), |share| format!("{:.0} %", share * 100.0)),
+            share.map_or(String::new(), bar),
+            notes.join("  "),
+        ]);
     }
     table.render()
 }
@@ -120,15 +146,13 @@ pub struct NearMiss {
 /// Stretches in which at least half of the line was reached and no device finding speaks of it.
 pub fn near_misses(points: &[Point], evidence: &[EvidenceRow], findings: &[&Finding]) -> Vec<NearMiss> {
     let mut near: Vec<NearMiss> = Vec::new();
-    for point in points.iter().filter(|point| point.share() >= NEAR_SHARE) {
-        match near.last_mut().filter(|last| point.start.seconds_since(last.end) < JOIN_SECONDS) {
+    for at in reached(points, evidence).iter().filter(|reached| reached.share() >= NEAR_SHARE) {
+        match near.last_mut().filter(|last| at.start.seconds_since(last.end) < JOIN_SECONDS) {
             Some(last) => {
-                last.end = point.end;
-                last.share = last.share.max(point.share());
+                last.end = at.end;
+                last.share = last.share.max(at.share());
             }
-            None => {
-                near.push(NearMiss { start: point.start, end: point.end, share: point.share(), reason: String::new() })
-            }
+            None => near.push(NearMiss { start: at.start, end: at.end, share: at.share(), reason: String::new() }),
         }
     }
     let alarms: Vec<Alarm> = findings.iter().filter_map(|finding| Alarm::of(finding)).collect();
@@ -141,7 +165,7 @@ pub fn near_misses(points: &[Point], evidence: &[EvidenceRow], findings: &[&Find
 }
 
 pub fn near_miss_table(near: &[NearMiss]) -> String {
-    let mut table = Table::new(&["from (UTC)", ">lasted", ">of the line", "strongest reason"]);
+    let mut table = Table::new(&["!from (UTC)", ">lasted", ">of the line", "strongest reason"]);
     for miss in near {
         table.row([
             moment(miss.start),

@@ -23,7 +23,7 @@ fn write_until_refused(dir: &Path) -> Result<std::io::Error, String> {
     fill(&store);
     for step in 1..200 {
         // Each step is larger than the one before.
-        let data = StepData::new(0, step * 500, step * 500 + 8 * step, 64);
+        let data = StepData::new(0, step * 10_000, step * 10_000 + 8 * step, 64);
         let Err(error) = store.write_step(&data.step()) else { continue };
         let text = error.to_string();
         assert!(text.contains(dir.to_str().unwrap()) && text.contains(".parquet`"), "no file named: {text}");
@@ -60,8 +60,8 @@ fn child_with_a_limit() {
 #[test]
 fn a_file_that_may_not_grow() {
     let dir = tempfile::tempdir().unwrap();
-    // 256 blocks of 512 bytes; without the trap the signal would end the process before the error is seen.
-    let script = r#"trap '' XFSZ; ulimit -f 256; exec "$0" --ignored --exact child_with_a_limit"#;
+    // 64 blocks of 512 bytes; without the trap the signal would end the process before the error is seen.
+    let script = r#"trap '' XFSZ; ulimit -f 64; exec "$0" --ignored --exact child_with_a_limit"#;
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(std::env::current_exe().unwrap())

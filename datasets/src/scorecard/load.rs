@@ -89,10 +89,7 @@ pub fn select<Row: DeserializeOwned>(store: &ParquetStore, sql: &str) -> Result<
     let mut text = Vec::new();
     let mut writer = arrow::json::ArrayWriter::new(&mut text);
     let batches: Vec<_> = batches.iter().collect();
-    writer
-        .write_batches(&batches)
-        .and_then(|()| writer.finish())
-        .map_err(|error| Error::Rows(error.to_string()))?;
+    writer.write_batches(&batches).and_then(|()| writer.finish()).map_err(|error| Error::Rows(error.to_string()))?;
     if text.is_empty() {
         return Ok(Vec::new());
     }

@@ -95,7 +95,7 @@ pub struct TimeToDetect {
 /// Types with as many devices each.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CohortSize {
-    /// Devices of each type; 0: devices the inventory does not know.
+    /// Devices of each type; 0: devices the inventory does not know, whose days do not count when it knows others.
     pub size: u64,
     pub types: Vec<SmolStr>,
     pub incidents_detected: u64,
@@ -114,7 +114,7 @@ pub struct ScoreCard {
     pub version: String,
     pub baseline_version: u32,
     pub budget: f64,
-    /// Of the inventory, and unknown ones; retired ones left out.
+    /// Of the inventory, retired ones left out; all there are when none is of the inventory.
     pub devices: u64,
     pub device_days_judged: f64,
     pub readings: u64,
@@ -169,8 +169,7 @@ impl ScoreCard {
         }
         let false_incidents = false_incidents::count(&false_incident_list);
 
-        let watched: Vec<&JudgedDevice> =
-            inputs.devices.iter().filter(|device| device.standing != Standing::Retired).collect();
+        let watched = watched(&inputs.devices);
         let device_days = run.device_days_judged.unwrap_or(watched.len() as f64 * run.judged_days());
         let rate = false_incidents::rate(false_incidents, device_days);
         let scores: Vec<f64> = inputs.windows.iter().map(|window| f64::from(window.score)).collect();
@@ -214,6 +213,18 @@ impl ScoreCard {
         };
         card.by_cohort_size = by_cohort_size(&card, &watched);
         card
+    }
+}
+
+/// Those whose days count. Unknown ones do not: any forged address would dilute the rate of false incidents, which are
+/// counted against all devices.
+fn watched(devices: &[JudgedDevice]) -> Vec<&JudgedDevice> {
+    let known = |device: &&JudgedDevice| matches!(device.standing, Standing::Active | Standing::Shared);
+    let known: Vec<&JudgedDevice> = devices.iter().filter(known).collect();
+    if known.is_empty() {
+        devices.iter().filter(|device| device.standing != Standing::Retired).collect()
+    } else {
+        known
     }
 }
 

@@ -112,7 +112,8 @@ impl ScoreCard {
     }
 
     fn incident_table(&self) -> String {
-        let mut table = Table::new(&["incident", "device", "began (UTC)", ">detected after", ">findings", "detectors"]);
+        let mut table =
+            Table::new(&["incident", "device", "!began (UTC)", ">detected after", ">findings", "detectors"]);
         for incident in &self.incidents {
             table.row([
                 incident.name.clone(),
@@ -128,7 +129,7 @@ impl ScoreCard {
 
     fn false_incident_table(&self) -> String {
         let mut table =
-            Table::new(&["false incident of", "from (UTC)", ">lasted", ">findings", ">counts as", "detectors"]);
+            Table::new(&["false incident of", "!from (UTC)", ">lasted", ">findings", ">counts as", "detectors"]);
         for incident in &self.false_incident_list {
             table.row([
                 incident.device_id.to_string(),

@@ -296,6 +296,11 @@ fn device_days_and_rates() {
     inputs.run.device_days_judged = Some(2.0);
     assert_eq!(ScoreCard::compute(&inputs).false_incidents_per_1000_device_days, Some(500.0));
     inputs.run.device_days_judged = None;
+    let unknown = JudgedDevice { id: "forged".into(), device_type: "".into(), standing: Standing::Unknown };
+    inputs.devices.push(unknown.clone());
+    assert_eq!(ScoreCard::compute(&inputs).device_days_judged, 8.0, "an unknown device dilutes nothing");
+    inputs.devices = vec![unknown];
+    assert_eq!(ScoreCard::compute(&inputs).device_days_judged, 2.0, "without an inventory they are all there is");
     inputs.devices.clear();
     assert_eq!(ScoreCard::compute(&inputs).false_incidents_per_1000_device_days, None);
 }
@@ -480,6 +485,10 @@ fn text_helpers() {
     table.row(["a", "5"]);
     table.row(["longer", "12,345"]);
     assert_eq!(table.render(), "name     count\na            5\nlonger  12,345\n");
+    let mut wide = Table::new(&["!id", "text"]);
+    wide.row(["i".repeat(70), "t".repeat(70)]);
+    let line = wide.render().lines().nth(1).unwrap_or_default().to_string();
+    assert!(line.starts_with(&"i".repeat(70)) && line.ends_with('…') && line.chars().count() == WIDTH, "{line}");
 }
 
 #[test]

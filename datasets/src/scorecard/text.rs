@@ -10,15 +10,17 @@ const GAP: &str = "  ";
 pub struct Table {
     headings: Vec<&'static str>,
     to_the_right: Vec<bool>,
+    whole: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A heading that begins with `>` is a column of numbers.
+    /// A heading that begins with `>` is a column of numbers, one with `!` of ids or times: neither is cut.
     pub fn new(headings: &[&'static str]) -> Table {
         Table {
-            headings: headings.iter().map(|heading| heading.trim_start_matches('>')).collect(),
+            headings: headings.iter().map(|heading| heading.trim_start_matches(['>', '!'])).collect(),
             to_the_right: headings.iter().map(|heading| heading.starts_with('>')).collect(),
+            whole: headings.iter().map(|heading| heading.starts_with(['>', '!'])).collect(),
             rows: Vec::new(),
         }
     }
@@ -34,7 +36,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// Each line ends with a line feed. When the whole is wider than [`WIDTH`], the widest columns are cut.
+    /// Each line ends with a line feed. When the whole is wider than [`WIDTH`], the widest columns that may be are cut.
     pub fn render(&self) -> String {
         let widths = self.widths();
         let headings: Vec<String> = self.headings.iter().map(|heading| heading.to_string()).collect();
@@ -59,8 +61,8 @@ impl Table {
         let mut widths: Vec<usize> = (0..self.headings.len()).map(wanted).collect();
         let room = WIDTH.saturating_sub(GAP.len() * widths.len().saturating_sub(1));
         while widths.iter().sum::<usize>() > room {
-            let widest = widths.iter_mut().max();
-            match widest {
+            let may_be_cut = widths.iter_mut().zip(&self.whole).filter(|(_, whole)| !**whole).map(|(width, _)| width);
+            match may_be_cut.max() {
                 Some(width) if *width > 1 => *width -= 1,
                 _ => break,
             }
@@ -112,6 +114,11 @@ pub fn duration(seconds: f64) -> String {
 /// `2026-03-06 04:00:10`, UTC, cut to the second.
 pub fn moment(time: EventTime) -> String {
     time.to_string().replace('T', " ").chars().take(19).collect()
+}
+
+/// `2026-03-06 04:00`, UTC, cut to the minute.
+pub fn minute(time: EventTime) -> String {
+    time.to_string().replace('T', " ").chars().take(16).collect()
 }
 
 /// `1 finding`, `2 findings`.

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::detectors::statistics::technique_of;
 use crate::detectors::{Detector, Scene, Sightings};
-use crate::evidence::{Bearing, Evidence, Group};
+use crate::evidence::{SUPPORT_WEIGHT, Bearing, Evidence, Group};
 
 const FEATURES_WATCHED: [Feature; 4] =
     [Feature::Messages, Feature::BytesOut, Feature::PayloadMean, Feature::ValueMean];
@@ -24,7 +24,6 @@ const MOST_OF_ONE_WINDOW: f32 = 4.0;
 /// Times what learning days reached, and least sum worth a word.
 const BEYOND_LEARNED: f64 = 1.5;
 const LEAST: f64 = 50.0;
-const WEIGHT: f64 = 1.0;
 
 #[derive(Default)]
 pub struct Drift {
@@ -128,12 +127,12 @@ fn drifting(
         detector: "drift",
         subject: feature.name().into(),
         shape: "drift",
-        weight: WEIGHT,
+        weight: SUPPORT_WEIGHT,
         bearing: Bearing::Novelty,
         attack: false,
         strong: false,
         // The same group as an extreme total of the feature: the cohort moved, fast or slowly.
-        group: Some(Group { lasting: false, ..Group::change(format!("{} moved", feature.name()), false) }),
+        group: Some(Group::silent(format!("{} moved", feature.name()))),
         observed: format!(
             "drifts {way}: now {} {}, deviations add up to {sum:.0}",
             number(window.get(feature)),

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::config::Config;
 use crate::detectors::{Detector, Scene, Sightings};
 use crate::error::Error;
-use crate::evidence::{Bearing, Evidence, Group};
+use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
 use crate::forest::IsolationForest;
 
 /// Times the most extreme window of the sample before totals are told as evidence, and least z-score for it.
@@ -22,7 +22,6 @@ const BEYOND_SAMPLE: f32 = 1.5;
 const LEAST_Z: f32 = 8.0;
 /// Windows of the last ten ticks that must be so.
 const WINDOWS_IN_A_ROW: u32 = 3;
-const WEIGHT: f64 = 1.0;
 /// A forest of fewer rows says nothing.
 const LEAST_ROWS: usize = 64;
 
@@ -163,11 +162,11 @@ fn extreme_total(window: &Window, learned: &TypeBaseline, feature: Feature, z: f
         detector: "statistics",
         subject: feature.name().into(),
         shape: "extreme_total",
-        weight: WEIGHT,
+        weight: SUPPORT_WEIGHT,
         bearing: Bearing::Novelty,
         attack: false,
         strong: false,
-        group: Some(Group { lasting: false, ..Group::change(format!("{} moved", feature.name()), false) }),
+        group: Some(Group::silent(format!("{} moved", feature.name()))),
         observed: format!("{} {} ({z:.0} robust deviations out)", number(value), feature.definition().unit),
         expected_type: Some(format!("{} .. {}", number(expected.robust.q005), number(expected.robust.q995))),
         expected_device: Some(format!("about {}", number(unlog_scale(expected.robust.location + shift)))),

@@ -81,7 +81,7 @@ impl Rule {
             bearing: Bearing::Compromise,
             attack: self.attack,
             strong: false,
-            group: (!self.attack).then(|| Group { lasting: false, ..Group::change(self.id.clone(), false) }),
+            group: (!self.attack).then(|| Group::silent(self.id.clone())),
             observed: self.title.clone(),
             expected_type: Some(format!("never: {}", self.when)),
             expected_device: None,

@@ -61,7 +61,7 @@ fn windows() -> Vec<Column> {
             name: feature.name,
             column_type: F32,
             nullable: false,
-            meaning: format!("{}: {}", feature.unit, feature.definition),
+            meaning: format!("feature, {}", feature.unit),
         });
     }
     columns.push(column("records", U32, "readings in the window"));

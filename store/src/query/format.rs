@@ -60,7 +60,7 @@ impl JsonFormat for RowPerLine {
 /// CSV and JSON are written as they come; a table needs all rows to know its widths.
 pub(super) enum Printer<'w, W: Write> {
     Table { out: &'w mut W, batches: Vec<RecordBatch> },
-    Csv(csv::Writer<&'w mut W>),
+    Csv(Box<csv::Writer<&'w mut W>>),
     Json(JsonWriter<&'w mut W, RowPerLine>),
 }
 
@@ -68,7 +68,7 @@ impl<'w, W: Write> Printer<'w, W> {
     pub(super) fn new(format: Format, out: &'w mut W) -> Printer<'w, W> {
         match format {
             Format::Table => Printer::Table { out, batches: Vec::new() },
-            Format::Csv => Printer::Csv(csv::WriterBuilder::new().with_header(true).build(out)),
+            Format::Csv => Printer::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(out))),
             Format::Json => Printer::Json(arrow::json::WriterBuilder::new().with_explicit_nulls(true).build(out)),
         }
     }

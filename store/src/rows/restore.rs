@@ -34,6 +34,7 @@ pub(crate) fn windows(
     for feature in Feature::definitions() {
         features.push(columns.get::<Float32Array>(feature.name)?.values());
     }
+    let features_of = |row: usize| std::array::from_fn(|feature| features[feature][row]);
     let records: &UInt32Array = columns.get("records")?;
     let malicious: &UInt32Array = columns.get("malicious")?;
     let details: &StringArray = columns.get("details")?;
@@ -53,7 +54,7 @@ pub(crate) fn windows(
             device: *device,
             start: EventTime(start.value(row)),
             end: EventTime(end.value(row)),
-            features: std::array::from_fn(|feature| features[feature][row]),
+            features: features_of(row),
             contacts: Vec::new(),
             details,
             first_record: first.get(row),

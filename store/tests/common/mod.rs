@@ -154,7 +154,9 @@ pub fn evidence_row(key: u32, at: i64) -> EvidenceRow {
         evidence: 3.25,
         total: 4.5,
         line: 9.0,
-        records: key.is_multiple_of(2).then(|| (Position { source: 0, offset: 5 }, Position { source: 1, offset: 7 })),
+        records: key
+            .is_multiple_of(2)
+            .then_some((Position { source: 0, offset: 5 }, Position { source: 1, offset: 7 })),
     }
 }
 

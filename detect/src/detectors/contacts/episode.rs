@@ -9,7 +9,7 @@ use fleet::{Direction, EventTime};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{RECENT_SECONDS, Seen, class_of, is_infrastructure, words};
-use crate::evidence::{Bearing, Evidence, Group};
+use crate::evidence::{SUPPORT_WEIGHT, Bearing, Evidence, Group};
 
 /// A single touch is no alarm by itself, however rare.
 const MAX_TOUCH: f64 = 4.0;
@@ -30,8 +30,6 @@ const BEACON_GAPS: f32 = 5.0;
 const BEACON_VARIATION: f32 = 0.15;
 /// Windows that adjoin say nothing of a rhythm: the gaps must be longer, in windows.
 const BEACON_LEAST_GAP: f32 = 1.5;
-/// Regularity only supports: devices keep time for a thousand good reasons.
-const BEACON_WEIGHT: f64 = 1.0;
 
 pub(crate) struct Episode {
     pub begun: EventTime,
@@ -109,7 +107,7 @@ impl Episode {
         if part.key.direction == Direction::Inbound && behaviour != Behaviour::Guessing {
             weight = if behaviour == Behaviour::Touch { 0.0 } else { weight.min(MAX_INBOUND) };
         }
-        let replaced = matches!(behaviour, Behaviour::Touch | Behaviour::Recur | Behaviour::Stay)
+        let replaced = lingering
             && self.exchange.is_usual(usual)
             && substituted(self.begun);
         if replaced {
@@ -222,7 +220,7 @@ impl Episode {
         Some(Evidence {
             detector: "beacon",
             shape: "beacon",
-            weight: BEACON_WEIGHT,
+            weight: SUPPORT_WEIGHT,
             bearing: Bearing::Compromise,
             group: (!verdict.behaviour.is_attack()).then(|| group_of(part, verdict)),
             observed: format!("every {seconds:.0} s, {} times in a row, as even as a clock", self.gaps.count),

@@ -145,18 +145,23 @@ impl DeviceContacts {
         let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now, seen.prepared.is_some()));
         let verdict = episode.judge(seen, part, substituted);
         let mut score = verdict.weight;
-        out.extend(episode.improve(seen, part, &verdict));
-        out.extend(episode.beacon(seen, part, &verdict));
-        if let Some(evidence) = self.watch_fan_out(seen, part) {
+        let improved = episode.improve(seen, part, &verdict);
+        let beacon = episode.beacon(seen, part, &verdict);
+        let (fanning_out, scan) = self.watch_fan_out(seen, part);
+        if fanning_out {
             score = MAX_WEIGHT;
-            out.push(evidence);
         }
+        // The scan is told once, not host by host.
+        out.extend(improved.filter(|evidence| evidence.attack || !fanning_out));
+        out.extend(beacon);
+        out.extend(scan);
         score
     }
 
-    fn watch_fan_out(&mut self, seen: &Seen<'_>, part: &Folded<'_>) -> Option<Evidence> {
+    /// Whether this contact belongs to a scan, and the evidence when it has just become one.
+    fn watch_fan_out(&mut self, seen: &Seen<'_>, part: &Folded<'_>) -> (bool, Option<Evidence>) {
         if part.key.place != Place::Internal || part.key.direction == Direction::Inbound {
-            return None;
+            return (false, None);
         }
         let now = seen.window.end;
         let oldest = now.plus_seconds(-RECENT_SECONDS);
@@ -164,9 +169,9 @@ impl DeviceContacts {
         self.fan_out.push_back((now, part.key.clone()));
         let after = self.recent_fan_out(oldest);
         if after < SCAN_DESTINATIONS || before >= SCAN_DESTINATIONS {
-            return None;
+            return (after >= SCAN_DESTINATIONS, None);
         }
-        Some(Evidence {
+        let scan = Evidence {
             weight: MAX_WEIGHT,
             shape: Behaviour::FanOut.name(),
             subject: "internal_fan_out".into(),
@@ -178,7 +183,8 @@ impl DeviceContacts {
             technique: "T1046",
             first_seen_type: None,
             ..words::blank(seen, part)
-        })
+        };
+        (true, Some(scan))
     }
 
     /// Distinct rare internal destinations called after `oldest`.
