@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::Args;
 use datasets::scorecard::ScoreCard;
 use datasets::scorecard::load::Stored;
-use datasets::scorecard::text::{Table, duration, moment};
-use fleet::{Action, EventTime, Finding, Incident, Scope};
+use datasets::scorecard::text::{Table, duration, moment, wrap};
+use fleet::{Action, EventTime, Finding, FindingKind, Incident, Scope};
 
 use crate::cli::StoreArg;
 use crate::show::{findings, open, say};
@@ -66,17 +66,19 @@ impl Comparable for Finding {
     }
 
     fn subject(&self) -> String {
-        let whose = if self.scope == Scope::Device { &self.device_id } else { &self.device_type };
-        format!("{} {} {whose}", self.kind, self.scope)
+        subject(self.kind, self.scope, &self.device_id, &self.device_type)
     }
 
     fn says(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("about", findings::about(self)),
+        let mut says = vec![
             ("severity", self.severity.to_string()),
             ("emitted", moment(self.emitted_at)),
             ("detectors", self.detectors.join(" ")),
-        ]
+        ];
+        if self.scope != Scope::Device {
+            says.push(("about", findings::about(self)));
+        }
+        says
     }
 }
 
@@ -90,8 +92,7 @@ impl Comparable for Incident {
     }
 
     fn subject(&self) -> String {
-        let whose = if self.scope == Scope::Device { &self.device_id } else { &self.device_type };
-        format!("{} {} {whose}", self.kind, self.scope)
+        subject(self.kind, self.scope, &self.device_id, &self.device_type)
     }
 
     fn says(&self) -> Vec<(&'static str, String)> {
@@ -124,6 +125,10 @@ impl Comparable for Action {
             ("reason", self.reason.clone()),
         ]
     }
+}
+
+fn subject(kind: FindingKind, scope: Scope, device_id: &str, device_type: &str) -> String {
+    if scope == Scope::Device { format!("{kind} {device_id}") } else { format!("{kind} {scope} {device_type}") }
 }
 
 /// Indices into the two lists.
@@ -198,17 +203,21 @@ pub fn section<Row: Comparable>(name: &str, mut a: Vec<Row>, mut b: Vec<Row>) ->
     for at in &pairing.only_b {
         row("B only", &b[*at], told(&b[*at]));
     }
-    for (at, other) in &pairing.changed {
-        row("changed", &a[*at], changes(&a[*at], &b[*other]));
-    }
     if !table.is_empty() {
         out += &table.render();
+    }
+    for (at, other) in &pairing.changed {
+        let (before, after) = (&a[*at], &b[*other]);
+        out += &wrap(&format!("changed {} {}: {}", before.id(), before.subject(), changes(before, after)), "");
     }
     out
 }
 
+/// All it says but the time, which has a column.
 fn told<Row: Comparable>(row: &Row) -> String {
-    row.says().into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+    let time = moment(row.time());
+    let says = row.says().into_iter().filter(|(_, value)| *value != time);
+    says.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn changes<Row: Comparable>(a: &Row, b: &Row) -> String {
@@ -319,7 +328,7 @@ mod tests {
             vec![Thing("x", 0, "led", "low")],
         );
         assert!(text.contains("Findings: 2 in A, 1 in B; 0 equal, 1 changed, 1 only in A, 0 only in B"), "{text}");
-        assert!(text.contains("severity high -> low") && !text.contains("at 0 -> 0"), "{text}");
-        assert!(text.contains("A only   1970-01-01 00:01:00  o"), "{text}");
+        assert!(text.contains("changed x led: severity high -> low") && !text.contains("at 0 -> 0"), "{text}");
+        assert!(text.contains("A only  1970-01-01 00:01:00  o"), "{text}");
     }
 }

@@ -248,7 +248,8 @@ impl LaneWorker {
 
     fn evidence_row(&self, tick: &Tick, told: ToldEvidence) -> EvidenceRow {
         let ToldEvidence { evidence, total, line } = told;
-        let device = self.roster.device(evidence.device);
+        let names = self.names.read();
+        let device = names.get(evidence.device);
         let width = self.judge.width();
         EvidenceRow {
             device_id: device.map_or_else(SmolStr::default, |device| device.id.clone()),

@@ -1,6 +1,7 @@
 //! Learns one version of the baselines from stored windows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fleet::{Confidence, Device, DeviceKey, EventTime, FEATURES, Feature, Window};
 use rand::{Rng, SeedableRng};
@@ -13,11 +14,11 @@ use crate::error::Error;
 use crate::exclude::reason_to_leave_out;
 use crate::learn_destinations::learn_destinations;
 use crate::model::{Baselines, FeatureBaseline, TypeBaseline};
-use crate::robust::{Robust, log_scale, quantile};
+use crate::robust::{Robust, log_scale, select_quantile};
 use crate::still::longest_still_run;
 
 /// Finds the inventory's entry of a device key.
-pub type DeviceLookup<'a> = &'a dyn Fn(DeviceKey) -> Option<&'a Device>;
+pub type DeviceLookup<'a> = &'a (dyn Fn(DeviceKey) -> Option<&'a Device> + Sync);
 
 /// What the windows of one version are taken from.
 pub struct Period {
@@ -47,16 +48,44 @@ pub fn learn<'a>(
             None => group.windows.push(window),
         }
     }
-    let mut types = Vec::new();
-    for ((device_type, segment), group) in groups {
-        if !device_type.is_empty() && !group.windows.is_empty() {
-            types.push(learn_type(device_type, segment, group, devices, config));
-        }
-    }
+    groups.retain(|(device_type, _), group| !device_type.is_empty() && !group.windows.is_empty());
+    let types = learn_types(groups, devices, config);
     if types.is_empty() {
         return Err(Error::NothingToLearn { since: period.since.to_string(), until: period.until.to_string() });
     }
     Ok(Baselines { version, from: period.until, learned_since: period.since, learned_until: period.until, types })
+}
+
+/// Types are learned side by side: none knows of another.
+fn learn_types(groups: BTreeMap<(SmolStr, SmolStr), Group<'_>>, devices: DeviceLookup<'_>, config: &Config) -> Vec<TypeBaseline> {
+    let groups: Vec<_> = groups.into_iter().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(groups.len().max(1));
+    let next = AtomicUsize::new(0);
+    let mut learned: Vec<(usize, TypeBaseline)> = std::thread::scope(|scope| {
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((index, ((device_type, segment), group))) = take(&groups, &next) {
+                done.push((index, learn_type(device_type.clone(), segment.clone(), group, devices, config)));
+            }
+            done
+        };
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = work();
+        for other in others {
+            match other.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    learned.sort_by_key(|(index, _)| *index);
+    learned.into_iter().map(|(_, learned)| learned).collect()
+}
+
+fn take<'g, T>(items: &'g [T], next: &AtomicUsize) -> Option<(usize, &'g T)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    items.get(index).map(|item| (index, item))
 }
 
 #[derive(Default)]
@@ -68,7 +97,7 @@ struct Group<'w> {
 fn learn_type<'a>(
     device_type: SmolStr,
     segment: SmolStr,
-    group: Group<'_>,
+    group: &Group<'_>,
     devices: DeviceLookup<'a>,
     config: &Config,
 ) -> TypeBaseline {
@@ -98,7 +127,7 @@ fn learn_type<'a>(
         windows: seen.windows,
         days: seen.days,
         device_days: device_days.len() as u32,
-        left_out: group.left_out,
+        left_out: group.left_out.clone(),
         features,
         destinations: learn_destinations(&group.windows, &name, config),
         longest_still_run: longest_still_run(by_device.values().map(Vec::as_slice)),
@@ -131,7 +160,7 @@ fn learn_feature(feature: Feature, windows: &[&Window], seen: &Seen, config: &Co
     let mut values: Vec<f32> = windows.iter().map(|window| window.get(feature)).collect();
     let robust = Robust::fit(&mut values).unwrap_or_default();
     let hours = if seen.days >= 7 * config.min_weeks { 168 } else { 24 };
-    let season = if seen.days >= 2 { season(feature, windows, &robust, hours, config) } else { Vec::new() };
+    let season = if seen.days >= 2 && robust.q005 != robust.q995 { season(feature, windows, &robust, hours, config) } else { Vec::new() };
     FeatureBaseline { name: SmolStr::new_static(feature.name()), confidence: seen.confidence(config), robust, season }
 }
 
@@ -148,7 +177,11 @@ fn season(feature: Feature, windows: &[&Window], robust: &Robust, hours: usize, 
 fn offsets(own: &[&Window], features: &[FeatureBaseline], prior: f32) -> Vec<f32> {
     let mut offsets = Vec::with_capacity(FEATURES);
     for feature in Feature::ALL {
-        let location = features[feature.index()].robust.location;
+        let Robust { location, q005, q995, .. } = features[feature.index()].robust;
+        if q005 == q995 {
+            offsets.push(0.0);
+            continue;
+        }
         let mut shifts: Vec<f32> = own.iter().map(|window| log_scale(window.get(*feature)) - location).collect();
         offsets.push(shrunk_median(&mut shifts, prior));
     }
@@ -159,9 +192,8 @@ fn shrunk_median(shifts: &mut [f32], prior: f32) -> f32 {
     if shifts.is_empty() {
         return 0.0;
     }
-    shifts.sort_unstable_by(f32::total_cmp);
     let seen = shifts.len() as f32;
-    quantile(shifts, 0.5) * seen / (seen + prior)
+    select_quantile(shifts, 0.5) * seen / (seen + prior)
 }
 
 /// Reservoir sampling (Vitter 1985, algorithm R), seeded by type so that the order of types does not matter.

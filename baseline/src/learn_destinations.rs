@@ -15,7 +15,7 @@ use crate::behaviour::{
 use crate::config::Config;
 use crate::destinations::{ApplicationUse, DestinationUse, Destinations, EpisodeCount, Habit, Vocabulary};
 use crate::keys::{Application, Category, ContactClass, ContactKey, fold};
-use crate::robust::quantile;
+use crate::robust::select_quantile;
 
 /// Administration is normal for a type only when more than this share of its device-days shows it.
 const ADMINISTRATION_SHARE: f32 = 0.5;
@@ -112,8 +112,7 @@ fn learn_applications(windows: &[&Window], total: f32, rare_share: f32) -> Vec<A
 }
 
 fn median(values: &mut [f32]) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    quantile(values, 0.5)
+    select_quantile(values, 0.5)
 }
 
 type Days = FxHashMap<(DeviceDay, ContactKey), (Category, Exchange)>;

@@ -36,24 +36,20 @@ pub struct Robust {
 impl Robust {
     /// Consumes the order of `values` (original unit). `None` when there are none.
     pub fn fit(values: &mut [f32]) -> Option<Robust> {
-        if values.is_empty() {
-            return None;
+        let (least, greatest) = bounds(values)?;
+        if least == greatest {
+            let q = least;
+            return Some(Robust { location: log_scale(q), scale: SCALE_FLOOR, q005: q, q05: q, q95: q, q995: q });
         }
-        values.sort_unstable_by(f32::total_cmp);
-        let location = log_scale(quantile(values, 0.5));
+        let mut at = |share| select_quantile(values, share);
+        let (q005, q05, median, q95, q995) = (at(0.005), at(0.05), at(0.5), at(0.95), at(0.995));
+        let location = log_scale(median);
         let mut deviations: Vec<f32> = values.iter().map(|value| (log_scale(*value) - location).abs()).collect();
-        deviations.sort_unstable_by(f32::total_cmp);
-        let mad = 1.4826 * quantile(&deviations, 0.5);
+        let mad = 1.4826 * select_quantile(&mut deviations, 0.5);
         // 2 x 1.645 standard deviations lie between the 5 % and the 95 % quantile of normal data.
-        let spread = (log_scale(quantile(values, 0.95)) - log_scale(quantile(values, 0.05))) / 3.29;
-        Some(Robust {
-            location,
-            scale: mad.max(if mad == 0.0 { spread } else { 0.0 }).max(SCALE_FLOOR),
-            q005: quantile(values, 0.005),
-            q05: quantile(values, 0.05),
-            q95: quantile(values, 0.95),
-            q995: quantile(values, 0.995),
-        })
+        let spread = (log_scale(q95) - log_scale(q05)) / 3.29;
+        let scale = mad.max(if mad == 0.0 { spread } else { 0.0 }).max(SCALE_FLOOR);
+        Some(Robust { location, scale, q005, q05, q95, q995 })
     }
 
     /// Robust z-score of a value whose expected location is shifted by `offset` (log scale).
@@ -66,6 +62,18 @@ impl Robust {
 pub fn quantile(sorted: &[f32], share: f64) -> f32 {
     let rank = (share * (sorted.len() - 1) as f64).round() as usize;
     sorted[rank.min(sorted.len() - 1)]
+}
+
+/// The same of unsorted, non-empty values; changes their order.
+pub fn select_quantile(values: &mut [f32], share: f64) -> f32 {
+    let rank = ((share * (values.len() - 1) as f64).round() as usize).min(values.len() - 1);
+    *values.select_nth_unstable_by(rank, f32::total_cmp).1
+}
+
+/// Least and greatest; `None` when there are no values.
+pub fn bounds(values: &[f32]) -> Option<(f32, f32)> {
+    let first = *values.first()?;
+    Some(values.iter().fold((first, first), |(least, greatest), value| (least.min(*value), greatest.max(*value))))
 }
 
 #[cfg(test)]

@@ -103,9 +103,15 @@ impl Judge {
     }
 
     /// Judges without ever crossing a line, and listens.
-    pub fn recording(config: &Config, width: i64, prepared: Arc<Prepared>) -> Judge {
+    pub fn recording(
+        config: &Config,
+        width: i64,
+        prepared: Arc<Prepared>,
+        detectors: Vec<Box<dyn Detector>>,
+    ) -> Judge {
         let mut judge = Judge::new(config, width, EventTime::MIN);
         judge.prepared = prepared;
+        judge.detectors = detectors;
         judge.accounts = vec![Account::new(f64::INFINITY)];
         judge.recording = Some(Recording::default());
         judge
@@ -190,7 +196,7 @@ impl Judge {
         }
         let mut sightings = Sightings::for_windows(tick.windows.len());
         let scene =
-            Scene { tick, roster: &self.roster, prepared: &self.prepared, config: &self.config, width: self.width };
+            Scene { tick, roster: &self.roster, prepared: &self.prepared, config: &self.config, width: self.width, calibrating: self.recording.is_some() };
         for detector in &mut self.detectors {
             detector.observe(&scene, &mut sightings);
         }

@@ -25,6 +25,16 @@ pub struct PreparedType {
     pub models: TypeModels,
 }
 
+/// Days of learning from which on "never seen" says something.
+const SEASONED_DAYS: u32 = 2;
+
+impl PreparedType {
+    /// A single day shows little of what a type talks to: until then only attack shapes count, as for a type never seen.
+    pub fn is_seasoned(&self) -> bool {
+        self.learned.days >= SEASONED_DAYS
+    }
+}
+
 /// What is stored of a version: enough to prepare it again without the windows it was learned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Version {

@@ -8,6 +8,7 @@ use fleet::{Device, EventTime, Fact, Tick, Window};
 
 use crate::calibration::Calibration;
 use crate::config::Config;
+use crate::detectors::{self, Detector};
 use crate::error::Error;
 use crate::judge::{Judge, Recording};
 use crate::prepared::{Prepared, Version};
@@ -26,17 +27,23 @@ pub fn train(
     let ticks = ticks(windows, devices);
     let never = Calibration { device_days, silence: f64::MAX, ..Calibration::default() };
     let mut version = Version { baselines, calibration: never };
-    let heard = listen(&version, &ticks, width, config)?;
+    let heard = listen(&version, &ticks, width, config, detectors::measured())?;
     version.calibration.set_silence(&heard.silence);
     version.calibration.set_drift(&heard.drift);
-    let heard = listen(&version, &ticks, width, config)?;
+    let heard = listen(&version, &ticks, width, config, detectors::all())?;
     version.calibration.set_evidence(&heard.evidence);
     Ok(version)
 }
 
-fn listen(version: &Version, ticks: &[Tick], width: i64, config: &Config) -> Result<Recording, Error> {
+fn listen(
+    version: &Version,
+    ticks: &[Tick],
+    width: i64,
+    config: &Config,
+    detectors: Vec<Box<dyn Detector>>,
+) -> Result<Recording, Error> {
     let prepared = Arc::new(Prepared::new(version.clone(), config)?);
-    let mut judge = Judge::recording(config, width, prepared);
+    let mut judge = Judge::recording(config, width, prepared, detectors);
     for tick in ticks {
         judge.take_facts(tick);
         judge.judge(tick, &[]);

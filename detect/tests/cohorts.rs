@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use fleet::reading::Protocol;
 use fleet::{FindingKind, Scope};
-use support::{JUDGED, Minute, World, address_of};
+use support::{Attack, JUDGED, Minute, World, address_of};
 
 const NOON: i64 = JUDGED + 12 * 60;
 
@@ -17,7 +17,7 @@ fn world(size: usize) -> World {
 
 #[test]
 fn an_attack_is_found_in_cohorts_of_one_two_three_and_five() {
-    let shapes: [(&str, fn(&mut Minute, i64)); 4] = [
+    let shapes: [(&str, Attack); 4] = [
         ("guessing", |minute, _| minute.flow(address_of(200), Protocol::Tcp, 22, 3, 90, 120)),
         ("refused", |minute, _| minute.refused(IpAddr::from([45, 9, 20, 3]), 23_000, 2)),
         ("upload", |minute, _| minute.flow(IpAddr::from([45, 9, 20, 3]), Protocol::Tcp, 4444, 1, 40_000, 500)),

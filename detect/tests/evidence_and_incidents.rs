@@ -27,7 +27,8 @@ fn guess(minute: &mut Minute, _: i64) {
 fn one_look_is_no_finding_and_two_are() {
     let one = World::usual().inject(1, MORNING, MORNING + 1, look(1)).run();
     assert!(one.findings.is_empty(), "{}", one.said());
-    let two = World::usual().inject(1, MORNING, MORNING + 1, look(1)).inject(1, MORNING + 10, MORNING + 11, look(2)).run();
+    let two =
+        World::usual().inject(1, MORNING, MORNING + 1, look(1)).inject(1, MORNING + 10, MORNING + 11, look(2)).run();
     assert_eq!(two.about(1).len(), 1, "{}", two.said());
     assert_eq!(two.about(1)[0].reasons.len(), 2);
     let apart = MORNING + 5 * 60;
@@ -45,7 +46,8 @@ fn evidence_halves_in_an_hour() {
 
 #[test]
 fn a_finding_without_an_attacks_shape_waits_for_its_peers() {
-    let outcome = World::usual().inject(1, MORNING, MORNING + 1, look(1)).inject(1, MORNING + 10, MORNING + 11, look(2)).run();
+    let outcome =
+        World::usual().inject(1, MORNING, MORNING + 1, look(1)).inject(1, MORNING + 10, MORNING + 11, look(2)).run();
     let finding = outcome.about(1)[0];
     assert_eq!(finding.window_end, at(MORNING + 11));
     assert_eq!(finding.emitted_at.seconds_since(finding.window_end), 190.0, "lateness and hold");

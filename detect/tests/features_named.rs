@@ -57,7 +57,14 @@ fn a_new_destination() {
 fn a_scan() {
     let scan = |minute: &mut support::Minute, passed: i64| {
         for host in 0..8 {
-            minute.flow(IpAddr::from([192, 168, 1, 100 + (passed as u8 * 8 + host) % 120]), Protocol::Tcp, 9100, 1, 0, 0);
+            minute.flow(
+                IpAddr::from([192, 168, 1, 100 + (passed as u8 * 8 + host) % 120]),
+                Protocol::Tcp,
+                9100,
+                1,
+                0,
+                0,
+            );
         }
     };
     let outcome = World::usual().inject(12, NOON, NOON + 10, scan).run();

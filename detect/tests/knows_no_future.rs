@@ -44,9 +44,7 @@ fn change(shape: Shape) -> impl Fn(&mut Minute, i64) {
 
 fn shapes() -> impl Strategy<Value = Shape> {
     use Shape::{Beacon, Download, Guessing, Refused, Scan, SignIns, Silence, Stuck, TenTimes, Upload};
-    prop::sample::select(vec![
-        Silence, TenTimes, Beacon, Refused, Guessing, Scan, Upload, Download, SignIns, Stuck,
-    ])
+    prop::sample::select(vec![Silence, TenTimes, Beacon, Refused, Guessing, Scan, Upload, Download, SignIns, Stuck])
 }
 
 /// Who, from when on, for how long, what.

@@ -5,7 +5,7 @@ mod support;
 use std::net::IpAddr;
 
 use fleet::reading::Protocol;
-use support::{DAY, JUDGED, Minute, World, address_of, at};
+use support::{Attack, DAY, JUDGED, Minute, World, address_of, at};
 
 const NOON: i64 = 12 * 60;
 
@@ -34,13 +34,8 @@ fn sign_ins(minute: &mut Minute, _: i64) {
 
 #[test]
 fn an_attack_seen_while_learning_is_still_an_attack() {
-    let attacks: [(&str, fn(&mut Minute, i64)); 5] = [
-        ("guessing", guessing),
-        ("refused", refused),
-        ("scan", scan),
-        ("upload", upload),
-        ("sign-ins", sign_ins),
-    ];
+    let attacks: [(&str, Attack); 5] =
+        [("guessing", guessing), ("refused", refused), ("scan", scan), ("upload", upload), ("sign-ins", sign_ins)];
     for (name, attack) in attacks {
         let mut world = World::usual();
         // The same device on two of the three days, and, where the shape alone tells, another once: what a sixth of the

@@ -13,10 +13,9 @@ use rustc_hash::FxHashMap;
 
 use crate::detectors::statistics::technique_of;
 use crate::detectors::{Detector, Scene, Sightings};
-use crate::evidence::{SUPPORT_WEIGHT, Bearing, Evidence, Group};
+use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
 
-const FEATURES_WATCHED: [Feature; 4] =
-    [Feature::Messages, Feature::BytesOut, Feature::PayloadMean, Feature::ValueMean];
+const FEATURES_WATCHED: [Feature; 4] = [Feature::Messages, Feature::BytesOut, Feature::PayloadMean, Feature::ValueMean];
 /// Page's reference value: half of the shift, in standard deviations, that is to be found.
 const SLACK: f32 = 0.5;
 /// One wild window is no drift.
@@ -113,14 +112,7 @@ fn is_reported(window: &Window, feature: Feature) -> bool {
     }
 }
 
-fn drifting(
-    window: &Window,
-    learned: &TypeBaseline,
-    feature: Feature,
-    shift: f32,
-    way: &str,
-    sum: f32,
-) -> Evidence {
+fn drifting(window: &Window, learned: &TypeBaseline, feature: Feature, shift: f32, way: &str, sum: f32) -> Evidence {
     let expected = learned.feature(feature);
     Evidence {
         device: window.device,

@@ -25,6 +25,8 @@ pub struct Scene<'a> {
     pub config: &'a Config,
     /// Of a window, microseconds.
     pub width: i64,
+    /// Calibrating: evidence is listened to, and nobody asks how strange single windows are.
+    pub calibrating: bool,
 }
 
 impl<'a> Scene<'a> {
@@ -71,6 +73,11 @@ pub trait Detector: Send {
 
     /// Ticks come in the order of time. State per device must be bounded.
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings);
+}
+
+/// Those whose measures must be known before their evidence can be weighed.
+pub fn measured() -> Vec<Box<dyn Detector>> {
+    vec![Box::<silence::Silence>::default(), Box::<drift::Drift>::default()]
 }
 
 /// All of them, with no memory of anything.

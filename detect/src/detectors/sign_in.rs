@@ -45,7 +45,8 @@ impl Detector for SignIn {
             let recent = self.devices.entry(window.device).or_default();
             let oldest = window.end.plus_seconds(-RECENT_SECONDS);
             recent.retain(|attempts| attempts.at > oldest);
-            let habit = scene.learned(device).map_or(0.0, |learned| learned.feature(Feature::SignInFailures).robust.q95);
+            let habit =
+                scene.learned(device).map_or(0.0, |learned| learned.feature(Feature::SignInFailures).robust.q95);
             let windows = (RECENT_SECONDS * fleet::MICROS_PER_SECOND / scene.width.max(1)) as f32;
             let needed = FAILED.max((BEYOND_HABIT * windows * habit) as u32);
             let before = is_guessing(recent, needed);

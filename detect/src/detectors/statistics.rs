@@ -107,7 +107,9 @@ impl Detector for Statistics {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        self.score_forests(scene, sightings);
+        if !scene.calibrating {
+            self.score_forests(scene, sightings);
+        }
         for (index, window) in scene.tick.windows.iter().enumerate() {
             let Some(device) = scene.device(window.device) else { continue };
             let Some(prepared) = scene.prepared_type(device) else { continue };

@@ -129,7 +129,8 @@ impl Minute {
     }
 
     pub fn publish(&mut self, topic: &str, messages: u32, payload_bytes: u32) {
-        let contact = self.contact(Service(Service::TOPIC.into()), Destination::Name(topic.into()), Direction::Outbound);
+        let contact =
+            self.contact(Service(Service::TOPIC.into()), Destination::Name(topic.into()), Direction::Outbound);
         contact.flows = messages;
         contact.bytes_out = u64::from(messages * payload_bytes);
         self.messages += messages;

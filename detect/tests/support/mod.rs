@@ -36,6 +36,8 @@ pub fn at(minute: i64) -> EventTime {
 }
 
 type Change = Box<dyn Fn(&mut Minute, i64)>;
+/// What an attack does in a minute, given how many of it have passed.
+pub type Attack = fn(&mut Minute, i64);
 
 pub struct World {
     pub devices: Vec<Arc<Device>>,
@@ -139,7 +141,8 @@ impl World {
 
     fn learn(&self) -> detect::Version {
         let windows = self.windows(0, JUDGED);
-        let lookup = |key: DeviceKey| self.devices.get(key.0 as usize).map(AsRef::as_ref);
+        let devices = &self.devices;
+        let lookup = |key: DeviceKey| devices.get(key.0 as usize).map(AsRef::as_ref);
         let period = Period { since: EventTime(START - 1), until: at(JUDGED) };
         let baselines = learn(&windows, &lookup, &|_| None, &period, 1, &baseline::Config::default()).unwrap();
         detect::train(baselines, windows, &self.devices, MINUTE, &self.config).unwrap()
@@ -259,7 +262,10 @@ fn device(key: usize, device_type: &str) -> Device {
 
 /// The behaviour rules that injections trigger, with their predicates told in Rust: here is no SQL engine. That the SQL
 /// says the same is tested where there is one.
-struct BehaviourRules(Vec<(Rule, fn(&Window, &dyn Fn(&str) -> f64) -> bool)>);
+struct BehaviourRules(Vec<(Rule, Matches)>);
+
+/// A window and its columns by name.
+type Matches = fn(&Window, &dyn Fn(&str) -> f64) -> bool;
 
 impl BehaviourRules {
     fn shipped() -> BehaviourRules {

@@ -87,7 +87,7 @@ impl Episode {
         let application = seen.prepared.and_then(|it| Some((it, it.index.application(&part.key)?)));
         let usual = application.map(|(it, position)| it.learned.destinations.applications[position].usual());
         let known_application = usual.is_some();
-        let learned = seen.prepared.map(|it| &it.learned);
+        let learned = seen.prepared.filter(|it| it.is_seasoned()).map(|it| &it.learned);
         let weigh = |behaviour| seen.scene.prepared.rates.weight(learned, class_of(part), behaviour);
 
         // Without a baseline everything is new: a touch says nothing then, nor does staying.

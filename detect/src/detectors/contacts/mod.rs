@@ -32,6 +32,8 @@ const SCAN_DESTINATIONS: usize = 4;
 const DAY_SECONDS: f64 = 86_400.0;
 /// Of a type that nobody learned: a destination that this share of a device's peers use as well is the type's own.
 const PEERS_SHARE: f64 = 0.25;
+/// Two infected devices of a small type must not excuse each other.
+const LEAST_PEERS: usize = 2;
 
 #[derive(Default)]
 pub struct Contacts {
@@ -76,7 +78,7 @@ impl Detector for Contacts {
             let memory = self.devices.entry(window.device).or_default();
             let mut seen = Seen { scene, window, prepared, device_id: &device.id, type_since: EventTime::MIN };
             for part in &folded {
-                if prepared.is_none() {
+                if !prepared.is_some_and(PreparedType::is_seasoned) {
                     let young = self
                         .young
                         .entry((device.device_type.clone(), device.segment.clone()))
@@ -112,7 +114,7 @@ impl YoungType {
         }
         let users = self.users.entry(part.key.clone()).or_default();
         users.insert(device);
-        let needed = ((PEERS_SHARE * peers as f64).ceil() as usize).max(1);
+        let needed = ((PEERS_SHARE * peers as f64).ceil() as usize).max(LEAST_PEERS);
         part.category != Category::Administration && users.len() > needed
     }
 }
@@ -142,7 +144,7 @@ impl DeviceContacts {
         if !self.episodes.contains_key(&part.key) && self.episodes.len() >= seen.scene.config.max_episodes_per_device {
             forget_oldest(&mut self.episodes);
         }
-        let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now, seen.prepared.is_some()));
+        let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now, seen.prepared.is_some_and(PreparedType::is_seasoned)));
         let verdict = episode.judge(seen, part, substituted);
         let mut score = verdict.weight;
         let improved = episode.improve(seen, part, &verdict);
