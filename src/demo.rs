@@ -28,7 +28,10 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let options = DemoOptions { seed: args.seed, ..DemoOptions::default() };
     let files = write_demo(&data, &options)
         .with_context(|| format!("the demo's data cannot be written to `{}`; choose another --out", data.display()))?;
-    eprintln!("{} devices, {} records ({} of them unreadable, as in life); replaying", files.devices, files.lines, files.broken);
+    eprintln!(
+        "{} devices, {} records ({} of them unreadable, as in life); replaying",
+        files.devices, files.lines, files.broken
+    );
     replay::run(&ReplayArgs {
         dataset: files.descriptor,
         path: None,

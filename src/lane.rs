@@ -50,7 +50,10 @@ impl Names {
 }
 
 pub enum LaneInput {
-    Entry { offset: u64, entry: Entry },
+    Entry {
+        offset: u64,
+        entry: Entry,
+    },
     /// Finish the step in hand and say so.
     Flush(Sender<()>),
 }

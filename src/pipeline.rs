@@ -194,9 +194,8 @@ impl Feeder<'_> {
         self.route.flush()?;
         progress.say(&format!("learning from windows up to {until}"));
         let number = 1;
-        let version =
-            trainer::learn_version(self.store, self.route.devices(), until, number, self.config, self.shelf)
-                .context("learning failed")?;
+        let version = trainer::learn_version(self.store, self.route.devices(), until, number, self.config, self.shelf)
+            .context("learning failed")?;
         match version {
             Some(version) => {
                 self.route.tell(&Fact::Baseline { version: number, from: until })?;

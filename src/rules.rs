@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use arrow::array::{Array, ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use detect::RuleSet;
 use detect::rules::Rule;
 use detect::rules::columns::{Columns, NUMBERS, TEXTS};
 use fleet::{Feature, Window};
 use store::Predicate;
-use arrow::array::{Array, ArrayRef, Float32Array, Float64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 pub struct CompiledRules {
     rules: Vec<(Rule, Predicate)>,

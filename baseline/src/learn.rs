@@ -57,7 +57,11 @@ pub fn learn<'a>(
 }
 
 /// Types are learned side by side: none knows of another.
-fn learn_types(groups: BTreeMap<(SmolStr, SmolStr), Group<'_>>, devices: DeviceLookup<'_>, config: &Config) -> Vec<TypeBaseline> {
+fn learn_types(
+    groups: BTreeMap<(SmolStr, SmolStr), Group<'_>>,
+    devices: DeviceLookup<'_>,
+    config: &Config,
+) -> Vec<TypeBaseline> {
     let groups: Vec<_> = groups.into_iter().collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(groups.len().max(1));
     let next = AtomicUsize::new(0);
@@ -110,17 +114,11 @@ fn learn_type<'a>(
         days.insert(window.start.day());
         by_device.entry(window.device).or_default().push(window);
     }
-    let seen = Seen {
-        windows: group.windows.len() as u64,
-        devices: by_device.len() as u32,
-        days: days.len() as u32,
-    };
+    let seen = Seen { windows: group.windows.len() as u64, devices: by_device.len() as u32, days: days.len() as u32 };
     let features: Vec<FeatureBaseline> =
         Feature::ALL.iter().map(|feature| learn_feature(*feature, &group.windows, &seen, config)).collect();
-    let device_offsets = by_device
-        .iter()
-        .map(|(key, own)| (name(*key), offsets(own, &features, config.device_prior_windows)))
-        .collect();
+    let device_offsets =
+        by_device.iter().map(|(key, own)| (name(*key), offsets(own, &features, config.device_prior_windows))).collect();
     TypeBaseline {
         confidence: seen.confidence(config),
         devices: seen.devices,
@@ -160,7 +158,11 @@ fn learn_feature(feature: Feature, windows: &[&Window], seen: &Seen, config: &Co
     let mut values: Vec<f32> = windows.iter().map(|window| window.get(feature)).collect();
     let robust = Robust::fit(&mut values).unwrap_or_default();
     let hours = if seen.days >= 7 * config.min_weeks { 168 } else { 24 };
-    let season = if seen.days >= 2 && robust.q005 != robust.q995 { season(feature, windows, &robust, hours, config) } else { Vec::new() };
+    let season = if seen.days >= 2 && robust.q005 != robust.q995 {
+        season(feature, windows, &robust, hours, config)
+    } else {
+        Vec::new()
+    };
     FeatureBaseline { name: SmolStr::new_static(feature.name()), confidence: seen.confidence(config), robust, season }
 }
 

@@ -10,7 +10,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use crate::behaviour::{
-    ADMINISTRATION_FLOWS, Behaviour, Exchange, FLOOR_BYTES, LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, SLOT_SECONDS, STAY_SLOTS, Usual,
+    ADMINISTRATION_FLOWS, Behaviour, Exchange, FLOOR_BYTES, LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS,
+    SLOT_SECONDS, STAY_SLOTS, Usual,
 };
 use crate::config::Config;
 use crate::destinations::{ApplicationUse, DestinationUse, Destinations, EpisodeCount, Habit, Vocabulary};
@@ -30,19 +31,13 @@ type DeviceDay = (DeviceKey, i64);
 type Use = (Direction, Place, Application);
 
 /// `name` gives a device's id.
-pub fn learn_destinations(
-    windows: &[&Window],
-    name: &dyn Fn(DeviceKey) -> SmolStr,
-    config: &Config,
-) -> Destinations {
+pub fn learn_destinations(windows: &[&Window], name: &dyn Fn(DeviceKey) -> SmolStr, config: &Config) -> Destinations {
     let device_days: FxHashSet<DeviceDay> = windows.iter().map(|window| device_day(window)).collect();
     let devices = device_days.iter().map(|(device, _)| *device).collect::<FxHashSet<_>>().len();
     let total = device_days.len().max(1) as f32;
     let applications = learn_applications(windows, total, config.rare_share as f32);
-    let usual: FxHashMap<Use, Usual> = applications
-        .iter()
-        .map(|usage| ((usage.direction, usage.place, usage.application), usage.usual()))
-        .collect();
+    let usual: FxHashMap<Use, Usual> =
+        applications.iter().map(|usage| ((usage.direction, usage.place, usage.application), usage.usual())).collect();
 
     let days = exchanges(windows, &usual);
     let mut known = known_destinations(&days, total, config.rare_share as f32, devices);

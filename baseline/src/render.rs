@@ -12,8 +12,15 @@ const DESTINATIONS_SHOWN: usize = 25;
 pub fn list(baselines: &Baselines) -> String {
     let mut out = format!(
         "baselines version {}, learned from {} to {}\n\n{:<28} {:<12} {:>7} {:>9} {:>5} {:>13}  confidence\n",
-        baselines.version, baselines.learned_since, baselines.learned_until, "device type", "segment", "devices", "windows",
-        "days", "destinations",
+        baselines.version,
+        baselines.learned_since,
+        baselines.learned_until,
+        "device type",
+        "segment",
+        "devices",
+        "windows",
+        "days",
+        "destinations",
     );
     for learned in &baselines.types {
         let _ = writeln!(
@@ -109,7 +116,8 @@ fn destinations(learned: &TypeBaseline, out: &mut String) {
     }
     let _ = writeln!(out, "{} others are rare: counted, not known", learned.destinations.rare);
     if learned.destinations.forgotten > 0 {
-        let _ = writeln!(out, "{} known ones were forgotten: `baseline.max_destinations`", learned.destinations.forgotten);
+        let _ =
+            writeln!(out, "{} known ones were forgotten: `baseline.max_destinations`", learned.destinations.forgotten);
     }
 }
 

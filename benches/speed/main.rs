@@ -102,7 +102,12 @@ fn parquet(rows: usize) -> Result<(), Failure> {
         replayed.push(b);
     }
     let (a, b) = (median(grouped), median(replayed));
-    println!("rows/s: DataFusion {:.0}, Vedette {:.0}; ratio of medians {:.3}", rows as f64 / a, rows as f64 / b, a / b);
+    println!(
+        "rows/s: DataFusion {:.0}, Vedette {:.0}; ratio of medians {:.3}",
+        rows as f64 / a,
+        rows as f64 / b,
+        a / b
+    );
     Ok(())
 }
 
@@ -118,7 +123,11 @@ fn group_by(file: &Path) -> Result<f64, Failure> {
         let begun = Instant::now();
         let groups: usize = session.sql(GROUP_BY).await?.collect().await?.iter().map(|batch| batch.num_rows()).sum();
         let seconds = begun.elapsed().as_secs_f64();
-        if groups < DEVICES { Err(format!("{groups} groups: the file is not what it should be").into()) } else { Ok(seconds) }
+        if groups < DEVICES {
+            Err(format!("{groups} groups: the file is not what it should be").into())
+        } else {
+            Ok(seconds)
+        }
     })
 }
 

@@ -120,7 +120,19 @@ pub struct Derive {
     /// Malicious records of a device further apart than this belong to two episodes.
     pub gap: Option<Span>,
     #[serde(default)]
+    pub since: Since,
+    #[serde(default)]
     pub until: Until,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Since {
+    /// The episode begins with its first malicious record.
+    #[default]
+    FirstMalicious,
+    /// With the device's first record in the file: it was infected before the recording began.
+    FirstRecord,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -8,7 +8,7 @@ use fleet::{EventTime, MICROS_PER_SECOND, Position};
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::descriptor::{Derive, Until};
+use crate::descriptor::{Derive, Since, Until};
 use crate::error::Error;
 pub use crate::scorecard::run::Episode;
 
@@ -138,6 +138,10 @@ impl Sightings {
                     Until::LastRecord if is_last => heard.span.map(|(_, last)| last),
                     _ => run.last().copied(),
                 };
+                let begun = match derive.since {
+                    Since::FirstRecord if index == 0 => heard.span.map_or(*start, |(first, _)| first),
+                    _ => *start,
+                };
                 let mut name = file_name(*source);
                 if others {
                     name = format!("{name}/{device}");
@@ -149,7 +153,7 @@ impl Sightings {
                 episodes.push(Episode {
                     name,
                     device_ids: vec![device.to_string()],
-                    start: *start,
+                    start: begun,
                     end,
                     incident: true,
                 });
@@ -218,7 +222,7 @@ mod tests {
         let whole = all.episodes(&Derive::default(), name);
         assert_eq!(whole.len(), 1);
         assert_eq!((whole[0].name.as_str(), whole[0].end), ("34-1", EventTime(500_000_001)));
-        let split = Derive { gap: Some(Span { seconds: 60 }), until: Until::LastRecord };
+        let split = Derive { gap: Some(Span { seconds: 60 }), until: Until::LastRecord, since: Since::default() };
         let split = all.episodes(&split, name);
         assert_eq!(split.iter().map(|episode| episode.name.as_str()).collect::<Vec<_>>(), ["34-1#1", "34-1#2"]);
         assert_eq!(split[0].end, EventTime(20_000_001));

@@ -175,7 +175,8 @@ impl Groups {
         shown.insert(evidence.device, now);
         let window = f64::from(config.group_window_seconds);
         let attacked = &self.attacked;
-        let is_attacked = |key: &DeviceKey| !group.outage && attacked.get(key).is_some_and(|at| now.seconds_since(*at) <= window);
+        let is_attacked =
+            |key: &DeviceKey| !group.outage && attacked.get(key).is_some_and(|at| now.seconds_since(*at) <= window);
         shown.retain(|key, at| now.seconds_since(*at) <= window && !is_attacked(key));
         let share = if group.staying { config.group_share_stay } else { config.group_share };
         let needed = (config.group_min_devices as usize).max((share * cohort as f64).ceil() as usize);

@@ -4,7 +4,9 @@ use thiserror::Error;
 
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("the alert budget is `{value}`, expected more than 0 and at most 1000 false findings per 1,000 device-days")]
+    #[error(
+        "the alert budget is `{value}`, expected more than 0 and at most 1000 false findings per 1,000 device-days"
+    )]
     Budget { value: f64 },
     #[error("detect.half_life_seconds is `0`, expected at least 1")]
     HalfLife,

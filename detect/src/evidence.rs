@@ -111,9 +111,10 @@ impl Ledger {
     /// Adds a piece, or strengthens and refreshes the same piece. What a finding has told counts again only when it has
     /// grown, and then in full: what was told as a touch can still become a certain compromise.
     pub fn add(&mut self, evidence: Evidence, at: EventTime) {
-        let same = self.pieces.iter_mut().find(|piece| {
-            piece.evidence.detector == evidence.detector && piece.evidence.subject == evidence.subject
-        });
+        let same = self
+            .pieces
+            .iter_mut()
+            .find(|piece| piece.evidence.detector == evidence.detector && piece.evidence.subject == evidence.subject);
         match same {
             Some(piece) => {
                 if evidence.weight > piece.told + GROWN {

@@ -188,7 +188,13 @@ pub(crate) fn group_finding(
 }
 
 /// The inventory does not know the device, or has retired it: told once, outside the budget.
-pub(crate) fn standing_finding(device: &Device, kind: FindingKind, at: EventTime, width: i64, config: &Config) -> Finding {
+pub(crate) fn standing_finding(
+    device: &Device,
+    kind: FindingKind,
+    at: EventTime,
+    width: i64,
+    config: &Config,
+) -> Finding {
     let (severity, technique, words) = match kind {
         FindingKind::RetiredDevice => (Severity::Medium, "T1078", "is retired in the inventory and speaks again"),
         _ => (Severity::Low, "T1200", "is not in the inventory and originates or answers traffic"),

@@ -53,7 +53,8 @@ impl Joiner {
     pub fn push(&mut self, lane: usize, through: EventTime, findings: Vec<Finding>) {
         self.closed[lane] = self.closed[lane].max(through);
         for finding in findings {
-            let told_once = matches!(finding.kind, FindingKind::Posture | FindingKind::UnknownDevice | FindingKind::RetiredDevice);
+            let told_once =
+                matches!(finding.kind, FindingKind::Posture | FindingKind::UnknownDevice | FindingKind::RetiredDevice);
             if !told_once || self.once.insert(finding.finding_id.clone()) {
                 self.waiting.push(finding);
             }

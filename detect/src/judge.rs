@@ -103,12 +103,7 @@ impl Judge {
     }
 
     /// Judges without ever crossing a line, and listens.
-    pub fn recording(
-        config: &Config,
-        width: i64,
-        prepared: Arc<Prepared>,
-        detectors: Vec<Box<dyn Detector>>,
-    ) -> Judge {
+    pub fn recording(config: &Config, width: i64, prepared: Arc<Prepared>, detectors: Vec<Box<dyn Detector>>) -> Judge {
         let mut judge = Judge::new(config, width, EventTime::MIN);
         judge.prepared = prepared;
         judge.detectors = detectors;
@@ -195,8 +190,14 @@ impl Judge {
             return judgement;
         }
         let mut sightings = Sightings::for_windows(tick.windows.len());
-        let scene =
-            Scene { tick, roster: &self.roster, prepared: &self.prepared, config: &self.config, width: self.width, calibrating: self.recording.is_some() };
+        let scene = Scene {
+            tick,
+            roster: &self.roster,
+            prepared: &self.prepared,
+            config: &self.config,
+            width: self.width,
+            calibrating: self.recording.is_some(),
+        };
         for detector in &mut self.detectors {
             detector.observe(&scene, &mut sightings);
         }
@@ -217,8 +218,15 @@ impl Judge {
         for together in std::mem::take(&mut sightings.together) {
             if self.groups.goes_on(together.cohort, together.group.outage, tick.end) && self.recording.is_none() {
                 let members = self.members(&together.devices);
-                let finding =
-                    explain::group_finding(members, &together.group, None, tick.end, &self.prepared, self.width, &self.config);
+                let finding = explain::group_finding(
+                    members,
+                    &together.group,
+                    None,
+                    tick.end,
+                    &self.prepared,
+                    self.width,
+                    &self.config,
+                );
                 judgement.findings.push(finding);
             }
         }

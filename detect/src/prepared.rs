@@ -8,9 +8,9 @@ use smol_str::SmolStr;
 
 use crate::calibration::Calibration;
 use crate::config::Config;
+use crate::detectors::statistics::TypeModels;
 use crate::error::Error;
 use crate::rates::Rates;
-use crate::detectors::statistics::TypeModels;
 
 pub struct Prepared {
     pub version: u32,

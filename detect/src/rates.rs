@@ -65,7 +65,8 @@ impl Rates {
         let believed = pooled.devices >= LEAST_DEVICES.max(LEAST_SHARE_OF_POOL * self.devices);
         let pooled_days = if believed { pooled.device_days } else { 0.0 };
         let pooled_rate = (pooled_days + PRIOR_DAYS * prior(behaviour)) / (self.device_days + PRIOR_DAYS);
-        let own = learned.map_or((0.0, 0.0), |learned| (own_days(learned, class, behaviour), f64::from(learned.device_days)));
+        let own =
+            learned.map_or((0.0, 0.0), |learned| (own_days(learned, class, behaviour), f64::from(learned.device_days)));
         let rate = (own.0 + POOL_DAYS * pooled_rate) / (own.1 + POOL_DAYS);
         milder(behaviour).map_or(rate, |milder| rate.max(STEP * self.rate(learned, class, milder)))
     }

@@ -38,9 +38,7 @@ impl Roster {
 
     /// Active devices of the same type and segment, the device itself included.
     pub fn cohort(&self, device: &Device) -> &[DeviceKey] {
-        self.cohorts
-            .get(&(device.device_type.clone(), device.segment.clone()))
-            .map_or(&[], Vec::as_slice)
+        self.cohorts.get(&(device.device_type.clone(), device.segment.clone())).map_or(&[], Vec::as_slice)
     }
 
     /// Cohorts in a fixed order.

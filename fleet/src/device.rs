@@ -1,7 +1,9 @@
 //! Devices as the inventory knows them, and the cohorts that are judged together.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -11,22 +13,37 @@ use smol_str::SmolStr;
 #[serde(transparent)]
 pub struct DeviceKey(pub u32);
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One device. What many devices have in common is shared, so that a million of them fit in a lane; the fields of
+/// [`Profile`] read as if they were the device's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     pub key: DeviceKey,
     pub id: SmolStr,
+    pub criticality: Criticality,
+    pub standing: Standing,
+    pub profile: Arc<Profile>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Profile {
     /// Empty for an unknown device.
     pub device_type: SmolStr,
     pub site: SmolStr,
     pub segment: SmolStr,
     pub owner: SmolStr,
-    pub criticality: Criticality,
     /// Firmware the inventory expects; empty when it does not say.
     pub firmware: SmolStr,
     pub protocol: SmolStr,
     pub purpose: SmolStr,
-    pub standing: Standing,
     pub cohort: Cohort,
+}
+
+impl Deref for Device {
+    type Target = Profile;
+
+    fn deref(&self) -> &Profile {
+        &self.profile
+    }
 }
 
 impl Device {
@@ -73,7 +90,7 @@ impl FromStr for Criticality {
 }
 
 /// Devices judged together: one type in one segment, a large type cut into shards by a hash of the device id.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cohort {
     pub device_type: SmolStr,
     pub segment: SmolStr,

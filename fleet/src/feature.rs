@@ -116,7 +116,8 @@ mod tests {
         let page = include_str!("../../docs/features.md");
         for definition in Feature::definitions() {
             let trend = format!("{:?}", definition.trend).to_lowercase();
-            let row = format!("| `{}` | {} | {} | {} |", definition.name, definition.unit, trend, definition.definition);
+            let row =
+                format!("| `{}` | {} | {} | {} |", definition.name, definition.unit, trend, definition.definition);
             assert!(page.contains(&row), "docs/features.md lacks the row\n{row}");
         }
         let rows = page.lines().filter(|line| line.starts_with("| `")).count();

@@ -24,7 +24,7 @@ pub mod window;
 
 pub use action::{Action, Decision, Level, Mode};
 pub use address::{Mac, Place, place};
-pub use device::{Cohort, Criticality, Device, DeviceKey};
+pub use device::{Cohort, Criticality, Device, DeviceKey, Profile};
 pub use feature::{FEATURES, Feature};
 pub use finding::{Confidence, Finding, FindingKind, Incident, Reason, Scope, Severity};
 pub use log::{Entry, Fact, Mark, Resume, Tick, Versions};

@@ -89,8 +89,11 @@ impl Resume {
 impl fmt::Display for Resume {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Versions { baseline, inventory } = self.versions;
-        write!(out, "v1 low={} closed={} frontier={} baseline={baseline} inventory={inventory}", self.low,
-            self.closed_through.0, self.frontier)
+        write!(
+            out,
+            "v1 low={} closed={} frontier={} baseline={baseline} inventory={inventory}",
+            self.low, self.closed_through.0, self.frontier
+        )
     }
 }
 
@@ -98,7 +101,9 @@ impl FromStr for Resume {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Resume, String> {
-        let bad = || format!("`{text}` is not a resume position, expected `v1 low=N closed=N frontier=N baseline=N inventory=N`");
+        let bad = || {
+            format!("`{text}` is not a resume position, expected `v1 low=N closed=N frontier=N baseline=N inventory=N`")
+        };
         let mut words = text.split(' ');
         if words.next() != Some("v1") {
             return Err(bad());

@@ -292,8 +292,7 @@ impl Flow {
         if self.responder.port < FIRST_EPHEMERAL || self.originator_port >= self.responder.port {
             return false;
         }
-        self.outcome == Outcome::Partial
-            || self.protocol == Protocol::Udp && self.originator_port <= LAST_SERVICE
+        self.outcome == Outcome::Partial || self.protocol == Protocol::Udp && self.originator_port <= LAST_SERVICE
     }
 }
 

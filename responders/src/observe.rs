@@ -47,17 +47,15 @@ impl Observer {
             Standing::Active | Standing::Retired => {}
         }
         if finding.confidence == Confidence::Learning {
-            return Some(format!(
-                "the baseline of type `{}` is still learning; confirm by hand",
-                finding.device_type
-            ));
+            return Some(format!("the baseline of type `{}` is still learning; confirm by hand", finding.device_type));
         }
         let size = self.type_sizes.get(&finding.device_type).copied().unwrap_or(0);
         let cap = self.config.cap_devices.max((f64::from(size) * self.config.cap_share).floor() as u32);
         let since = EventTime(finding.emitted_at.0.saturating_sub(DAY));
-        let isolated = self.isolated.get(&finding.device_type).map_or(0, |devices| {
-            devices.iter().filter(|(id, at)| *at > since && *id != finding.device_id).count()
-        });
+        let isolated = self
+            .isolated
+            .get(&finding.device_type)
+            .map_or(0, |devices| devices.iter().filter(|(id, at)| *at > since && *id != finding.device_id).count());
         if isolated as u32 >= cap {
             return Some(format!(
                 "the cap of {cap} devices of type `{}` in 24 hours is reached; look before more are cut off",

@@ -10,7 +10,7 @@ use detect::rules::columns::ColumnMemory;
 use fleet::device::Standing;
 use fleet::reading::{Position, Protocol};
 use fleet::window::{Destination, Details};
-use fleet::{Cohort, Contact, Criticality, Device, DeviceKey, Direction, EventTime, FEATURES, Service, Tick};
+use fleet::{Cohort, Contact, Criticality, Device, DeviceKey, Direction, EventTime, FEATURES, Profile, Service, Tick};
 use smol_str::SmolStr;
 
 use super::*;
@@ -28,16 +28,16 @@ fn devices() -> Vec<Arc<Device>> {
         Arc::new(Device {
             key: DeviceKey(key),
             id: SmolStr::new(format!("device-{key}")),
-            device_type: SmolStr::new(device_type),
-            site: "north".into(),
-            segment: SmolStr::default(),
-            owner: SmolStr::default(),
             criticality: Criticality::Medium,
-            firmware: "2.0.0".into(),
-            protocol: SmolStr::default(),
-            purpose: SmolStr::new(purpose),
             standing: Standing::Active,
-            cohort: Cohort { device_type: SmolStr::new(device_type), segment: SmolStr::default(), shard: 0 },
+            profile: Arc::new(Profile {
+                device_type: SmolStr::new(device_type),
+                site: "north".into(),
+                firmware: "2.0.0".into(),
+                purpose: SmolStr::new(purpose),
+                cohort: Cohort { device_type: SmolStr::new(device_type), segment: SmolStr::default(), shard: 0 },
+                ..Profile::default()
+            }),
         })
     };
     vec![

@@ -33,7 +33,7 @@ fn without_timing(mut card: Value) -> Value {
 /// The demo ends with commands; each works when pasted into a shell.
 fn run_the_suggestions(said: &str) {
     let after = said.split("Go on from here").nth(1).unwrap();
-    let commands: Vec<&str> = after.lines().filter(|line| line.contains(" --store ") ).collect();
+    let commands: Vec<&str> = after.lines().filter(|line| line.contains(" --store ")).collect();
     assert!(commands.len() >= 4, "{after}");
     for command in commands {
         let output = std::process::Command::new("sh").args(["-c", command.trim()]).output().unwrap();

@@ -31,7 +31,8 @@ fn killed_and_started_again_it_starts_over() {
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.success(), "{said}");
     assert_eq!(dump(&out), dump(&straight));
-    let doubled = "select count(*) from (select device_id, window_start from windows group by 1, 2 having count(*) > 1)";
+    let doubled =
+        "select count(*) from (select device_id, window_start from windows group by 1, 2 having count(*) > 1)";
     assert_eq!(count(&out, doubled), 0);
     let once_more = vedette(&["replay", text(&set), "--out", text(&out)]);
     assert!(String::from_utf8_lossy(&once_more.stderr).contains("starting over"), "it says so plainly");

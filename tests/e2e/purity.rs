@@ -23,7 +23,8 @@ fn one_two_and_seven_lanes_find_the_same() {
     for lanes in ["1", "2", "7"] {
         let out = folder.path().join(lanes);
         replay(&shipped("fleet.toml"), &out, &["--path", text(&data), "--lanes", lanes]);
-        let windows = query(&out, "select count(*) as n, sum(records) as r, sum(score) as s, sum(bytes_out) as b from windows");
+        let windows =
+            query(&out, "select count(*) as n, sum(records) as r, sum(score) as s, sum(bytes_out) as b from windows");
         results.push((findings(&out), windows));
     }
     assert!(results[0].0.len() > 10, "there is something to compare");
@@ -46,7 +47,8 @@ fn nothing_knows_the_future() {
         let cut = 1_772_409_600.0 + hours * 3600.0;
         let cut_data = folder.path().join(format!("cut-{hours}"));
         std::fs::create_dir(&cut_data).unwrap();
-        let kept: String = lines.lines().filter(|line| event_time(line) < cut).map(|line| format!("{line}\n")).collect();
+        let kept: String =
+            lines.lines().filter(|line| event_time(line) < cut).map(|line| format!("{line}\n")).collect();
         std::fs::write(cut_data.join("flows.jsonl.gz"), kept).unwrap();
         for file in ["inventory.csv", "episodes.json"] {
             std::fs::copy(data.join(file), cut_data.join(file)).unwrap();

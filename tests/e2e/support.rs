@@ -63,7 +63,10 @@ pub fn recordings(what: &str) -> Option<PathBuf> {
     if wanted.exists() {
         return Some(wanted);
     }
-    eprintln!("\n*** NOT RUN: `{}` is not there; set VEDETTE_DATA to the folder with the recordings ***\n", wanted.display());
+    eprintln!(
+        "\n*** NOT RUN: `{}` is not there; set VEDETTE_DATA to the folder with the recordings ***\n",
+        wanted.display()
+    );
     None
 }
 

@@ -111,7 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use fleet::device::Standing;
-    use fleet::{Cohort, Criticality, Device, DeviceKey, EventTime, FEATURES, Position, Window};
+    use fleet::{Cohort, Criticality, Device, DeviceKey, EventTime, FEATURES, Position, Profile, Window};
     use serde::Deserialize;
     use store::{Config, DeviceNames, ScoredWindow, Step, Store};
 
@@ -126,16 +126,19 @@ mod tests {
         Arc::new(Device {
             key: DeviceKey(0),
             id: "it's-1".into(),
-            device_type: "camera".into(),
-            site: "".into(),
-            segment: "".into(),
-            owner: "".into(),
             criticality: Criticality::Medium,
-            firmware: "".into(),
-            protocol: "".into(),
-            purpose: "".into(),
             standing: Standing::Active,
-            cohort: Cohort { device_type: "camera".into(), segment: "".into(), shard: 0 },
+            profile: Arc::new(Profile {
+                device_type: "camera".into(),
+                site: "".into(),
+                segment: "".into(),
+                owner: "".into(),
+                firmware: "".into(),
+                protocol: "".into(),
+                purpose: "".into(),
+                cohort: Cohort { device_type: "camera".into(), segment: "".into(), shard: 0 },
+                ..Profile::default()
+            }),
         })
     }
 

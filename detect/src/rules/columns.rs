@@ -139,13 +139,7 @@ impl ColumnMemory {
         columns
     }
 
-    fn details(
-        &mut self,
-        window: &Window,
-        device: &Device,
-        learned: Option<&TypeBaseline>,
-        columns: &mut Columns,
-    ) {
+    fn details(&mut self, window: &Window, device: &Device, learned: Option<&TypeBaseline>, columns: &mut Columns) {
         let Some(details) = &window.details else { return };
         columns.set(Number::AttestationFailed, f64::from(details.attestation_failed));
         columns.set(Number::DefaultCredential, f64::from(details.default_credential));
@@ -167,7 +161,10 @@ impl ColumnMemory {
             last.firmware = firmware.clone();
         }
         if let Some(configuration) = &details.configuration {
-            columns.set(Number::ConfigurationChanged, f64::from(!last.configuration.is_empty() && last.configuration != *configuration));
+            columns.set(
+                Number::ConfigurationChanged,
+                f64::from(!last.configuration.is_empty() && last.configuration != *configuration),
+            );
             last.configuration = configuration.clone();
         }
         if self.credentials.len() + self.tokens.len() > MAX_REMEMBERED {
@@ -179,7 +176,8 @@ impl ColumnMemory {
             users.insert(device.key);
             columns.set(Number::CredentialShared, f64::from(users.len() > 1));
         }
-        let address = details.addresses.first().map_or_else(SmolStr::default, |address| SmolStr::new(address.to_string()));
+        let address =
+            details.addresses.first().map_or_else(SmolStr::default, |address| SmolStr::new(address.to_string()));
         for token in &details.tokens {
             let bearer = (device.key, address.clone());
             let first = self.tokens.entry(token.clone()).or_insert_with(|| bearer.clone());
@@ -241,7 +239,26 @@ mod tests {
     fn every_number_stands_where_its_name_does() {
         assert_eq!(Number::Hour as usize, 0);
         assert_eq!(Number::KnownType as usize, NUMBERS.len() - 1);
-        for number in [Number::Hour, Number::Weekday, Number::AttestationFailed, Number::FirmwareOutdated, Number::FirmwareDowngraded, Number::ConfigurationChanged, Number::DefaultCredential, Number::CredentialShared, Number::ForeignSite, Number::NewCountries, Number::InboundManagement, Number::ManagementPorts, Number::NewPeerServices, Number::TakenOver, Number::TokenReused, Number::NewTopics, Number::NewCommands, Number::KnownType] {
+        for number in [
+            Number::Hour,
+            Number::Weekday,
+            Number::AttestationFailed,
+            Number::FirmwareOutdated,
+            Number::FirmwareDowngraded,
+            Number::ConfigurationChanged,
+            Number::DefaultCredential,
+            Number::CredentialShared,
+            Number::ForeignSite,
+            Number::NewCountries,
+            Number::InboundManagement,
+            Number::ManagementPorts,
+            Number::NewPeerServices,
+            Number::TakenOver,
+            Number::TokenReused,
+            Number::NewTopics,
+            Number::NewCommands,
+            Number::KnownType,
+        ] {
             let (name, _) = NUMBERS[number as usize];
             assert_eq!(format!("{number:?}").to_lowercase(), name.replace('_', ""));
         }

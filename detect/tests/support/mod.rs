@@ -14,8 +14,8 @@ use detect::rules::{Rule, RuleHit};
 use detect::{Config, Joiner, Judge, Prepared, RuleSet};
 use fleet::device::Standing;
 use fleet::{
-    Cohort, Criticality, Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Incident, MICROS_PER_SECOND, Scope,
-    Tick, Window,
+    Cohort, Criticality, Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Incident, MICROS_PER_SECOND,
+    Profile, Scope, Tick, Window,
 };
 use smol_str::{SmolStr, format_smolstr};
 
@@ -247,16 +247,17 @@ fn device(key: usize, device_type: &str) -> Device {
     Device {
         key: DeviceKey(key as u32),
         id: id_of(key),
-        device_type: SmolStr::new(device_type),
-        site: "north".into(),
-        segment: SmolStr::default(),
-        owner: "works".into(),
         criticality: Criticality::Medium,
-        firmware: "1.0.0".into(),
-        protocol: "mqtt".into(),
-        purpose: SmolStr::default(),
         standing: Standing::Active,
-        cohort: Cohort { device_type: SmolStr::new(device_type), segment: SmolStr::default(), shard: 0 },
+        profile: Arc::new(Profile {
+            device_type: SmolStr::new(device_type),
+            site: "north".into(),
+            owner: "works".into(),
+            firmware: "1.0.0".into(),
+            protocol: "mqtt".into(),
+            cohort: Cohort { device_type: SmolStr::new(device_type), segment: SmolStr::default(), shard: 0 },
+            ..Profile::default()
+        }),
     }
 }
 

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use fleet::device::Standing;
-use fleet::{Cohort, Device, DeviceKey, EventTime, Mac};
-use rustc_hash::FxHashMap;
+use fleet::{Cohort, Device, DeviceKey, EventTime, Mac, Profile};
+use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use super::leases::SHARED;
@@ -39,6 +39,7 @@ pub const COLUMNS: [&str; 16] = [
 #[derive(Default)]
 pub struct Inventory {
     pub(crate) devices: Vec<Arc<Device>>,
+    pub(crate) profiles: Profiles,
     pub(crate) macs: FxHashMap<Mac, DeviceKey>,
     /// [`SHARED`] for what several devices have.
     pub(crate) client_ids: FxHashMap<SmolStr, DeviceKey>,
@@ -46,6 +47,21 @@ pub struct Inventory {
     pub(crate) addresses: Vec<AddressClaim>,
     /// When a device ceases to be, for those that have such a time.
     pub(crate) valid_until: FxHashMap<DeviceKey, EventTime>,
+}
+
+/// One copy of each profile.
+#[derive(Default)]
+pub(crate) struct Profiles(FxHashSet<Arc<Profile>>);
+
+impl Profiles {
+    pub fn share(&mut self, profile: Profile) -> Arc<Profile> {
+        if let Some(known) = self.0.get(&profile) {
+            return Arc::clone(known);
+        }
+        let profile = Arc::new(profile);
+        self.0.insert(Arc::clone(&profile));
+        profile
+    }
 }
 
 pub(crate) struct AddressClaim {
@@ -156,20 +172,19 @@ impl Inventory {
             self.addresses.push(AddressClaim { address, device: key, from, until });
         }
         let segment = row.text("segment");
-        self.devices.push(Arc::new(Device {
-            key,
+        let profile = Profile {
             cohort: Cohort { device_type: device_type.clone(), segment: segment.clone(), shard: 0 },
-            id,
             device_type,
             segment,
             site: row.text("site"),
             owner: row.text("owner"),
-            criticality: row.text("criticality").parse()?,
             firmware: row.text("firmware"),
             protocol: row.text("protocol"),
             purpose: row.text("purpose"),
-            standing,
-        }));
+        };
+        let criticality = row.text("criticality").parse()?;
+        let profile = self.profiles.share(profile);
+        self.devices.push(Arc::new(Device { key, id, criticality, standing, profile }));
         Ok(())
     }
 }

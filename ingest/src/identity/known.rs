@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use fleet::device::Standing;
 use fleet::id::stable_hash;
-use fleet::{Cohort, Criticality, Device, DeviceKey, EventTime, Identity, Mac, Place, place};
+use fleet::{Cohort, Criticality, Device, DeviceKey, EventTime, Identity, Mac, Place, Profile, place};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::{SmolStr, format_smolstr};
 
-use super::inventory::{AddressClaim, Inventory};
+use super::inventory::{AddressClaim, Inventory, Profiles};
 use super::leases::{Leases, SHARED};
 use crate::Config;
 
@@ -22,6 +22,7 @@ const UNKNOWN_SHARDS: u64 = 16;
 
 pub(crate) struct Known {
     pub devices: Vec<Arc<Device>>,
+    profiles: Profiles,
     macs: FxHashMap<Mac, DeviceKey>,
     client_ids: FxHashMap<SmolStr, DeviceKey>,
     certificates: FxHashMap<SmolStr, DeviceKey>,
@@ -69,6 +70,7 @@ impl Known {
             }
         }
         let mut known = Known {
+            profiles: inventory.profiles,
             of_inventory: inventory.devices.len() as u32,
             devices: inventory.devices,
             macs: inventory.macs,
@@ -100,7 +102,9 @@ impl Known {
             let shards = sizes.get(&device.cohort).map_or(1, |size| size.div_ceil(cohort_size)) as u64;
             if shards > 1 {
                 let shard = (stable_hash(&[&device.id]) % shards) as u16;
-                Arc::make_mut(device).cohort.shard = shard;
+                let cohort = Cohort { shard, ..device.cohort.clone() };
+                let profile = self.profiles.share(Profile { cohort, ..Profile::clone(&device.profile) });
+                Arc::make_mut(device).profile = profile;
             }
         }
     }
@@ -279,21 +283,10 @@ impl Known {
         let key = DeviceKey(self.devices.len() as u32);
         self.unknown.insert(id.clone(), key);
         let shard = (stable_hash(&[&id]) % UNKNOWN_SHARDS) as u16;
-        let nothing = SmolStr::default;
-        self.devices.push(Arc::new(Device {
-            key,
-            id,
-            device_type: nothing(),
-            site: nothing(),
-            segment: nothing(),
-            owner: nothing(),
-            criticality: Criticality::default(),
-            firmware: nothing(),
-            protocol: nothing(),
-            purpose: nothing(),
-            standing: Standing::Unknown,
-            cohort: Cohort { device_type: nothing(), segment: nothing(), shard },
-        }));
+        let cohort = Cohort { shard, ..Cohort::default() };
+        let profile = self.profiles.share(Profile { cohort, ..Profile::default() });
+        let (criticality, standing) = (Criticality::default(), Standing::Unknown);
+        self.devices.push(Arc::new(Device { key, id, criticality, standing, profile }));
         self.has.push(0);
         key
     }

@@ -105,7 +105,8 @@ mod tests {
         let mut table = LaneTable::new(&[], 7);
         let cohort = Cohort { device_type: "".into(), segment: "".into(), shard: 3 };
         assert_eq!(table.lane_of(&cohort), LaneTable::new(&devices(&[("a", 4)]), 7).lane_of(&cohort));
-        let device = Device { key: DeviceKey(9), cohort: cohort.clone(), ..devices(&[("a", 1)])[0].as_ref().clone() };
+        let profile = Arc::new(fleet::Profile { cohort: cohort.clone(), ..Default::default() });
+        let device = Device { key: DeviceKey(9), profile, ..devices(&[("a", 1)])[0].as_ref().clone() };
         assert_eq!(table.announce(&device), table.lane_of_device(DeviceKey(9)));
         assert!(table.lane_of(&cohort) < 7);
     }

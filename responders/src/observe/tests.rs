@@ -1,4 +1,6 @@
-use fleet::{Cohort, Criticality, DeviceKey, Severity};
+use std::sync::Arc;
+
+use fleet::{Cohort, Criticality, DeviceKey, Profile, Severity};
 
 use super::*;
 
@@ -6,16 +8,14 @@ fn device(id: &str, standing: Standing) -> Device {
     Device {
         key: DeviceKey(0),
         id: id.into(),
-        device_type: "camera".into(),
-        site: "lab".into(),
-        segment: SmolStr::default(),
-        owner: SmolStr::default(),
         criticality: Criticality::Medium,
-        firmware: SmolStr::default(),
-        protocol: SmolStr::default(),
-        purpose: SmolStr::default(),
         standing,
-        cohort: Cohort { device_type: "camera".into(), segment: SmolStr::default(), shard: 0 },
+        profile: Arc::new(Profile {
+            device_type: "camera".into(),
+            site: "lab".into(),
+            cohort: Cohort { device_type: "camera".into(), segment: SmolStr::default(), shard: 0 },
+            ..Profile::default()
+        }),
     }
 }
 

@@ -9,7 +9,7 @@ use fleet::{Direction, EventTime};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{RECENT_SECONDS, Seen, class_of, is_infrastructure, words};
-use crate::evidence::{SUPPORT_WEIGHT, Bearing, Evidence, Group};
+use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
 
 /// A single touch is no alarm by itself, however rare.
 const MAX_TOUCH: f64 = 4.0;
@@ -103,13 +103,12 @@ impl Episode {
             }
         }
         let (behaviour, mut weight) = worst;
-        let lingering = matches!(behaviour, Behaviour::Touch | Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay);
+        let lingering =
+            matches!(behaviour, Behaviour::Touch | Behaviour::Recur | Behaviour::Stay | Behaviour::LongStay);
         if part.key.direction == Direction::Inbound && behaviour != Behaviour::Guessing {
             weight = if behaviour == Behaviour::Touch { 0.0 } else { weight.min(MAX_INBOUND) };
         }
-        let replaced = lingering
-            && self.exchange.is_usual(usual)
-            && substituted(self.begun);
+        let replaced = lingering && self.exchange.is_usual(usual) && substituted(self.begun);
         if replaced {
             return Verdict { behaviour, weight: SUBSTITUTION, substitution: true, known_application };
         }

@@ -30,7 +30,13 @@ pub(crate) struct KnownContacts {
 
 impl KnownContacts {
     /// Gives how strange this part of the window is.
-    pub fn judge(&mut self, seen: &Seen<'_>, part: &Folded<'_>, known: &DestinationUse, out: &mut Vec<Evidence>) -> f64 {
+    pub fn judge(
+        &mut self,
+        seen: &Seen<'_>,
+        part: &Folded<'_>,
+        known: &DestinationUse,
+        out: &mut Vec<Evidence>,
+    ) -> f64 {
         let long_run = self.long_run(seen, part, known);
         let refused = self.refused(seen, part, known);
         let score = long_run.iter().chain(&refused).map(|evidence| evidence.weight).fold(0.0, f64::max);
@@ -60,7 +66,11 @@ impl KnownContacts {
             subject: format!("bytes_out {} {}", part.key.application, part.key.target).into(),
             bearing: Bearing::Novelty,
             group: Some(Group { lasting: false, ..Group::change("volume", false) }),
-            observed: format!("{run} windows in a row above {} bytes, now {}", number(run_threshold(habit.bytes_out)), part.bytes_out),
+            observed: format!(
+                "{run} windows in a row above {} bytes, now {}",
+                number(run_threshold(habit.bytes_out)),
+                part.bytes_out
+            ),
             expected_type: None,
             expected_device: Some(format!(
                 "about {} bytes a window, at most {} windows in a row above {}",
@@ -101,7 +111,10 @@ impl KnownContacts {
             subject: "service_lost".into(),
             bearing: Bearing::Fault,
             group: Some(Group::outage("service lost")),
-            observed: format!("{refused} of {flows} flows to {} {} failed in 10 minutes", part.key.application, part.key.target),
+            observed: format!(
+                "{refused} of {flows} flows to {} {} failed in 10 minutes",
+                part.key.application, part.key.target
+            ),
             expected_type: Some(format!("refused on {:.0} % of device-days", known.refused_share * 100.0)),
             first_seen_type: Some(false),
             first_seen_device: Some(false),

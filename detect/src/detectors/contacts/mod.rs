@@ -37,7 +37,7 @@ const LEAST_PEERS: usize = 2;
 
 #[derive(Default)]
 pub struct Contacts {
-    devices: FxHashMap<DeviceKey, DeviceContacts>,
+    devices: FxHashMap<DeviceKey, Box<DeviceContacts>>,
     young: FxHashMap<(SmolStr, SmolStr), YoungType>,
 }
 
@@ -55,7 +55,14 @@ struct DeviceContacts {
 /// What is remembered of a type without a baseline: since when it is seen, and which of its devices use what.
 struct YoungType {
     since: EventTime,
-    users: FxHashMap<ContactKey, FxHashSet<DeviceKey>>,
+    users: FxHashMap<ContactKey, Users>,
+}
+
+enum Users {
+    /// Too few so far.
+    Few(FxHashSet<DeviceKey>),
+    /// Enough for good: it need not be known any more who.
+    Enough,
 }
 
 /// Destinations remembered of a young type; beyond it nothing more becomes known.
@@ -67,6 +74,7 @@ impl Detector for Contacts {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
+        self.forget(scene);
         let mut folded = Vec::new();
         for (index, window) in scene.tick.windows.iter().enumerate() {
             let Some(device) = scene.device(window.device) else { continue };
@@ -96,6 +104,17 @@ impl Detector for Contacts {
     }
 }
 
+impl Contacts {
+    /// Once a day, whoever did nothing worth remembering since the day before.
+    fn forget(&mut self, scene: &Scene<'_>) {
+        let now = scene.tick.end;
+        if now.day() == EventTime(now.0 - scene.width).day() {
+            return;
+        }
+        self.devices.retain(|_, memory| memory.is_worth_keeping(now));
+    }
+}
+
 /// One window and what is known of its device's type.
 pub(crate) struct Seen<'a> {
     pub scene: &'a Scene<'a>,
@@ -112,14 +131,28 @@ impl YoungType {
         if self.users.len() >= MAX_YOUNG_DESTINATIONS && !self.users.contains_key(&part.key) {
             return false;
         }
-        let users = self.users.entry(part.key.clone()).or_default();
+        if part.category == Category::Administration {
+            return false;
+        }
+        let known = self.users.entry(part.key.clone()).or_insert_with(|| Users::Few(FxHashSet::default()));
+        let Users::Few(users) = known else { return true };
         users.insert(device);
         let needed = ((PEERS_SHARE * peers as f64).ceil() as usize).max(LEAST_PEERS);
-        part.category != Category::Administration && users.len() > needed
+        let enough = users.len() > needed;
+        if enough {
+            *known = Users::Enough;
+        }
+        enough
     }
 }
 
 impl DeviceContacts {
+    fn is_worth_keeping(&mut self, now: EventTime) -> bool {
+        self.episodes.retain(|_, episode| now.seconds_since(episode.last) <= DAY_SECONDS);
+        self.last_known_use.retain(|_, last| now.seconds_since(*last) <= DAY_SECONDS);
+        !(self.episodes.is_empty() && self.last_known_use.is_empty())
+    }
+
     /// Gives how strange this part of the window is.
     fn judge(&mut self, seen: &Seen<'_>, part: &Folded<'_>, out: &mut Vec<Evidence>) -> f64 {
         let now = seen.window.end;
@@ -144,7 +177,10 @@ impl DeviceContacts {
         if !self.episodes.contains_key(&part.key) && self.episodes.len() >= seen.scene.config.max_episodes_per_device {
             forget_oldest(&mut self.episodes);
         }
-        let episode = self.episodes.entry(part.key.clone()).or_insert_with(|| Episode::begin(now, seen.prepared.is_some_and(PreparedType::is_seasoned)));
+        let episode = self
+            .episodes
+            .entry(part.key.clone())
+            .or_insert_with(|| Episode::begin(now, seen.prepared.is_some_and(PreparedType::is_seasoned)));
         let verdict = episode.judge(seen, part, substituted);
         let mut score = verdict.weight;
         let improved = episode.improve(seen, part, &verdict);
@@ -202,7 +238,8 @@ impl DeviceContacts {
 }
 
 fn forget_oldest(episodes: &mut FxHashMap<ContactKey, Episode>) {
-    let oldest = episodes.iter().min_by_key(|(key, episode)| (episode.last, (*key).clone())).map(|(key, _)| key.clone());
+    let oldest =
+        episodes.iter().min_by_key(|(key, episode)| (episode.last, (*key).clone())).map(|(key, _)| key.clone());
     if let Some(key) = oldest {
         episodes.remove(&key);
     }

@@ -21,7 +21,10 @@ pub(crate) fn blank(seen: &Seen<'_>, part: &Folded<'_>) -> Evidence {
             .filter(|known| known.key.direction == part.key.direction && known.key.application == part.key.application)
             .collect();
         match same.first() {
-            None => format!("{} {preposition} nobody, on any of {} device-days", part.key.application, it.learned.device_days),
+            None => format!(
+                "{} {preposition} nobody, on any of {} device-days",
+                part.key.application, it.learned.device_days
+            ),
             Some(first) => {
                 format!("{} {preposition} {} and {} others", part.key.application, first.key.target, same.len() - 1)
             }
