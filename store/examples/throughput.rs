@@ -8,7 +8,8 @@ use fleet::device::Standing;
 use fleet::reading::{Position, Protocol};
 use fleet::window::Destination;
 use fleet::{
-    Cohort, Contact, Criticality, Device, DeviceKey, Direction, EventTime, FEATURES, MICROS_PER_SECOND, Service, Window,
+    Cohort, Contact, Criticality, Device, DeviceKey, Direction, EventTime, FEATURES, MICROS_PER_SECOND, Profile,
+    Service, Window,
 };
 use store::rows::{contact_batch, window_batch};
 use store::{ALWAYS, Config, DeviceNames, ParquetStore, ScoredWindow, Step, Store};
@@ -96,16 +97,15 @@ fn device(key: u32) -> Arc<Device> {
     Arc::new(Device {
         key: DeviceKey(key),
         id: format!("device-{key}").into(),
-        device_type: device_type.as_str().into(),
-        site: "north".into(),
-        segment: "iot".into(),
-        owner: "".into(),
         criticality: Criticality::Medium,
-        firmware: "".into(),
-        protocol: "".into(),
-        purpose: "".into(),
         standing: Standing::Active,
-        cohort: Cohort { device_type: device_type.as_str().into(), segment: "iot".into(), shard: 0 },
+        profile: Arc::new(Profile {
+            device_type: device_type.as_str().into(),
+            site: "north".into(),
+            segment: "iot".into(),
+            cohort: Cohort { device_type: device_type.as_str().into(), segment: "iot".into(), shard: 0 },
+            ..Profile::default()
+        }),
     })
 }
 

@@ -90,7 +90,8 @@ fn an_unknown_key_is_shown_with_its_line() {
     let config = folder.path().join("vedette.toml");
     std::fs::write(&config, "[detect]\nbudgett = 3\n").unwrap();
     let set = lamp_set(folder.path(), b"", 60);
-    let arguments = ["replay", text(&set), "--out", text(&folder.path().join("out")), "--config", text(&config)];
+    let out = folder.path().join("out");
+    let arguments = ["replay", text(&set), "--out", text(&out), "--config", text(&config)];
     let message = fail(&arguments, 2);
     assert!(message.contains("budgett") && message.contains('^'), "{message}");
 }
@@ -108,7 +109,8 @@ fn a_folder_that_does_not_exist_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let set = lamp_set(folder.path(), b"", 60);
     let nowhere = folder.path().join("nowhere");
-    let arguments = ["replay", text(&set), "--path", text(&nowhere), "--out", text(&folder.path().join("out"))];
+    let out = folder.path().join("out");
+    let arguments = ["replay", text(&set), "--path", text(&nowhere), "--out", text(&out)];
     assert!(fail(&arguments, 2).contains(text(&nowhere)));
     assert!(fail(&["findings", "list", "--store", text(&nowhere)], 1).contains(text(&nowhere)));
 }

@@ -10,7 +10,7 @@ use fleet::reading::{Position, Protocol};
 use fleet::window::{Destination, Details};
 use fleet::{
     Cohort, Confidence, Contact, Criticality, Device, DeviceKey, Direction, EventTime, FEATURES, Finding, FindingKind,
-    MICROS_PER_SECOND, Reason, Scope, Service, Severity, Window,
+    MICROS_PER_SECOND, Profile, Reason, Scope, Service, Severity, Window,
 };
 use store::{DeviceNames, EvidenceRow, ParquetStore, ScoredWindow, Step, Store};
 
@@ -27,16 +27,18 @@ pub fn device(key: u32) -> Arc<Device> {
     Arc::new(Device {
         key: DeviceKey(key),
         id: format!("device-{key:05}").into(),
-        device_type: device_type.into(),
-        site: "north".into(),
-        segment: "iot".into(),
-        owner: "facilities".into(),
         criticality: Criticality::High,
-        firmware: "1.2.3".into(),
-        protocol: "mqtt".into(),
-        purpose: "watching".into(),
         standing: Standing::Active,
-        cohort: Cohort { device_type: device_type.into(), segment: "iot".into(), shard: 0 },
+        profile: Arc::new(Profile {
+            device_type: device_type.into(),
+            site: "north".into(),
+            segment: "iot".into(),
+            owner: "facilities".into(),
+            firmware: "1.2.3".into(),
+            protocol: "mqtt".into(),
+            purpose: "watching".into(),
+            cohort: Cohort { device_type: device_type.into(), segment: "iot".into(), shard: 0 },
+        }),
     })
 }
 
