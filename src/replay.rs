@@ -19,6 +19,9 @@ use crate::config::{Config, Misuse};
 use crate::pipeline::{self, Outcome};
 use crate::progress::Progress;
 
+/// Steps are large when catching up; only when there are more of them than this is merging their files worth its time.
+const MANY_STEPS: usize = 256;
+
 #[derive(Args, Clone)]
 pub struct ReplayArgs {
     /// The data set: a TOML file, such as datasets/fleet.toml (docs/your-own-data.md says how to write one)
@@ -78,8 +81,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
         &mut progress,
     )?;
     store.replace_devices(&device_rows(&store, &outcome)?)?;
-    store.compact(EventTime::MAX)?;
-    complete(&mut info, &dataset, &outcome, &progress);
+    let steps = (0..lanes as u32).map(|lane| Ok(store.steps(lane)?.len())).sum::<anyhow::Result<usize>>()?;
+    if steps > MANY_STEPS {
+        store.compact(EventTime::MAX)?;
+    }
+    complete(&mut info, &dataset, &outcome, config.ingest.window_seconds, &progress);
     save(&args.out, CURVE_FILE, &outcome.curve)?;
     save(&args.out, RUN_FILE, &info)?;
     drop(store);
@@ -150,10 +156,12 @@ fn describe(dataset: &DataSet, config: &Config) -> anyhow::Result<RunInfo> {
     })
 }
 
-fn complete(info: &mut RunInfo, dataset: &DataSet, outcome: &Outcome, progress: &Progress) {
+fn complete(info: &mut RunInfo, dataset: &DataSet, outcome: &Outcome, window_seconds: u32, progress: &Progress) {
     info.state = RunState::Complete;
     info.baseline_version = outcome.version.as_ref().map_or(0, |version| version.baselines.version);
-    info.end = dataset.split().end.or(outcome.reached).unwrap_or(info.learn_until);
+    // The last window counts as a whole.
+    let reached = outcome.reached.map(|time| time.plus_seconds(i64::from(window_seconds)));
+    info.end = dataset.split().end.or(reached).unwrap_or(info.learn_until);
     info.readings = outcome.tally.readings;
     info.rejected = outcome.tally.by_reason.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect();
     info.late = outcome.lanes.late;

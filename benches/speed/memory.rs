@@ -13,6 +13,8 @@ use crate::Failure;
 const BEGIN: EventTime = EventTime(1_772_409_600_000_000);
 const CONTACTS: u8 = 3;
 const TYPES: u32 = 10;
+/// Devices that speak in one minute.
+const AT_ONCE: u32 = 10_000;
 
 pub fn run(devices: u32) -> Result<(), Failure> {
     let config = Config::default();
@@ -29,9 +31,8 @@ pub fn run(devices: u32) -> Result<(), Failure> {
             device % 7,
         ));
     }
-    // The inventory's text is dropped before `idle` is read; what lies before it is the program itself.
-    let text = inventory.len() as u64;
-    let before = resident()?.saturating_sub(text);
+    // The inventory's text is dropped before anything else is read.
+    let before = resident()?.saturating_sub(inventory.len() as u64);
     let mut router = Router::new(Inventory::from_csv(inventory.as_bytes(), "inventory")?, &config);
     let mut lane = ingest::windows::Lane::new(&config);
     let detect_config = detect::Config::default();
@@ -51,37 +52,56 @@ pub fn run(devices: u32) -> Result<(), Failure> {
         }
         push(&mut lane, Entry::Fact(fact), &mut ticks);
     }
-    let mark = |through| Entry::Mark(Mark { source: 0, roster: Arc::from([0]), through, below: 0 });
-    push(&mut lane, mark(BEGIN), &mut ticks);
-    let mut speak = |lane: &mut ingest::windows::Lane, at: EventTime, ticks: &mut Vec<_>| {
-        for device in 0..devices {
-            for contact in 0..CONTACTS {
-                router.route(flow(device, contact, at), &mut routes);
-            }
-            if routes.readings.len() >= 4096 || device + 1 == devices {
-                push(lane, Entry::Batch(std::mem::take(&mut routes.readings)), ticks);
-            }
-        }
-    };
-    // Each speaks once, in windows that then close: so idle means known, heard of, and quiet since.
-    speak(&mut lane, BEGIN.plus_seconds(30), &mut ticks);
-    let open = resident()?;
-    push(&mut lane, mark(BEGIN.plus_seconds(120)), &mut ticks);
-    for (tick, _) in ticks.drain(..) {
-        judge.take_facts(&tick);
-        judge.judge(&tick, &[]);
-    }
-    drop(ticks);
     drop(inventory);
-    trim();
-    let idle = resident()?;
-    let per = |bytes: u64, least: u64| (bytes.saturating_sub(least)) as f64 / f64::from(devices);
-    println!("devices,resident_before,resident_open,resident_idle");
-    println!("{devices},{before},{open},{idle}");
-    println!("bytes per idle device: {:.0}", per(idle, before));
-    println!("on top, of an active one with {CONTACTS} contacts: {:.0}", per(open.saturating_sub(text), idle));
+    let mark = |through| Entry::Mark(Mark { source: 0, roster: Arc::from([0]), through, below: 0 });
+    let mut close = |lane: &mut ingest::windows::Lane, through: EventTime| {
+        push(lane, mark(through), &mut ticks);
+        for (tick, _) in ticks.drain(..) {
+            judge.take_facts(&tick);
+            judge.judge(&tick, &[]);
+        }
+        trim();
+        resident()
+    };
+    close(&mut lane, BEGIN)?;
+    let idle = close(&mut lane, BEGIN.plus_seconds(60))?;
+
+    // All speak, a few thousand a minute, so that what is left is what a device leaves behind and no open window.
+    let mut at = BEGIN.plus_seconds(90);
+    for first in (0..devices).step_by(AT_ONCE as usize) {
+        speak(&mut router, &mut lane, first..devices.min(first + AT_ONCE), at);
+        at = at.plus_seconds(60);
+        close(&mut lane, at)?;
+    }
+    let heard = resident()?;
+    speak(&mut router, &mut lane, 0..devices, at);
+    let open = resident()?;
+    println!("devices,resident_before,resident_idle,resident_heard,resident_open");
+    println!("{devices},{before},{idle},{heard},{open}");
+    let per = |bytes: u64, least: u64| bytes.saturating_sub(least) as f64 / f64::from(devices);
+    println!("bytes per idle device, known to router, lane and judge: {:.0}", per(idle, before));
+    println!("more, of one heard within the day: {:.0}", per(heard, idle));
+    println!("more, of one with an open window and {CONTACTS} contacts in it: {:.0}", per(open, heard));
     drop((router, lane, judge, names));
     Ok(())
+}
+
+/// Each device of `devices` sends [`CONTACTS`] flows.
+fn speak(router: &mut Router, lane: &mut ingest::windows::Lane, devices: std::ops::Range<u32>, at: EventTime) {
+    let mut routes = Routes::default();
+    let mut ticks = Vec::new();
+    let mut batch = |lane: &mut ingest::windows::Lane, routes: &mut Routes| {
+        lane.push(0, Entry::Batch(std::mem::take(&mut routes.readings)), &mut ticks);
+    };
+    for device in devices {
+        for contact in 0..CONTACTS {
+            router.route(flow(device, contact, at), &mut routes);
+        }
+        if routes.readings.len() >= 4096 {
+            batch(lane, &mut routes);
+        }
+    }
+    batch(lane, &mut routes);
 }
 
 fn address(device: u32) -> IpAddr {

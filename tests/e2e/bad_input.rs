@@ -143,7 +143,7 @@ fn a_full_disk_is_said_and_leaves_no_half_table() {
     let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains(text(&out)) && message.contains("space"), "{message}");
+    assert!(message.contains(text(&out)) && message.contains("choose another `--out`"), "{message}");
     replay(&set, &out, &[]);
     assert_eq!(count(&out, "select sum(records) from windows"), 2400);
 }

@@ -34,7 +34,8 @@ fn both_fleets_at_one_setting() {
                 assert_eq!(incident["detected"], true, "{name}: the device that misbehaves during the roll-out");
             }
         }
-        assert_eq!(card["unknown_devices"].as_array().unwrap().len(), 1, "{name}");
+        let unknown = card["unknown_devices"].as_array().unwrap();
+        assert!(unknown.iter().any(|id| id == "unknown:b0:f8:93:a0:00:39"), "{name}: {unknown:?}");
         assert_eq!(card["late"], 0, "{name}");
     }
     assert_eq!(total, 33.0);
@@ -55,5 +56,5 @@ fn iot_23_as_published() {
     assert_eq!(card["incidents_detected"], 2, "{}", card["incidents"]);
     assert_eq!(card["incidents_total"], 2);
     assert_eq!(card["false_incidents"], 0, "benign hours stay quiet");
-    assert!(card["rejected"].as_object().is_some_and(|rejected| rejected.is_empty()), "{}", card["rejected"]);
+    assert_eq!(card["rejected"], 0);
 }
