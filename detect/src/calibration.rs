@@ -46,9 +46,10 @@ impl Calibration {
 
 /// The greatest of the learning days may be attacks and set no envelope; the bulk carries it anyway.
 const TRIMMED_SHARE: f64 = 0.05;
-/// Bounds of what learning days can teach: a few of them hold too few silences, or attacks that were not recognised.
+/// Bounds of what learning days can teach: they are judged by tables that they made themselves, a few of them hold too few
+/// silences, and some hold attacks that were not recognised.
 const SILENCE_BOUNDS: (f64, f64) = (3.5, 6.0);
-const MAX_EVIDENCE: f64 = 1.5;
+const EVIDENCE_BOUNDS: (f64, f64) = (0.3, 1.5);
 
 impl Calibration {
     pub fn set_silence(&mut self, maxima: &DailyMaxima) {
@@ -69,7 +70,8 @@ impl Calibration {
     }
 
     pub fn set_evidence(&mut self, maxima: &DailyMaxima) {
-        self.evidence = maxima.envelope(f64::from(self.device_days)).min(MAX_EVIDENCE);
+        let (least, most) = EVIDENCE_BOUNDS;
+        self.evidence = maxima.envelope(f64::from(self.device_days)).clamp(least, most);
     }
 }
 

@@ -96,6 +96,9 @@ fn strangest(learned: &TypeBaseline, row: &[f32], shift: impl Fn(Feature) -> f32
     worst
 }
 
+/// Windows of one type: their places in the tick, and their features end to end.
+type Block = (Vec<usize>, Vec<f32>);
+
 #[derive(Default)]
 pub struct Statistics {
     runs: FxHashMap<DeviceKey, u32>,
@@ -138,7 +141,7 @@ impl Detector for Statistics {
 impl Statistics {
     /// All windows of one type in one block.
     fn score_forests(&self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        let mut blocks: FxHashMap<(&str, &str), (Vec<usize>, Vec<f32>)> = FxHashMap::default();
+        let mut blocks: FxHashMap<(&str, &str), Block> = FxHashMap::default();
         for (index, window) in scene.tick.windows.iter().enumerate() {
             let Some(device) = scene.device(window.device) else { continue };
             let (indexes, rows) = blocks.entry((&device.device_type, &device.segment)).or_default();
