@@ -150,13 +150,12 @@ impl LaneWorker {
     /// Judges, stores and hands on the whole ticks that wait.
     fn step(&mut self) -> anyhow::Result<()> {
         let ticks = std::mem::take(&mut self.pending);
-        self.pending_windows = 0;
+        let mut windows = Vec::with_capacity(std::mem::take(&mut self.pending_windows));
         let (Some(first), Some(last)) = (ticks.first().map(|tick| tick.end), ticks.last().map(|tick| tick.end)) else {
             return Ok(());
         };
         let mut findings = Vec::new();
         let mut hits = self.match_rules(&ticks, &mut findings)?.into_iter();
-        let mut windows = Vec::new();
         let mut evidence = Vec::new();
         let mut curve = Vec::new();
         let mut devices = Vec::new();

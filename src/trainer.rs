@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use baseline::Period;
-use detect::{Prepared, Version};
+use detect::Version;
 use fleet::{Confidence, Device, DeviceKey, EventTime, MICROS_PER_SECOND};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
@@ -40,9 +40,9 @@ pub fn learn_version(
         Err(error) => return Err(error.into()),
     };
     let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
-    let version = detect::train(baselines, windows, devices, width, &config.detect)?;
+    let (version, prepared) = detect::train(baselines, windows, devices, width, &config.detect)?;
     store.write_baselines(number, &rows(&version)?)?;
-    shelf.put(Arc::new(Prepared::new(version.clone(), &config.detect)?));
+    shelf.put(Arc::new(prepared));
     Ok(Some(version))
 }
 

@@ -1,11 +1,11 @@
 //! Learns one version of the baselines from stored windows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fleet::{Confidence, Device, DeviceKey, EventTime, FEATURES, Feature, Window};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
@@ -62,34 +62,9 @@ fn learn_types(
     devices: DeviceLookup<'_>,
     config: &Config,
 ) -> Vec<TypeBaseline> {
-    let groups: Vec<_> = groups.into_iter().collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(groups.len().max(1));
-    let next = AtomicUsize::new(0);
-    let mut learned: Vec<(usize, TypeBaseline)> = std::thread::scope(|scope| {
-        let work = || {
-            let mut done = Vec::new();
-            while let Some((index, ((device_type, segment), group))) = take(&groups, &next) {
-                done.push((index, learn_type(device_type.clone(), segment.clone(), group, devices, config)));
-            }
-            done
-        };
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = work();
-        for other in others {
-            match other.join() {
-                Ok(done) => all.extend(done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    });
-    learned.sort_by_key(|(index, _)| *index);
-    learned.into_iter().map(|(_, learned)| learned).collect()
-}
-
-fn take<'g, T>(items: &'g [T], next: &AtomicUsize) -> Option<(usize, &'g T)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    items.get(index).map(|item| (index, item))
+    let learn =
+        |((device_type, segment), group): (_, Group<'_>)| learn_type(device_type, segment, &group, devices, config);
+    groups.into_par_iter().map(learn).collect()
 }
 
 #[derive(Default)]

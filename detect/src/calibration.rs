@@ -105,6 +105,11 @@ impl DailyMaxima {
         self.0.insert((device, at.day()), f64::NEG_INFINITY);
     }
 
+    /// `other` is of other devices.
+    pub fn extend(&mut self, other: DailyMaxima) {
+        self.0.extend(other.0);
+    }
+
     fn envelope(&self, device_days: f64) -> f64 {
         envelope(self.0.values().copied(), device_days)
     }

@@ -45,6 +45,18 @@ pub struct Recording {
     pub evidence: DailyMaxima,
 }
 
+impl Recording {
+    /// Of other devices' lanes.
+    pub fn merged(mut self, other: Recording) -> Recording {
+        self.silence.extend(other.silence);
+        self.evidence.extend(other.evidence);
+        for (device_type, maxima) in other.drift {
+            self.drift.entry(device_type).or_default().extend(maxima);
+        }
+        self
+    }
+}
+
 /// What a tick gave.
 #[derive(Default)]
 pub struct Judgement {
@@ -190,14 +202,8 @@ impl Judge {
             return judgement;
         }
         let mut sightings = Sightings::for_windows(tick.windows.len());
-        let scene = Scene {
-            tick,
-            roster: &self.roster,
-            prepared: &self.prepared,
-            config: &self.config,
-            width: self.width,
-            calibrating: self.recording.is_some(),
-        };
+        let calibrating = self.recording.is_some();
+        let scene = Scene::new(tick, &self.roster, &self.prepared, &self.config, self.width, calibrating);
         for detector in &mut self.detectors {
             detector.observe(&scene, &mut sightings);
         }

@@ -1,7 +1,10 @@
 //! One version of the baselines, made ready for judging: looked up fast, rates pooled, forests fitted, lines set. Lanes
 //! share it and nothing changes it.
 
+use std::sync::Arc;
+
 use baseline::{Baselines, DestinationIndex, TypeBaseline};
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -12,11 +15,12 @@ use crate::detectors::statistics::TypeModels;
 use crate::error::Error;
 use crate::rates::Rates;
 
+#[derive(Clone)]
 pub struct Prepared {
     pub version: u32,
-    pub rates: Rates,
+    pub rates: Arc<Rates>,
     pub calibration: Calibration,
-    types: FxHashMap<(SmolStr, SmolStr), PreparedType>,
+    types: Arc<FxHashMap<(SmolStr, SmolStr), PreparedType>>,
 }
 
 pub struct PreparedType {
@@ -44,15 +48,25 @@ pub struct Version {
 
 impl Prepared {
     /// Fits what is fitted from a baseline's sample; deterministic in `version` and `config`.
-    pub fn new(version: Version, config: &Config) -> Result<Prepared, Error> {
-        let rates = Rates::pooled(&version.baselines);
-        let mut types = FxHashMap::default();
-        for learned in version.baselines.types {
-            let models = TypeModels::fit(&learned, config)?;
+    pub fn new(version: &Version, config: &Config) -> Result<Prepared, Error> {
+        let Version { baselines, calibration } = version;
+        let prepare = |learned: &TypeBaseline| {
+            let models = TypeModels::fit(learned, config)?;
             let key = (learned.device_type.clone(), learned.segment.clone());
-            types.insert(key, PreparedType { index: learned.destinations.index(), models, learned });
-        }
-        Ok(Prepared { version: version.baselines.version, rates, calibration: version.calibration, types })
+            Ok((key, PreparedType { index: learned.destinations.index(), models, learned: learned.clone() }))
+        };
+        let types: Result<FxHashMap<_, _>, Error> = baselines.types.par_iter().map(prepare).collect();
+        Ok(Prepared {
+            version: baselines.version,
+            rates: Arc::new(Rates::pooled(baselines)),
+            calibration: calibration.clone(),
+            types: Arc::new(types?),
+        })
+    }
+
+    /// The same baselines, held to other lines.
+    pub fn with_calibration(&self, calibration: Calibration) -> Prepared {
+        Prepared { calibration, ..self.clone() }
     }
 
     /// Before anything was learned: no type is known, only attack shapes and rules speak.
@@ -66,9 +80,9 @@ impl Prepared {
         };
         Prepared {
             version: 0,
-            rates: Rates::pooled(&nothing),
+            rates: Arc::new(Rates::pooled(&nothing)),
             calibration: Calibration::default(),
-            types: FxHashMap::default(),
+            types: Arc::default(),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Calibrates a version of the baselines: the learning days are judged with it, as if they were new.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use baseline::Baselines;
-use fleet::{Device, EventTime, Fact, Tick, Window};
+use fleet::{Device, DeviceKey, EventTime, Fact, Tick, Window};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
 
 use crate::calibration::Calibration;
 use crate::config::Config;
@@ -13,7 +16,8 @@ use crate::error::Error;
 use crate::judge::{Judge, Recording};
 use crate::prepared::{Prepared, Version};
 
-/// `windows` are those the baselines were learned from, ordered by end; `width` of a window in microseconds.
+/// `windows` are those the baselines were learned from; `width` of a window in microseconds. Gives what is to be stored,
+/// and the same made ready for judging.
 ///
 /// Two passes: how far silence and drift got is needed to weigh them before the evidence's own envelope can be taken.
 pub fn train(
@@ -22,47 +26,64 @@ pub fn train(
     devices: &[Arc<Device>],
     width: i64,
     config: &Config,
-) -> Result<Version, Error> {
+) -> Result<(Version, Prepared), Error> {
     let device_days = baselines.types.iter().map(|learned| learned.device_days).sum::<u32>();
-    let ticks = ticks(windows, devices);
+    let lanes = lanes(windows, devices);
     let never = Calibration { device_days, silence: f64::MAX, ..Calibration::default() };
     let mut version = Version { baselines, calibration: never };
-    let heard = listen(&version, &ticks, width, config, detectors::measured())?;
+    let prepared = Prepared::new(&version, config)?;
+    let heard =
+        listen(prepared.with_calibration(version.calibration.clone()), &lanes, width, config, detectors::measured);
     version.calibration.set_silence(&heard.silence);
     version.calibration.set_drift(&heard.drift);
-    let heard = listen(&version, &ticks, width, config, detectors::all())?;
+    let heard = listen(prepared.with_calibration(version.calibration.clone()), &lanes, width, config, detectors::all);
     version.calibration.set_evidence(&heard.evidence);
-    Ok(version)
+    let prepared = prepared.with_calibration(version.calibration.clone());
+    Ok((version, prepared))
 }
 
 fn listen(
-    version: &Version,
-    ticks: &[Tick],
+    prepared: Prepared,
+    lanes: &[Vec<Tick>],
     width: i64,
     config: &Config,
-    detectors: Vec<Box<dyn Detector>>,
-) -> Result<Recording, Error> {
-    let prepared = Arc::new(Prepared::new(version.clone(), config)?);
-    let mut judge = Judge::recording(config, width, prepared, detectors);
-    for tick in ticks {
-        judge.take_facts(tick);
-        judge.judge(tick, &[]);
-    }
-    Ok(judge.into_recording())
+    detectors: fn() -> Vec<Box<dyn Detector>>,
+) -> Recording {
+    let prepared = Arc::new(prepared);
+    let listen_to = |ticks: &Vec<Tick>| {
+        let mut judge = Judge::recording(config, width, Arc::clone(&prepared), detectors());
+        for tick in ticks {
+            judge.take_facts(tick);
+            judge.judge(tick, &[]);
+        }
+        judge.into_recording()
+    };
+    lanes.par_iter().map(listen_to).reduce(Recording::default, Recording::merged)
 }
 
-/// The windows as the lanes closed them, all devices in one lane.
-fn ticks(windows: Vec<Window>, devices: &[Arc<Device>]) -> Vec<Tick> {
-    let mut by_end: BTreeMap<EventTime, Vec<Window>> = BTreeMap::new();
+/// The windows as lanes closed them: one lane a cohort, whole types together, every lane with the ticks of all.
+fn lanes(windows: Vec<Window>, devices: &[Arc<Device>]) -> Vec<Vec<Tick>> {
+    let ends: BTreeSet<EventTime> = windows.iter().map(|window| window.end).collect();
+    let empty = |end: &EventTime| Tick { end: *end, windows: Vec::new(), facts: Vec::new(), baseline_version: 0 };
+    let mut lane_of_cohort: FxHashMap<(&SmolStr, &SmolStr), usize> = FxHashMap::default();
+    let mut lane_of: FxHashMap<DeviceKey, usize> = FxHashMap::default();
+    let mut lanes: Vec<Vec<Tick>> = Vec::new();
+    for device in devices {
+        let next = lanes.len();
+        let lane = *lane_of_cohort.entry((&device.device_type, &device.segment)).or_insert(next);
+        if lane == next {
+            lanes.push(ends.iter().map(empty).collect());
+        }
+        lane_of.insert(device.key, lane);
+        if let Some(first) = lanes[lane].first_mut() {
+            first.facts.push(Fact::Device(Arc::clone(device)));
+        }
+    }
+    let places: FxHashMap<EventTime, usize> = ends.into_iter().enumerate().map(|(place, end)| (end, place)).collect();
     for window in windows {
-        by_end.entry(window.end).or_default().push(window);
+        if let Some(lane) = lane_of.get(&window.device) {
+            lanes[*lane][places[&window.end]].windows.push(window);
+        }
     }
-    let mut ticks: Vec<Tick> = by_end
-        .into_iter()
-        .map(|(end, windows)| Tick { end, windows, facts: Vec::new(), baseline_version: 0 })
-        .collect();
-    if let Some(first) = ticks.first_mut() {
-        first.facts = devices.iter().map(|device| Fact::Device(Arc::clone(device))).collect();
-    }
-    ticks
+    lanes
 }

@@ -19,7 +19,7 @@ use std::sync::{PoisonError, RwLock};
 
 use arrow::record_batch::RecordBatch;
 use fleet::{DeviceKey, EventTime, Window};
-use rustc_hash::FxHashMap;
+use rayon::prelude::*;
 
 pub use read::ALWAYS;
 pub use writer::write_file;
@@ -274,30 +274,53 @@ impl ParquetStore {
         keys: impl Fn(&str) -> Option<DeviceKey> + Sync,
     ) -> Result<Vec<Window>, Error> {
         let mut files = self.files()?;
-        let mut read = |table, take: &mut dyn FnMut(&RecordBatch) -> Result<(), Error>| {
-            let wanted = Wanted { time_column: "window_start", range: &range };
-            let files = files.remove(&table).unwrap_or_default();
-            for_each_batch(&files, table, TextLayout::Dictionary, Some(wanted), take)
-        };
         let mut windows: Vec<Window> = Vec::new();
-        read(Table::Windows, &mut |batch| restore::windows(batch, &range, &keys, &mut windows))?;
-        windows.sort_unstable_by_key(|window| (window.start, window.device));
-        let mut places = FxHashMap::default();
-        places.reserve(windows.len());
-        for (place, window) in windows.iter().enumerate() {
-            places.insert((window.start, window.device), place);
+        for part in read_side_by_side(&files.remove(&Table::Windows).unwrap_or_default(), |file, part| {
+            let wanted = Wanted { time_column: "window_start", range: &range };
+            for_each_batch(file, Table::Windows, TextLayout::Dictionary, Some(wanted), |batch| {
+                restore::windows(batch, &range, &keys, part)
+            })
+        })? {
+            windows.extend(part);
         }
+        windows.sort_unstable_by_key(|window| (window.start, window.device));
+        let place_of = |start: EventTime, device: DeviceKey| {
+            windows.binary_search_by_key(&(start, device), |window| (window.start, window.device)).ok()
+        };
         // A window's contacts stand in one file and in their order: they were written together, and compaction keeps
         // the order by `ordinal`.
-        read(Table::Contacts, &mut |batch| {
-            restore::contacts(batch, &range, &keys, |start, device, contact| {
-                if let Some(place) = places.get(&(start, device)) {
-                    windows[*place].contacts.push(contact);
-                }
+        let contacts = read_side_by_side(&files.remove(&Table::Contacts).unwrap_or_default(), |file, part| {
+            let mut last = None;
+            let wanted = Wanted { time_column: "window_start", range: &range };
+            for_each_batch(file, Table::Contacts, TextLayout::Dictionary, Some(wanted), |batch| {
+                restore::contacts(batch, &range, &keys, |start, device, contact| {
+                    let window = (start, device);
+                    let place = match last {
+                        Some((of, place)) if of == window => place,
+                        _ => place_of(start, device),
+                    };
+                    last = Some((window, place));
+                    part.extend(place.map(|place| (place, contact)));
+                })
             })
         })?;
+        for (place, contact) in contacts.into_iter().flatten() {
+            windows[place].contacts.push(contact);
+        }
         Ok(windows)
     }
+}
+
+/// What `read` makes of each file, in the order of the files.
+fn read_side_by_side<T: Send>(
+    files: &[PathBuf],
+    read: impl Fn(&[PathBuf], &mut Vec<T>) -> Result<(), Error> + Sync,
+) -> Result<Vec<Vec<T>>, Error> {
+    let read_file = |file| {
+        let mut part = Vec::new();
+        read(std::slice::from_ref(file), &mut part).map(|()| part)
+    };
+    files.par_iter().map(read_file).collect()
 }
 
 /// One writer at a time; the lock goes with the process, however it ends.

@@ -12,7 +12,7 @@ use fleet::{DeviceKey, Feature, Window};
 use rustc_hash::FxHashMap;
 
 use crate::detectors::statistics::technique_of;
-use crate::detectors::{Detector, Scene, Sightings};
+use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
 
 const FEATURES_WATCHED: [Feature; 4] = [Feature::Messages, Feature::BytesOut, Feature::PayloadMean, Feature::ValueMean];
@@ -66,9 +66,8 @@ impl Detector for Drift {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        for window in &scene.tick.windows {
-            let Some(device) = scene.device(window.device) else { continue };
-            let Some(learned) = scene.learned(device) else { continue };
+        for (Subject { window, device, .. }, prepared) in scene.learned() {
+            let learned = &prepared.learned;
             let offsets = learned.device_offsets.get(&device.id);
             // Unknown while it is being learned: nothing is told then.
             let reached = scene.prepared.calibration.drift.get(&device.device_type);

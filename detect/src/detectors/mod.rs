@@ -9,8 +9,7 @@ pub mod silence;
 pub mod statistics;
 pub mod stuck;
 
-use baseline::TypeBaseline;
-use fleet::{Device, DeviceKey, Tick};
+use fleet::{Device, DeviceKey, Tick, Window};
 
 use crate::config::Config;
 use crate::evidence::Evidence;
@@ -20,6 +19,8 @@ use crate::roster::Roster;
 /// What a detector sees: one tick, who is in the lane, and what is normal.
 pub struct Scene<'a> {
     pub tick: &'a Tick,
+    /// One per window of the tick.
+    subjects: Vec<Option<Subject<'a>>>,
     pub roster: &'a Roster,
     pub prepared: &'a Prepared,
     pub config: &'a Config,
@@ -29,17 +30,45 @@ pub struct Scene<'a> {
     pub calibrating: bool,
 }
 
+/// A window with whose it is, and what is normal for its type, if that was learned.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Place of the window in the tick.
+    pub index: usize,
+    pub window: &'a Window,
+    pub device: &'a Device,
+    pub prepared: Option<&'a PreparedType>,
+}
+
 impl<'a> Scene<'a> {
+    pub fn new(
+        tick: &'a Tick,
+        roster: &'a Roster,
+        prepared: &'a Prepared,
+        config: &'a Config,
+        width: i64,
+        calibrating: bool,
+    ) -> Scene<'a> {
+        let subject = |(index, window): (usize, &'a Window)| {
+            let device = roster.device(window.device)?;
+            Some(Subject { index, window, device, prepared: prepared.of(&device.device_type, &device.segment) })
+        };
+        let subjects = tick.windows.iter().enumerate().map(subject).collect();
+        Scene { tick, subjects, roster, prepared, config, width, calibrating }
+    }
+
+    /// The windows of devices that are in the lane.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject<'a>> {
+        self.subjects.iter().copied().flatten()
+    }
+
+    /// The windows of types that were learned.
+    pub fn learned(&self) -> impl Iterator<Item = (Subject<'a>, &'a PreparedType)> {
+        self.subjects().filter_map(|subject| Some((subject, subject.prepared?)))
+    }
+
     pub fn device(&self, key: DeviceKey) -> Option<&'a Device> {
         self.roster.device(key).map(AsRef::as_ref)
-    }
-
-    pub fn prepared_type(&self, device: &Device) -> Option<&'a PreparedType> {
-        self.prepared.of(&device.device_type, &device.segment)
-    }
-
-    pub fn learned(&self, device: &Device) -> Option<&'a TypeBaseline> {
-        self.prepared_type(device).map(|prepared| &prepared.learned)
     }
 }
 

@@ -7,7 +7,7 @@ use fleet::{DeviceKey, EventTime, Feature, Position, Service, Window};
 use rustc_hash::FxHashMap;
 
 use crate::detectors::contacts::RECENT_SECONDS;
-use crate::detectors::{Detector, Scene, Sightings};
+use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence};
 use crate::rates::MAX_WEIGHT;
 
@@ -36,17 +36,15 @@ impl Detector for SignIn {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        for (index, window) in scene.tick.windows.iter().enumerate() {
+        for Subject { index, window, prepared, .. } in scene.subjects().filter(|it| it.device.is_known()) {
             let Some(now) = attempts(window) else { continue };
             if now.failed == 0 && !self.devices.contains_key(&window.device) {
                 continue;
             }
-            let Some(device) = scene.device(window.device).filter(|device| device.is_known()) else { continue };
             let recent = self.devices.entry(window.device).or_default();
             let oldest = window.end.plus_seconds(-RECENT_SECONDS);
             recent.retain(|attempts| attempts.at > oldest);
-            let habit =
-                scene.learned(device).map_or(0.0, |learned| learned.feature(Feature::SignInFailures).robust.q95);
+            let habit = prepared.map_or(0.0, |it| it.learned.feature(Feature::SignInFailures).robust.q95);
             let windows = (RECENT_SECONDS * fleet::MICROS_PER_SECOND / scene.width.max(1)) as f32;
             let needed = FAILED.max((BEYOND_HABIT * windows * habit) as u32);
             let before = is_guessing(recent, needed);

@@ -6,16 +6,17 @@
 
 use baseline::TypeBaseline;
 use baseline::render::number;
-use baseline::robust::unlog_scale;
+use baseline::robust::{log_scale, unlog_scale};
 use fleet::feature::Trend;
-use fleet::{DeviceKey, FEATURES, Feature, Window};
+use fleet::{DeviceKey, FEATURES, Feature, Tick, Window};
 use rustc_hash::FxHashMap;
 
 use crate::config::Config;
-use crate::detectors::{Detector, Scene, Sightings};
+use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::error::Error;
 use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
 use crate::forest::IsolationForest;
+use crate::prepared::PreparedType;
 
 /// Times the most extreme window of the sample before totals are told as evidence, and least z-score for it.
 const BEYOND_SAMPLE: f32 = 1.5;
@@ -27,6 +28,7 @@ const LEAST_ROWS: usize = 64;
 
 /// What is fitted from a type's sample.
 pub struct TypeModels {
+    expected: Expected,
     forest: Option<IsolationForest<f32>>,
     /// Scores of the sample's rows, ascending.
     forest_scores: Vec<f32>,
@@ -36,18 +38,13 @@ pub struct TypeModels {
 
 impl TypeModels {
     pub fn fit(learned: &TypeBaseline, config: &Config) -> Result<TypeModels, Error> {
-        let mut greatest_z: Vec<f32> = learned
-            .sample
-            .iter()
-            .map(|row| strangest(learned, row, |feature| shift_of(learned, "", feature)).1)
-            .collect();
+        let expected = Expected::of(learned);
+        let rows: Vec<f32> = learned.sample.iter().flatten().map(|value| log_scale(*value)).collect();
+        let mut greatest_z: Vec<f32> =
+            rows.chunks_exact(FEATURES).map(|row| expected.strangest(row, &[0.0; FEATURES]).1).collect();
         greatest_z.sort_unstable_by(f32::total_cmp);
         if learned.sample.len() < LEAST_ROWS {
-            return Ok(TypeModels { forest: None, forest_scores: Vec::new(), greatest_z });
-        }
-        let mut rows = Vec::with_capacity(learned.sample.len() * FEATURES);
-        for row in &learned.sample {
-            rows.extend(row.iter().map(|value| baseline::robust::log_scale(*value)));
+            return Ok(TypeModels { expected, forest: None, forest_scores: Vec::new(), greatest_z });
         }
         let failed = |source| Error::Forest { device_type: learned.device_type.to_string(), source };
         let forest = IsolationForest::<f64>::params()
@@ -59,7 +56,7 @@ impl TypeModels {
             .map_err(failed)?;
         let mut forest_scores = forest.score_rows(&rows);
         forest_scores.sort_unstable_by(f32::total_cmp);
-        Ok(TypeModels { forest: Some(forest), forest_scores, greatest_z })
+        Ok(TypeModels { expected, forest: Some(forest), forest_scores, greatest_z })
     }
 
     /// `-ln` of the share of normal windows that score at least as high.
@@ -73,31 +70,51 @@ impl TypeModels {
     }
 }
 
-fn shift_of(learned: &TypeBaseline, device_id: &str, feature: Feature) -> f32 {
-    learned.device_offset(device_id, feature)
+/// A type's location and scale of every feature (log scale), and which way is suspicious.
+struct Expected {
+    location: [f32; FEATURES],
+    scale: [f32; FEATURES],
+    /// 1 where more, or less, than usual is suspicious, else 0.
+    up: [f32; FEATURES],
+    down: [f32; FEATURES],
 }
 
-/// The feature that lies furthest out in a suspicious direction, and its z-score.
-fn strangest(learned: &TypeBaseline, row: &[f32], shift: impl Fn(Feature) -> f32) -> (Feature, f32) {
-    let mut worst = (Feature::ALL[0], 0.0f32);
-    for feature in Feature::ALL {
-        let expected = learned.feature(*feature);
-        let z = expected.robust.z(row[feature.index()], shift(*feature));
-        let suspicious = match feature.definition().trend {
-            Trend::Up => z,
-            Trend::Down => -z,
-            Trend::Both => z.abs(),
-            Trend::None => 0.0,
+impl Expected {
+    fn of(learned: &TypeBaseline) -> Expected {
+        let robust = |index: usize| &learned.feature(Feature::ALL[index]).robust;
+        let one_of = |index: usize, trends: [Trend; 2]| {
+            if trends.contains(&Feature::ALL[index].definition().trend) { 1.0 } else { 0.0 }
         };
-        if suspicious > worst.1 {
-            worst = (*feature, suspicious);
+        Expected {
+            location: std::array::from_fn(|index| robust(index).location),
+            scale: std::array::from_fn(|index| robust(index).scale),
+            up: std::array::from_fn(|index| one_of(index, [Trend::Up, Trend::Both])),
+            down: std::array::from_fn(|index| one_of(index, [Trend::Down, Trend::Both])),
         }
     }
-    worst
+
+    /// The feature of a row (log scale) that lies furthest out in a suspicious direction, and its z-score.
+    fn strangest(&self, row: &[f32], shift: &[f32; FEATURES]) -> (Feature, f32) {
+        let z: [f32; FEATURES] = std::array::from_fn(|index| {
+            let z = (row[index] - self.location[index] - shift[index]) / self.scale[index];
+            (z * self.up[index]).max(-z * self.down[index])
+        });
+        let mut worst = (Feature::ALL[0], 0.0);
+        for (feature, z) in Feature::ALL.iter().zip(z) {
+            if z > worst.1 {
+                worst = (*feature, z);
+            }
+        }
+        worst
+    }
 }
 
-/// Windows of one type: their places in the tick, and their features end to end.
-type Block = (Vec<usize>, Vec<f32>);
+/// The windows of one type: whose they are, and their features end to end, log scale.
+struct Block<'a> {
+    prepared: &'a PreparedType,
+    subjects: Vec<Subject<'a>>,
+    rows: Vec<f32>,
+}
 
 #[derive(Default)]
 pub struct Statistics {
@@ -110,51 +127,62 @@ impl Detector for Statistics {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        if !scene.calibrating {
-            self.score_forests(scene, sightings);
-        }
-        for (index, window) in scene.tick.windows.iter().enumerate() {
-            let Some(device) = scene.device(window.device) else { continue };
-            let Some(prepared) = scene.prepared_type(device) else { continue };
-            let learned = &prepared.learned;
-            let offsets = learned.device_offsets.get(&device.id);
-            let shift = |feature: Feature| {
-                offsets.map_or(0.0, |offsets| offsets[feature.index()])
-                    + learned.feature(feature).seasonal_shift(window.start)
-            };
-            let (feature, z) = strangest(learned, &window.features, shift);
-            sightings.score(index, TypeModels::surprise(&prepared.models.greatest_z, z));
-            let extreme = prepared.models.greatest_z.last().copied().unwrap_or(f32::MAX);
-            if z < LEAST_Z || z < BEYOND_SAMPLE * extreme {
-                self.runs.remove(&window.device);
-                continue;
+        for block in blocks(scene) {
+            let PreparedType { learned, models, .. } = block.prepared;
+            if !scene.calibrating {
+                models.score_forest(&block, sightings);
             }
-            let run = self.runs.entry(window.device).or_insert(0);
-            *run += 1;
-            if *run >= WINDOWS_IN_A_ROW {
-                sightings.evidence.push(extreme_total(window, learned, feature, z, shift(feature)));
+            let season = season(learned, scene.tick);
+            let extreme = models.greatest_z.last().copied().unwrap_or(f32::MAX);
+            for (subject, row) in block.subjects.iter().zip(block.rows.chunks_exact(FEATURES)) {
+                let mut shift = season;
+                if let Some(offsets) = learned.device_offsets.get(&subject.device.id) {
+                    shift.iter_mut().zip(offsets).for_each(|(shift, offset)| *shift += offset);
+                }
+                let (feature, z) = models.expected.strangest(row, &shift);
+                sightings.score(subject.index, TypeModels::surprise(&models.greatest_z, z));
+                if z < LEAST_Z || z < BEYOND_SAMPLE * extreme {
+                    self.runs.remove(&subject.window.device);
+                    continue;
+                }
+                let run = self.runs.entry(subject.window.device).or_insert(0);
+                *run += 1;
+                if *run >= WINDOWS_IN_A_ROW {
+                    let shift = shift[feature.index()];
+                    sightings.evidence.push(extreme_total(subject.window, learned, feature, z, shift));
+                }
             }
         }
     }
 }
 
-impl Statistics {
-    /// All windows of one type in one block.
-    fn score_forests(&self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        let mut blocks: FxHashMap<(&str, &str), Block> = FxHashMap::default();
-        for (index, window) in scene.tick.windows.iter().enumerate() {
-            let Some(device) = scene.device(window.device) else { continue };
-            let (indexes, rows) = blocks.entry((&device.device_type, &device.segment)).or_default();
-            indexes.push(index);
-            rows.extend(window.features.iter().map(|value| baseline::robust::log_scale(*value)));
+/// In the order in which the types first occur.
+fn blocks<'a>(scene: &Scene<'a>) -> Vec<Block<'a>> {
+    let mut places: FxHashMap<*const PreparedType, usize> = FxHashMap::default();
+    let mut blocks: Vec<Block<'a>> = Vec::new();
+    for (subject, prepared) in scene.learned() {
+        let next = blocks.len();
+        let place = *places.entry(std::ptr::from_ref(prepared)).or_insert(next);
+        if place == next {
+            blocks.push(Block { prepared, subjects: Vec::new(), rows: Vec::new() });
         }
-        for (indexes, rows) in blocks.values() {
-            let Some(device) = scene.device(scene.tick.windows[indexes[0]].device) else { continue };
-            let Some(prepared) = scene.prepared_type(device) else { continue };
-            let Some(forest) = &prepared.models.forest else { continue };
-            for (index, score) in indexes.iter().zip(forest.score_rows(rows)) {
-                sightings.score(*index, TypeModels::surprise(&prepared.models.forest_scores, score));
-            }
+        blocks[place].subjects.push(subject);
+        blocks[place].rows.extend(subject.window.features.iter().map(|value| log_scale(*value)));
+    }
+    blocks
+}
+
+/// All windows of a tick start at the same time.
+fn season(learned: &TypeBaseline, tick: &Tick) -> [f32; FEATURES] {
+    let Some(first) = tick.windows.first() else { return [0.0; FEATURES] };
+    std::array::from_fn(|index| learned.features[index].seasonal_shift(first.start))
+}
+
+impl TypeModels {
+    fn score_forest(&self, block: &Block<'_>, sightings: &mut Sightings) {
+        let Some(forest) = &self.forest else { return };
+        for (subject, score) in block.subjects.iter().zip(forest.score_rows(&block.rows)) {
+            sightings.score(subject.index, TypeModels::surprise(&self.forest_scores, score));
         }
     }
 }

@@ -6,7 +6,7 @@ use baseline::still::StillRun;
 use fleet::{DeviceKey, Feature};
 use rustc_hash::FxHashMap;
 
-use crate::detectors::{Detector, Scene, Sightings};
+use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence, Group};
 
 /// A run this many times the longest learned one, and so many windows more, is no coincidence.
@@ -25,12 +25,11 @@ impl Detector for Stuck {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        for (index, window) in scene.tick.windows.iter().enumerate() {
+        for (Subject { index, window, .. }, prepared) in scene.learned() {
             if window.get(Feature::ValueSpread) < 0.0 {
                 continue;
             }
-            let Some(device) = scene.device(window.device) else { continue };
-            let Some(longest) = scene.learned(device).and_then(|learned| learned.longest_still_run) else { continue };
+            let Some(longest) = prepared.learned.longest_still_run else { continue };
             let run = self.runs.entry(window.device).or_default();
             run.add(window);
             let allowed = longest.saturating_mul(TIMES_LONGEST).saturating_add(WINDOWS_MORE);

@@ -145,7 +145,7 @@ impl World {
         let lookup = |key: DeviceKey| devices.get(key.0 as usize).map(AsRef::as_ref);
         let period = Period { since: EventTime(START - 1), until: at(JUDGED) };
         let baselines = learn(&windows, &lookup, &|_| None, &period, 1, &baseline::Config::default()).unwrap();
-        detect::train(baselines, windows, &self.devices, MINUTE, &self.config).unwrap()
+        detect::train(baselines, windows, &self.devices, MINUTE, &self.config).unwrap().0
     }
 
     pub fn ticks(&self) -> Vec<Tick> {
@@ -170,7 +170,7 @@ impl World {
     /// Judges `ticks` one by one; `to_the_end`: nothing more will come, so nothing is held back.
     pub fn judge(&self, version: &detect::Version, ticks: &[Tick], to_the_end: bool) -> Outcome {
         let line = version.calibration.line(self.config.budget);
-        let prepared = Arc::new(Prepared::new(version.clone(), &self.config).unwrap());
+        let prepared = Arc::new(Prepared::new(version, &self.config).unwrap());
         let mut judge = Judge::new(&self.config, MINUTE, EventTime::MIN);
         judge.use_version(Arc::clone(&prepared));
         let mut joiner = Joiner::new(&self.config, 1);

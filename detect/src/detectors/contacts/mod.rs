@@ -18,7 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use self::episode::Episode;
-use crate::detectors::{Detector, Scene, Sightings};
+use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence};
 use crate::prepared::PreparedType;
 use crate::rates::MAX_WEIGHT;
@@ -76,12 +76,10 @@ impl Detector for Contacts {
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
         self.forget(scene);
         let mut folded = Vec::new();
-        for (index, window) in scene.tick.windows.iter().enumerate() {
-            let Some(device) = scene.device(window.device) else { continue };
+        for Subject { index, window, device, prepared } in scene.subjects() {
             if !device.is_known() || window.contacts.is_empty() {
                 continue;
             }
-            let prepared = scene.prepared_type(device);
             fold(&window.contacts, |key| prepared.is_some_and(|it| it.index.application(key).is_some()), &mut folded);
             let memory = self.devices.entry(window.device).or_default();
             let mut seen = Seen { scene, window, prepared, device_id: &device.id, type_since: EventTime::MIN };
