@@ -49,24 +49,23 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     };
     println!("\nOne finding in full\n");
     print!("{}", show::findings::show_finding(&stored, &finding.finding_id)?);
-    let dir = store.display();
+    let dir = show::names::pasted(&store);
     println!("\nGo on from here\n");
     for command in [
         format!("findings list --store {dir}"),
         format!("devices show {} --store {dir}", finding.device_id),
         format!("baselines show {} --store {dir}", finding.device_type),
         format!("query --store {dir} \"select device_type, count(*) from findings group by 1\""),
-        format!("replay {}/demo.toml --budget 100 --out {}", data.display(), args.out.join("store-100").display()),
+        format!(
+            "replay {} --budget 100 --out {}",
+            show::names::pasted(&data.join("demo.toml")),
+            show::names::pasted(&args.out.join("store-100"))
+        ),
     ] {
-        println!("  {} {command}", program());
+        println!("  {} {command}", show::names::program());
     }
     println!("\nThis fleet is simulated: its figures show what vedette does, not how well it does it.");
     Ok(())
-}
-
-/// As it was called, so that a line can be pasted.
-fn program() -> String {
-    std::env::args().next().filter(|name| !name.is_empty()).unwrap_or_else(|| "vedette".to_owned())
 }
 
 /// The gravest finding about a device; of those the one with most reasons.

@@ -314,7 +314,8 @@ pub fn why(material: &Material) -> Vec<String> {
     if late {
         out.extend(first_sign(material));
         let reached = timeline::reached(&material.points, &material.evidence);
-        if let Some(half) = reached.iter().find(|reached| reached.share() >= timeline::NEAR_SHARE) {
+        let half = reached.iter().find(|reached| reached.share() >= timeline::NEAR_SHARE);
+        if let Some(half) = half.filter(|half| half.end < first.window_end) {
             out.push(format!(
                 "Half of the line was reached after {}: evidence added up slowly.",
                 duration(half.end.seconds_since(start))

@@ -35,10 +35,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vedette: {error:#}");
+            eprintln!("vedette: {}", told(&error));
             ExitCode::from(if error.is::<config::Misuse>() { 2 } else { 1 })
         }
     }
+}
+
+/// The error and what caused it, each cause once: many messages have theirs in them already.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            text if text.contains(&cause) => text.to_owned(),
+            text => format!("{text}: {cause}"),
+        }
+    })
 }
 
 /// `vedette ... | head` is no failure.

@@ -59,6 +59,14 @@ impl Progress {
         }
     }
 
+    /// As [`Progress::say`], also when quiet.
+    pub fn warn(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -19,6 +19,9 @@ use crate::config::{Config, Misuse};
 use crate::pipeline::{self, Outcome};
 use crate::progress::Progress;
 
+const SCORE_CARD: &str = "scorecard.json";
+/// From this share of late readings on something is wrong with the order of the files, or with `lateness`.
+const MANY_LATE: f64 = 0.05;
 /// Steps are large when catching up; only when there are more of them than this is merging their files worth its time.
 const MANY_STEPS: usize = 256;
 
@@ -91,9 +94,11 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
     drop(store);
     progress.finish();
     let card = Stored::open(&args.out)?.score_card()?;
-    save(&args.out, "scorecard.json", &card)?;
+    save(&args.out, SCORE_CARD, &card)?;
+    for note in notes(&config, &dataset, &outcome, &args.out) {
+        eprintln!("note: {note}");
+    }
     if !args.quiet {
-        warn_of_unbearable(&config, &outcome);
         print!("{}", card.render());
     }
     Ok(card)
@@ -110,16 +115,32 @@ fn default_lanes() -> usize {
 
 /// A replay always starts over: half a run cannot be gone on with, because its files are read from their beginning.
 fn fresh_store(out: &Path, config: &Config, progress: &Progress) -> anyhow::Result<ParquetStore> {
+    mark_unfinished(out)?;
     if out.exists() && ParquetStore::start_over(out)? {
-        progress.say(&format!("`{}` holds an earlier replay: starting over, its tables are removed", out.display()));
+        progress.warn(&format!("`{}` holds an earlier replay: starting over, its tables are removed", out.display()));
     }
-    for name in [RUN_FILE, CURVE_FILE, "scorecard.json"] {
+    // `run.json` stays until it is written anew: it is what tells this folder from a stranger's.
+    for name in [CURVE_FILE, SCORE_CARD] {
         let path = out.join(name);
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("`{}` cannot be removed", path.display()))?;
         }
     }
     Ok(ParquetStore::create(out, config.store.clone())?)
+}
+
+/// From here on the earlier replay is none that has ended, whenever we are stopped.
+fn mark_unfinished(out: &Path) -> anyhow::Result<()> {
+    let path = out.join(RUN_FILE);
+    if !path.exists() {
+        return Ok(());
+    }
+    let text = std::fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+    let Ok(mut info) = serde_json::from_slice::<RunInfo>(&text) else {
+        return Err(Misuse(format!("`{}` is no replay's; choose another --out", path.display())).into());
+    };
+    info.state = RunState::Running;
+    save(out, RUN_FILE, &info)
 }
 
 fn describe(dataset: &DataSet, config: &Config) -> anyhow::Result<RunInfo> {
@@ -192,13 +213,41 @@ fn save(out: &Path, name: &str, value: &impl serde::Serialize) -> anyhow::Result
     Ok(store::write_file(&out.join(name), &text)?)
 }
 
-fn warn_of_unbearable(config: &Config, outcome: &Outcome) {
-    let Some(version) = &outcome.version else { return };
-    if !version.calibration.bears(config.detect.budget) {
-        eprintln!(
-            "note: a budget of {} false findings per 1,000 device-days is less than one in the {} device-days learned \
-             from; the line is extrapolated",
-            config.detect.budget, version.calibration.device_days
-        );
+/// What a reader of the score card should know before believing it.
+fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome, out: &Path) -> Vec<String> {
+    let Outcome { tally, lanes, reached, version, .. } = outcome;
+    let mut notes = Vec::new();
+    for rejected in tally.first_of_each_reason() {
+        let (count, line) = (tally.by_reason[rejected.reason.name()], rejected.position.offset + 1);
+        let rejected = format!("{}, line {line}: {}", rejected.file, rejected.detail);
+        notes.push(format!("{count} rejected, the first at {rejected} (all: `select * from rejected`)"));
     }
+    if tally.readings == 0 {
+        let files: Vec<String> = dataset.files().iter().map(|file| format!("`{}`", file.path.display())).collect();
+        notes.push(format!("no reading came of {}: are these the right files, in the format named?", files.join(", ")));
+    }
+    let late = lanes.late as f64 / (tally.readings as f64).max(1.0);
+    if late > MANY_LATE {
+        notes.push(format!(
+            "{} of {} readings came after their window had closed and were dropped; raise `lateness` (now {} s), or \
+             set `order = \"event_time\"` if the files are not in the order of time",
+            lanes.late, tally.readings, config.ingest.lateness_seconds
+        ));
+    }
+    let learn_until = dataset.split().learn_until;
+    if reached.is_some_and(|reached| reached <= learn_until) {
+        notes.push(format!("the records end before `learn_until` ({learn_until}): nothing was judged"));
+    } else if tally.readings > 0 && version.is_none() {
+        notes.push(format!("nothing was learned before `learn_until` ({learn_until}): judged by peers and rules only"));
+    }
+    if let Some(version) = version.as_ref().filter(|version| !version.calibration.bears(config.detect.budget)) {
+        notes.push(format!(
+            "a budget of {} false findings per 1,000 device-days is less than one in the {} device-days learned from; \
+             the line is extrapolated, see {}",
+            config.detect.budget,
+            version.calibration.device_days,
+            out.join(CURVE_FILE).display()
+        ));
+    }
+    notes
 }

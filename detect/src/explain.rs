@@ -132,12 +132,20 @@ fn tell(finding: &Finding, device: &Device) -> String {
         text.push('.');
     }
     text.push_str(&format!(
-        " Evidence {:.1} against a line of {:.1}; at most {:.2} % of normal device-days show as much.",
+        " Evidence {:.1} against a line of {:.1}; at most {} normal device-days show as much.",
         finding.score,
         finding.line,
-        finding.p_value * 100.0
+        one_in(finding.p_value)
     ));
     text
+}
+
+fn one_in(probability: f64) -> String {
+    if probability >= 0.1 {
+        format!("{:.0} % of", probability * 100.0)
+    } else {
+        format!("1 in {:.0}", 1.0 / probability)
+    }
 }
 
 /// A group changed or went quiet together.

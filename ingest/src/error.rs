@@ -24,7 +24,7 @@ pub enum Error {
 
     #[error(
         "{rejected} of {total} lines were rejected ({share:.1} %, at most {allowed:.1} % are allowed); {by_reason}; \
-         the first ones:\n{examples}\ncheck the format named for the file, or raise `max_rejected_share`"
+         the first ones:\n{examples}\ncheck the format named for the file, or raise `max_rejected_share` under [ingest] (--config)"
     )]
     TooManyRejected { rejected: u64, total: u64, share: f64, allowed: f64, by_reason: String, examples: String },
 

@@ -1,7 +1,7 @@
 //! The observing responder: the default policy, its guard-rails, and no hands.
 //!
-//! It decides once per incident, at the first finding that the policy is about; what later findings add cannot undo a
-//! `would_act`, but a refusal for lack of severity never happens: such findings are simply not the policy's business.
+//! It decides at an incident's findings of compromise, until it would act: what later findings add cannot undo that. Of
+//! several refusals the first is told.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -31,6 +31,9 @@ impl Observer {
 
     /// The first guard-rail that forbids it.
     fn objection(&self, finding: &Finding, device: Option<&Device>) -> Option<String> {
+        if finding.severity < self.config.min_severity {
+            return Some(format!("severity {} is below {}", finding.severity, self.config.min_severity));
+        }
         if finding.scope != Scope::Device {
             return Some(format!(
                 "a {} finding names {} devices; quarantine is decided for single devices only",
@@ -68,7 +71,7 @@ impl Observer {
 
 impl Responder for Observer {
     fn respond(&mut self, finding: &Finding, device: Option<&Device>) -> Option<Action> {
-        if finding.kind != FindingKind::Compromise || finding.severity < self.config.min_severity {
+        if finding.kind != FindingKind::Compromise {
             return None;
         }
         let objection = self.objection(finding, device);

@@ -7,7 +7,7 @@ use datasets::scorecard::run::RunInfo;
 use datasets::scorecard::text::{Table, counted, listed, moment, wrap};
 use fleet::{Action, Finding, FindingKind, Incident, Reason, Scope};
 
-use super::names::unknown;
+use super::names::{self, unknown};
 use super::{open, say};
 use crate::cli::StoreArg;
 use crate::config::Misuse;
@@ -127,8 +127,8 @@ pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     actions.retain(|action| action.finding_id == finding.finding_id);
     let mut out = page(finding, incident, &actions, &stored.run);
     if finding.scope == Scope::Device {
-        out +=
-            &format!("\nIts timeline: vedette devices show {} --store {}\n", finding.device_id, stored.dir.display());
+        let (program, dir) = (names::program(), names::pasted(&stored.dir));
+        out += &format!("\nIts timeline: {program} devices show {} --store {dir}\n", finding.device_id);
     }
     Ok(out)
 }
@@ -145,16 +145,15 @@ pub fn page(finding: &Finding, incident: Option<&Incident>, actions: &[Action], 
     }
     out += &fact("emitted", &format!("{} UTC", moment(finding.emitted_at)));
     out += &fact("windows", &format!("{} to {} UTC", moment(finding.window_start), moment(finding.window_end)));
-    out += &fact(
-        "evidence",
-        &format!(
-            "{:.1} against a line of {:.1}; as much on {} of normal device-days",
-            finding.score,
-            finding.line,
-            share(finding.p_value)
-        ),
-    );
-    out += &fact("baselines", &format!("version {}, {} for this type", finding.baseline_version, finding.confidence));
+    // Rules of posture, unknown devices and groups are held to no line and no baseline.
+    if finding.line > 0.0 {
+        let held = format!("{:.1} against a line of {:.1}", finding.score, finding.line);
+        out += &fact("evidence", &format!("{held}; as much on {} of normal device-days", share(finding.p_value)));
+    }
+    if finding.baseline_version > 0 {
+        let learned = format!("version {}, {} for this type", finding.baseline_version, finding.confidence);
+        out += &fact("baselines", &learned);
+    }
     out += &fact("detectors", &listed(finding.detectors.iter().map(|name| name.as_str())));
     if !finding.technique.is_empty() {
         out += &fact("technique", &format!("ATT&CK {}", finding.technique));

@@ -109,10 +109,10 @@ impl ParquetStore {
     /// # Errors
     /// A folder that is not empty and no store, a store that another process is writing to.
     pub fn start_over(dir: &Path) -> Result<bool, Error> {
+        refuse_foreign(dir)?;
         if names_in(dir)?.is_empty() {
             return Ok(false);
         }
-        refuse_foreign(dir)?;
         let _lock = lock(dir)?;
         let mut removed = false;
         for table in Table::ALL {
@@ -342,6 +342,9 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
         return Err(Error::NotEmpty { dir: dir.to_owned(), found: "a file, not a folder".to_owned() });
     }
     let names = names_in(dir)?;
+    if dir.join(TABLES).exists() && !is_tables(&dir.join(TABLES)) {
+        return Err(Error::NotEmpty { dir: dir.to_owned(), found: format!("a folder `{TABLES}` with other things") });
+    }
     if names.iter().any(|name| name == MANIFEST || name == RUN) {
         return Ok(());
     }

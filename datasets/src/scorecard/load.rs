@@ -40,8 +40,10 @@ impl Stored {
             run: self.run.clone(),
             findings: self.store.rows::<Finding>()?,
             actions: self.store.rows::<Action>()?,
+            // Who was never heard was not watched either, and dilutes no rate.
             devices: devices
                 .into_iter()
+                .filter(|row| row.first_seen.is_some())
                 .map(|row| JudgedDevice { id: row.device_id, device_type: row.device_type, standing: row.standing })
                 .collect(),
             windows: self.judged_windows()?,

@@ -30,7 +30,9 @@ pub enum RejectReason {
     NoHeader { expected: &'static str },
     #[error("not UTF-8 from byte {valid_up_to}; expected UTF-8 text")]
     NotUtf8 { valid_up_to: usize },
-    #[error("line of more than {limit} bytes; raise `max_line_bytes` if such lines are meant")]
+    #[error(
+        "line of more than {limit} bytes; raise `max_line_bytes` under [ingest] (--config) if such lines are meant"
+    )]
     LineTooLong { limit: usize },
     #[error(
         "file `{file}` ends in the middle of its compressed data ({problem}); fetch it again, what came before was read"
@@ -40,7 +42,7 @@ pub enum RejectReason {
     DamagedFile { file: Arc<str>, problem: String },
     #[error(
         "dated {time}, later than the file's own time allows ({limit}); correct the sensor's clock, or raise \
-         `max_ahead_seconds`"
+         `max_ahead_seconds` under [ingest] (--config)"
     )]
     ClockAhead { time: EventTime, limit: EventTime },
 }
@@ -108,7 +110,8 @@ impl Tally {
         for rejected in &fetched.rejected {
             *self.by_reason.entry(rejected.reason.name()).or_default() += 1;
             self.of_files += u64::from(rejected.reason.is_of_the_file());
-            if self.examples.len() < Self::EXAMPLES {
+            let first_of_its_reason = self.by_reason[rejected.reason.name()] == 1;
+            if first_of_its_reason || self.examples.len() < Self::EXAMPLES {
                 self.examples.push(rejected.clone());
             }
         }
@@ -116,6 +119,13 @@ impl Tally {
 
     pub fn rejected(&self) -> u64 {
         self.by_reason.values().sum()
+    }
+
+    /// One rejected record of each reason, the first.
+    pub fn first_of_each_reason(&self) -> impl Iterator<Item = &Rejected> {
+        let name = |index: usize| self.examples[index].reason.name();
+        let is_first = move |index: usize| (0..index).all(|earlier| name(earlier) != name(index));
+        self.examples.iter().enumerate().filter(move |(index, _)| is_first(*index)).map(|(_, rejected)| rejected)
     }
 
     /// Errors when more than `max_share` of the lines were rejected. A cut-off file is one row, not one bad line: it
@@ -128,7 +138,7 @@ impl Tally {
         }
         let by_reason: Vec<String> = self.by_reason.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         let mut examples = String::new();
-        for (index, rejected) in self.examples.iter().enumerate() {
+        for (index, rejected) in self.examples.iter().take(Self::EXAMPLES).enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             let line_number = rejected.position.offset + 1;
             let sample: String = String::from_utf8_lossy(&rejected.sample).chars().take(120).collect();

@@ -62,11 +62,19 @@ fn what_is_not_the_policys_business_leaves_no_row() {
     let camera = device("camera-1", Standing::Active);
     let mut fault = finding("camera-1", 1);
     fault.kind = FindingKind::Fault;
+    assert_eq!(observer().respond(&fault, Some(&camera)), None);
+}
+
+#[test]
+fn what_is_too_mild_at_first_may_be_grave_later() {
+    let mut observer = observer();
+    let camera = device("camera-1", Standing::Active);
     let mut mild = finding("camera-1", 1);
     mild.severity = Severity::Medium;
-    for finding in [fault, mild] {
-        assert_eq!(observer().respond(&finding, Some(&camera)), None);
-    }
+    let refused = observer.respond(&mild, Some(&camera)).unwrap();
+    assert_eq!(refused.decision, Decision::Refused);
+    assert!(refused.reason.contains("severity medium is below high"), "{}", refused.reason);
+    assert_eq!(observer.respond(&finding("camera-1", 2), Some(&camera)).unwrap().decision, Decision::WouldAct);
 }
 
 #[test]
