@@ -211,12 +211,14 @@ mod tests {
             evidence: &[],
         };
         store.write_step(&step).unwrap();
-        store.replace_devices(&[DeviceRow::new(&devices[0], None, None)]).unwrap();
+        let mut unheard = DeviceRow::new(&devices[0], None, None);
+        unheard.device_id = "never-heard".into();
+        store.replace_devices(&[DeviceRow::new(&devices[0], Some(at(480)), Some(at(720))), unheard]).unwrap();
         std::fs::write(folder.path().join(RUN_FILE), serde_json::to_vec(&run()).unwrap()).unwrap();
 
         let stored = Stored::open(folder.path()).unwrap();
         let card = stored.score_card().unwrap();
-        assert_eq!((card.devices, card.device_days_judged), (1, 1.0));
+        assert_eq!((card.devices, card.device_days_judged), (1, 1.0), "who was never heard is not counted");
         assert_eq!((card.incidents_total, card.incidents_detected), (1, 0));
         assert_eq!(card.window_roc_auc, Some(1.0));
         assert!(card.operating_curve.is_empty());
