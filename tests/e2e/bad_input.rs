@@ -135,7 +135,7 @@ fn a_full_disk_is_said_and_leaves_no_half_table() {
     let out = folder.path().join("out");
     let set = lamp_set(folder.path(), lamp_flows(600).as_bytes(), 30);
     let script = format!(
-        "trap '' XFSZ; ulimit -f 8; exec '{}' replay '{}' --out '{}' --quiet",
+        "trap '' XFSZ; ulimit -f 4; exec '{}' replay '{}' --out '{}' --quiet",
         env!("CARGO_BIN_EXE_vedette"),
         set.display(),
         out.display()
