@@ -139,7 +139,6 @@ mod tests {
                 protocol: "".into(),
                 purpose: "".into(),
                 cohort: Cohort { device_type: "camera".into(), segment: "".into(), shard: 0 },
-                ..Profile::default()
             }),
         })
     }
