@@ -52,3 +52,24 @@ impl fmt::Display for Misuse {
 }
 
 impl std::error::Error for Misuse {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_keys_are_all_there_are_and_their_values_the_defaults() {
+        let page = include_str!("../docs/configuration.md");
+        let block = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(toml::from_str::<Config>(block).unwrap(), Config::default());
+        let keys = |table: toml::Table| -> Vec<String> {
+            let of_section = |(section, keys): (String, toml::Value)| {
+                let keys: Vec<String> = keys.as_table().unwrap().keys().map(|key| format!("{section}.{key}")).collect();
+                keys
+            };
+            table.into_iter().flat_map(of_section).collect()
+        };
+        let all = toml::Table::try_from(Config::default()).unwrap();
+        assert_eq!(keys(toml::from_str(block).unwrap()), keys(all));
+    }
+}

@@ -49,21 +49,17 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     };
     println!("\nOne finding in full\n");
     print!("{}", show::findings::show_finding(&stored, &finding.finding_id)?);
-    let dir = show::names::pasted(&store);
     println!("\nGo on from here\n");
-    for command in [
-        format!("findings list --store {dir}"),
-        format!("devices show {} --store {dir}", finding.device_id),
-        format!("baselines show {} --store {dir}", finding.device_type),
-        format!("query --store {dir} \"select device_type, count(*) from findings group by 1\""),
-        format!(
-            "replay {} --budget 100 --out {}",
-            show::names::pasted(&data.join("demo.toml")),
-            show::names::pasted(&args.out.join("store-100"))
-        ),
+    for rest in [
+        "findings list",
+        &format!("devices show {}", finding.device_id),
+        &format!("baselines show {}", finding.device_type),
+        "query \"select device_type, count(*) from findings group by 1\"",
     ] {
-        println!("  {} {command}", show::names::program());
+        println!("  {}", show::command(rest, &store));
     }
+    let (dataset, other) = (show::pasted(&data.join("demo.toml")), show::pasted(&args.out.join("store-100")));
+    println!("  {}", show::program(&format!("replay {dataset} --budget 100 --out {other}")));
     println!("\nThis fleet is simulated: its figures show what vedette does, not how well it does it.");
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::show::devices::decisions;
 use crate::show::findings::{self, concerns};
 use crate::show::names::unknown;
 use crate::show::timeline::{self, Point, near_miss_table, near_misses, strongest};
-use crate::show::{open, say};
+use crate::show::{command, open, say};
 
 /// Slower than this is late: the project's goal for the median.
 const LATE_SECONDS: f64 = 305.0;
@@ -53,9 +53,9 @@ pub fn run(args: &ExplainMissArgs) -> anyhow::Result<()> {
     let untold = episode.device_ids.len().saturating_sub(DEVICES_SHOWN);
     if untold > 0 {
         out += &format!(
-            "\n{} more of this incident: vedette devices show ID --store {}\n",
+            "\n{} more of this incident: {}\n",
             counted(untold as u64, "device"),
-            stored.dir.display()
+            command("devices show ID", &stored.dir)
         );
     }
     say(&out)

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::rules::CompiledRules;
 
 /// A step is cut when this many windows wait, so that catching up writes few large files.
-const STEP_WINDOWS: usize = 16_384;
+const STEP_WINDOWS: usize = 32_768;
 
 /// Versions of the baselines, by number; the trainer puts them there before the log names them.
 #[derive(Clone, Default)]

@@ -23,8 +23,8 @@ use crate::route::Route;
 use crate::rules::CompiledRules;
 use crate::trainer;
 
-/// Batches that may wait before a stage; more would only cost memory.
-const WAITING: usize = 8;
+/// Batches that may wait before a stage; with more the next stage finds them no longer in its cache.
+const WAITING: usize = 2;
 /// From so many lines on, a share of rejected ones above the limit ends the run: the format is another.
 const LINES_TO_JUDGE_A_FORMAT: u64 = 10_000;
 
@@ -161,7 +161,7 @@ impl Feeder<'_> {
     fn feed(&mut self, fetched: &Receiver<(Fetched, f64)>, progress: &mut Progress) -> anyhow::Result<Tally> {
         let mut tally = Tally::default();
         let mut rejected_batches = 0;
-        for (mut batch, share) in fetched {
+        for (batch, share) in fetched {
             tally.add(&batch);
             if tally.readings + tally.rejected() >= LINES_TO_JUDGE_A_FORMAT {
                 tally.check(self.config.ingest.max_rejected_share)?;
@@ -170,7 +170,7 @@ impl Feeder<'_> {
                 self.store.write_rejected(rejected_batches, &rejected_rows(&batch))?;
                 rejected_batches += 1;
             }
-            self.route.take(batch.readings.drain(..))?;
+            self.route.take(batch.readings)?;
             self.advance(self.route.watermark(), progress)?;
             progress.update(share, tally.readings, self.route.reached());
         }

@@ -36,7 +36,7 @@ pub struct ReplayArgs {
     /// Folder to write the store, the score card and the run's facts to
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Configuration; every key has a default
+    /// Configuration (docs/configuration.md has every key and its default)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Alert budget: false findings per 1,000 device-days that are borne [default: 20, or the configuration's]
@@ -95,7 +95,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
     progress.finish();
     let card = Stored::open(&args.out)?.score_card()?;
     save(&args.out, SCORE_CARD, &card)?;
-    for note in notes(&config, &dataset, &outcome, &args.out) {
+    for note in notes(&config, &dataset, &outcome) {
         eprintln!("note: {note}");
     }
     if !args.quiet {
@@ -157,7 +157,7 @@ fn describe(dataset: &DataSet, config: &Config) -> anyhow::Result<RunInfo> {
         budget: config.detect.budget,
         learn_until,
         end: end.unwrap_or(learn_until),
-        device_days_judged: dataset.device_days_judged(&config.ingest)?,
+        days_watched: dataset.days_watched(&config.ingest)?,
         episodes: episodes
             .into_iter()
             .map(|episode| Episode {
@@ -214,7 +214,7 @@ fn save(out: &Path, name: &str, value: &impl serde::Serialize) -> anyhow::Result
 }
 
 /// What a reader of the score card should know before believing it.
-fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome, out: &Path) -> Vec<String> {
+fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome) -> Vec<String> {
     let Outcome { tally, lanes, reached, version, .. } = outcome;
     let mut notes = Vec::new();
     for rejected in tally.first_of_each_reason() {
@@ -243,10 +243,8 @@ fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome, out: &Path) -> V
     if let Some(version) = version.as_ref().filter(|version| !version.calibration.bears(config.detect.budget)) {
         notes.push(format!(
             "a budget of {} false findings per 1,000 device-days is less than one in the {} device-days learned from; \
-             the line is extrapolated, see {}",
-            config.detect.budget,
-            version.calibration.device_days,
-            out.join(CURVE_FILE).display()
+             the line is extrapolated; learn from more days, or allow a greater budget",
+            config.detect.budget, version.calibration.device_days
         ));
     }
     notes

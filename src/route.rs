@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use crossbeam_channel::Sender;
-use fleet::{Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Reading, Routed};
+use fleet::{Batch, Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Owner, Reading};
 use ingest::identity::{LaneTable, Router, Routes};
 
 use crate::lane::{LaneInput, Names};
@@ -27,7 +27,7 @@ pub struct Route {
 struct LaneLog {
     input: Sender<LaneInput>,
     offset: u64,
-    batch: Vec<Routed>,
+    rows: Vec<(u32, Owner)>,
 }
 
 impl Route {
@@ -42,7 +42,7 @@ impl Route {
         let mut route = Route {
             router,
             table,
-            lanes: lanes.into_iter().map(|input| LaneLog { input, offset: 0, batch: Vec::new() }).collect(),
+            lanes: lanes.into_iter().map(|input| LaneLog { input, offset: 0, rows: Vec::new() }).collect(),
             routes: Routes::default(),
             names,
             roster: Arc::from([SOURCE]),
@@ -65,20 +65,24 @@ impl Route {
     }
 
     /// Writes a batch to the lanes' logs; marks are the caller's next step.
-    pub fn take(&mut self, readings: impl Iterator<Item = Reading>) -> anyhow::Result<()> {
-        for reading in readings {
+    pub fn take(&mut self, mut readings: Vec<Reading>) -> anyhow::Result<()> {
+        let mut row = 0;
+        while let Some(reading) = readings.get_mut(row) {
             self.greatest = self.greatest.max(reading.time);
             self.router.route(reading, &mut self.routes);
             if !self.routes.facts.is_empty() {
-                // A fact holds before the readings that follow it.
-                self.send_batches()?;
+                // A fact holds before the reading it came with.
+                let rest = readings.split_off(row);
+                self.send_batches(std::mem::replace(&mut readings, rest))?;
                 self.send_facts()?;
+                row = 0;
             }
-            for routed in self.routes.readings.drain(..) {
-                self.lanes[self.table.lane_of_device(routed.device)].batch.push(routed);
+            for owner in self.routes.owners.drain(..) {
+                self.lanes[self.table.lane_of_device(owner.device)].rows.push((row as u32, owner));
             }
+            row += 1;
         }
-        self.send_batches()
+        self.send_batches(readings)
     }
 
     fn send_facts(&mut self) -> anyhow::Result<()> {
@@ -95,12 +99,13 @@ impl Route {
         Ok(())
     }
 
-    fn send_batches(&mut self) -> anyhow::Result<()> {
+    fn send_batches(&mut self, readings: Vec<Reading>) -> anyhow::Result<()> {
+        let readings = Arc::new(readings);
         for lane in &mut self.lanes {
-            if !lane.batch.is_empty() {
-                let batch = std::mem::take(&mut lane.batch);
-                lane.batch.reserve(batch.len());
-                lane.send(Entry::Batch(batch))?;
+            if !lane.rows.is_empty() {
+                let rows = std::mem::take(&mut lane.rows);
+                lane.rows.reserve(rows.len());
+                lane.send(Entry::Batch(Batch { readings: Arc::clone(&readings), rows }))?;
             }
         }
         Ok(())

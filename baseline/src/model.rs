@@ -77,15 +77,4 @@ impl TypeBaseline {
     pub fn feature(&self, feature: Feature) -> &FeatureBaseline {
         &self.features[feature.index()]
     }
-
-    /// The device's own shift, 0 when it was not seen.
-    pub fn device_offset(&self, device_id: &str, feature: Feature) -> f32 {
-        self.device_offsets.get(device_id).map_or(0.0, |offsets| offsets[feature.index()])
-    }
-
-    /// Robust z-score against type, device and hour.
-    pub fn z(&self, device_id: &str, feature: Feature, value: f32, at: EventTime) -> f32 {
-        let learned = self.feature(feature);
-        learned.robust.z(value, learned.seasonal_shift(at) + self.device_offset(device_id, feature))
-    }
 }

@@ -88,20 +88,20 @@ pub fn run(devices: u32) -> Result<(), Failure> {
 
 /// Each device of `devices` sends [`CONTACTS`] flows.
 fn speak(router: &mut Router, lane: &mut ingest::windows::Lane, devices: std::ops::Range<u32>, at: EventTime) {
+    const BATCH: usize = 4096;
     let mut routes = Routes::default();
     let mut ticks = Vec::new();
-    let mut batch = |lane: &mut ingest::windows::Lane, routes: &mut Routes| {
-        lane.push(0, Entry::Batch(std::mem::take(&mut routes.readings)), &mut ticks);
-    };
-    for device in devices {
+    let mut owned = Vec::with_capacity(BATCH + usize::from(CONTACTS));
+    for device in devices.clone() {
         for contact in 0..CONTACTS {
-            router.route(flow(device, contact, at), &mut routes);
+            let mut reading = flow(device, contact, at);
+            router.route(&mut reading, &mut routes);
+            owned.extend(routes.owners.drain(..).map(|owner| (owner, reading.clone())));
         }
-        if routes.readings.len() >= 4096 {
-            batch(lane, &mut routes);
+        if owned.len() >= BATCH || device + 1 == devices.end {
+            lane.push(0, Entry::Batch(owned.drain(..).collect()), &mut ticks);
         }
     }
-    batch(lane, &mut routes);
 }
 
 fn address(device: u32) -> IpAddr {

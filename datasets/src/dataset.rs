@@ -1,8 +1,9 @@
 //! A data set found on disk: every file it names exists, or the error says where it was looked for and where to get it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fleet::{EventTime, Routed};
+use fleet::{EventTime, Owner};
 use ingest::{Fetched, Inventory, Router, Routes, Source};
 use smol_str::SmolStr;
 
@@ -87,7 +88,8 @@ impl DataSet {
             return Err(Error::MissingFolder { path: folder.to_path_buf(), homepage });
         }
         let beside = descriptor.parent().unwrap_or(Path::new("")).to_path_buf();
-        let folders: Vec<PathBuf> = data_dir.map(Path::to_path_buf).into_iter().chain([beside]).collect();
+        let mut folders: Vec<PathBuf> = data_dir.map(Path::to_path_buf).into_iter().chain([beside]).collect();
+        folders.dedup();
         let find = |what, path: &Path| find(what, path, &folders, &homepage);
         let files = files.into_iter().map(|file| entry(file, &find)).collect::<Result<Vec<_>, _>>()?;
         let inventory = inventory.map(|inventory| find("inventory", &inventory.file)).transpose()?;
@@ -184,21 +186,22 @@ impl DataSet {
         Ok(departures)
     }
 
-    /// Device-days between first and last record of the inventory's devices in the judged part; `None` unless the set is
-    /// of recordings: then every device is watched throughout.
-    pub fn device_days_judged(&self, config: &ingest::Config) -> Result<Option<f64>, Error> {
+    /// Days from first to last record of each device of the inventory in the judged part; `None` unless the set is of
+    /// recordings: then every device is watched throughout.
+    pub fn days_watched(&self, config: &ingest::Config) -> Result<Option<BTreeMap<SmolStr, f64>>, Error> {
         if !self.recordings {
             return Ok(None);
         }
         let spans = self.sightings(config)?.spans();
         let inventory = self.inventory()?;
-        let mut seconds = 0.0;
+        let mut days = BTreeMap::new();
         for device in inventory.devices() {
             let Some((first, last)) = spans.get(&device.id) else { continue };
             let end = self.split.end.map_or(*last, |end| end.min(*last));
-            seconds += end.seconds_since((*first).max(self.split.learn_until)).max(0.0);
+            let seconds = end.seconds_since((*first).max(self.split.learn_until)).max(0.0);
+            days.insert(device.id.clone(), seconds / 86_400.0);
         }
-        Ok(Some(seconds / 86_400.0))
+        Ok(Some(days))
     }
 
     fn sightings(&self, config: &ingest::Config) -> Result<Sightings, Error> {
@@ -208,14 +211,12 @@ impl DataSet {
         let (mut fetched, mut routes) = (Fetched::default(), Routes::default());
         loop {
             let more = source.fetch(&mut fetched)?;
-            for reading in fetched.readings.drain(..) {
-                let (position, time, malicious) = (reading.position, reading.time, reading.malicious);
-                router.route(reading, &mut routes);
-                let id =
-                    |routed: &Routed| Some((router.devices().get(routed.device.0 as usize)?.id.clone(), routed.role));
-                let devices: Vec<_> = routes.readings.iter().filter_map(id).collect();
-                sightings.add(position, time, malicious, &devices);
-                routes.readings.clear();
+            for mut reading in fetched.readings.drain(..) {
+                router.route(&mut reading, &mut routes);
+                let id = |owner: &Owner| Some((router.devices().get(owner.device.0 as usize)?.id.clone(), owner.role));
+                let devices: Vec<_> = routes.owners.iter().filter_map(id).collect();
+                sightings.add(reading.position, reading.time, reading.malicious, &devices);
+                routes.owners.clear();
                 routes.facts.clear();
             }
             fetched.rejected.clear();

@@ -11,15 +11,37 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::device::{Device, DeviceKey};
-use crate::reading::Routed;
+use crate::reading::{Owner, Reading, Routed};
 use crate::time::EventTime;
 use crate::window::Window;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
-    Batch(Vec<Routed>),
+    Batch(Batch),
     Mark(Mark),
     Fact(Fact),
+}
+
+/// Readings of a lane: the rows that are its own of what a source gave. Lanes of one process share `readings`, which are
+/// large and would have to be copied from stage to stage.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    pub readings: Arc<Vec<Reading>>,
+    /// In the order of the source; a flow between two devices stands here twice, the originator first.
+    pub rows: Vec<(u32, Owner)>,
+}
+
+impl Batch {
+    pub fn iter(&self) -> impl Iterator<Item = Routed<'_>> {
+        self.rows.iter().map(|(row, owner)| Routed { owner: *owner, reading: &self.readings[*row as usize] })
+    }
+}
+
+impl FromIterator<(Owner, Reading)> for Batch {
+    fn from_iter<I: IntoIterator<Item = (Owner, Reading)>>(owned: I) -> Batch {
+        let (owners, readings): (Vec<Owner>, Vec<Reading>) = owned.into_iter().unzip();
+        Batch { readings: Arc::new(readings), rows: (0..).zip(owners).collect() }
+    }
 }
 
 /// "Source `source` is complete up to event time `through`, and all its records below `below` stand before this entry."

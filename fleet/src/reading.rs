@@ -255,14 +255,20 @@ pub struct Posture {
     pub country: Option<[u8; 2]>,
 }
 
-/// A reading with its device found: what travels to a lane. A flow between two devices is a reading of each.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Routed {
+/// Whose a reading is: what a router finds out. A flow between two devices has two owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
     pub device: DeviceKey,
     pub role: Role,
     /// The device on the other side, when the inventory knows it (or it is an unknown device of ours).
     pub peer: Option<DeviceKey>,
-    pub reading: Reading,
+}
+
+/// A reading with its device found.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'a> {
+    pub owner: Owner,
+    pub reading: &'a Reading,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fleet::reading::{Flow, Outcome, Peer, Protocol};
-use fleet::{Entry, EventTime, Identity, Kind, MICROS_PER_SECOND, Mac, Position, Reading};
+use fleet::{Batch, Entry, EventTime, Identity, Kind, MICROS_PER_SECOND, Mac, Position, Reading};
 use ingest::Config;
 use ingest::identity::{Inventory, Router, Routes};
 use ingest::windows::{Lane, SourceClock};
@@ -27,19 +27,20 @@ fn main() {
     let (mut ticks, mut windows, mut contacts, mut offset) = (Vec::new(), 0usize, 0usize, 0u64);
     let mut made = 0;
     while made < readings {
-        let batch: Vec<Reading> = (made..made + BATCH as u64).map(reading).collect();
+        let mut batch: Vec<Reading> = (made..made + BATCH as u64).map(reading).collect();
         made += BATCH as u64;
         for reading in &batch {
             clock.observe(reading.position, reading.time);
         }
         let started = cpu();
-        let mut routes = Routes { readings: Vec::with_capacity(BATCH), ..Routes::default() };
-        for reading in batch {
+        let (mut routes, mut rows) = (Routes::default(), Vec::with_capacity(BATCH));
+        for (row, reading) in batch.iter_mut().enumerate() {
             router.route(reading, &mut routes);
+            rows.extend(routes.owners.drain(..).map(|owner| (row as u32, owner)));
         }
         routing += cpu() - started;
         let started = cpu();
-        lane.push(offset, Entry::Batch(routes.readings), &mut ticks);
+        lane.push(offset, Entry::Batch(Batch { readings: Arc::new(batch), rows }), &mut ticks);
         adding += cpu() - started;
         let started = cpu();
         if let Some(mark) = clock.mark(&roster) {

@@ -4,7 +4,7 @@ mod support;
 
 use fleet::reading::{Flow, Message, Outcome, Posture, Protocol, Session, SessionEvent, SignIn};
 use fleet::window::Destination;
-use fleet::{DeviceKey, Direction, Entry, Feature, Kind, Reading, Role, Routed, Window};
+use fleet::{DeviceKey, Direction, Entry, Feature, Kind, Owner, Reading, Role, Window};
 use ingest::Config;
 use ingest::windows::Lane;
 use proptest::prelude::*;
@@ -13,23 +13,23 @@ use support::readings::{at, flow, message, reading, sign_in, unanswered};
 const OURS: &str = "- 192.168.1.10 sensor-7";
 const DEVICE: DeviceKey = DeviceKey(4);
 
-fn windows_of(readings: Vec<Routed>) -> Vec<Window> {
+fn windows_of(readings: Vec<(Owner, Reading)>) -> Vec<Window> {
     let mut lane = Lane::new(&Config::default());
     let mut ticks = Vec::new();
-    lane.push(0, Entry::Batch(readings), &mut ticks);
+    lane.push(0, Entry::Batch(readings.into_iter().collect()), &mut ticks);
     lane.finish(&mut ticks);
     ticks.into_iter().flat_map(|(tick, _)| tick.windows).collect()
 }
 
-fn routed(role: Role, peer: Option<u32>, reading: Reading) -> Routed {
-    Routed { device: DEVICE, role, peer: peer.map(DeviceKey), reading }
+fn routed(role: Role, peer: Option<u32>, reading: Reading) -> (Owner, Reading) {
+    (Owner { device: DEVICE, role, peer: peer.map(DeviceKey) }, reading)
 }
 
-fn out(seconds: i64, kind: Kind) -> Routed {
+fn out(seconds: i64, kind: Kind) -> (Owner, Reading) {
     routed(Role::Originator, None, reading(seconds, OURS, kind))
 }
 
-fn window_of(readings: Vec<Routed>) -> Window {
+fn window_of(readings: Vec<(Owner, Reading)>) -> Window {
     let mut windows = windows_of(readings);
     assert_eq!(windows.len(), 1);
     windows.remove(0)
@@ -46,7 +46,7 @@ fn expect(window: &Window, expected: &[(Feature, f32)]) {
 #[test]
 fn flows() {
     let scan = |last: u32| out(10, Kind::Flow(unanswered(&format!("- 192.168.1.{last}"))));
-    let mut readings: Vec<Routed> = (20..30).map(scan).collect();
+    let mut readings: Vec<(Owner, Reading)> = (20..30).map(scan).collect();
     readings.push(out(20, Kind::Flow(flow("- 8.8.8.8"))));
     readings.push(out(30, Kind::Flow(Flow { service: "http".into(), ..flow("- 8.8.8.8") })));
     readings.push(out(
@@ -113,7 +113,7 @@ fn distinct_counts_above_sixteen_are_close() {
 #[test]
 fn messages() {
     let said = |seconds: i64, message: Message| out(seconds, Kind::Message(message));
-    let mut readings: Vec<Routed> = (0..20)
+    let mut readings: Vec<(Owner, Reading)> = (0..20)
         .map(|number| said(number, Message { value: Some(f64::from(number as u32)), ..message("p/sensor-7/t", 100) }))
         .collect();
     readings

@@ -27,14 +27,14 @@ fn two_devices() -> Router {
 
 fn route(router: &mut Router, seconds: i64, who: &str, kind: Kind) -> Routes {
     let mut routes = Routes::default();
-    router.route(reading(seconds, who, kind), &mut routes);
+    router.route(&mut reading(seconds, who, kind), &mut routes);
     routes
 }
 
 /// The ids of the devices the reading is of.
 fn whose(router: &mut Router, seconds: i64, who: &str, kind: Kind) -> Vec<String> {
     let routes = route(router, seconds, who, kind);
-    routes.readings.iter().map(|routed| router.devices()[routed.device.0 as usize].id.to_string()).collect()
+    routes.owners.iter().map(|routed| router.devices()[routed.device.0 as usize].id.to_string()).collect()
 }
 
 fn to_internet() -> Kind {
@@ -60,21 +60,21 @@ fn a_mac_beside_an_internet_address_is_the_routers() {
     let other_subnet = format!("{STRANGER} 192.168.2.7");
     assert_eq!(whose(&mut router, 1, &other_subnet, to_internet()), ["unknown:192.168.2.7"]);
     let spoofed = format!("{MAC_A} 9.9.9.9");
-    assert_eq!(route(&mut router, 2, &spoofed, Kind::Flow(flow("- 8.8.8.8"))).unrouted, 1);
+    assert_eq!(route(&mut router, 2, &spoofed, Kind::Flow(flow("- 8.8.8.8"))).owners, []);
 }
 
 #[test]
 fn a_flow_between_two_devices_is_a_reading_of_each() {
     let mut router = two_devices();
     let routes = route(&mut router, 0, "- 192.168.1.10", Kind::Flow(flow("- 192.168.1.11")));
-    let [one, other] = routes.readings.as_slice() else { panic!("{routes:?}") };
+    let [one, other] = routes.owners.as_slice() else { panic!("{routes:?}") };
     assert_eq!((one.role, other.role), (Role::Originator, Role::Responder));
     assert_eq!((one.peer, other.peer), (Some(other.device), Some(one.device)));
     let routes = route(&mut router, 0, "- 8.8.8.8", Kind::Flow(flow("- 192.168.1.11")));
-    assert_eq!((routes.readings.len(), routes.readings[0].role), (1, Role::Responder));
+    assert_eq!((routes.owners.len(), routes.owners[0].role), (1, Role::Responder));
     let to_itself = route(&mut router, 0, "- 192.168.1.10", Kind::Flow(flow("- 192.168.1.10")));
-    assert_eq!((to_itself.readings.len(), to_itself.readings[0].peer), (1, None));
-    assert_eq!(route(&mut router, 0, "- 8.8.8.8", Kind::Flow(flow("- 9.9.9.9"))).unrouted, 1);
+    assert_eq!((to_itself.owners.len(), to_itself.owners[0].peer), (1, None));
+    assert_eq!(route(&mut router, 0, "- 8.8.8.8", Kind::Flow(flow("- 9.9.9.9"))).owners, []);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn who_originates_or_answers_becomes_an_unknown_device_and_the_target_of_a_scan_
     assert_eq!((device.id.as_str(), device.standing), ("unknown:fe80::5", Standing::Unknown));
     assert_eq!((cohort, device.device_type.as_str()), (&device.cohort, ""));
     for nobody in ["- 0.0.0.0", "- ::", "- 239.1.1.1", "ff:ff:ff:ff:ff:ff", "- 127.0.0.1", "- 8.8.4.4"] {
-        assert_eq!(route(&mut router, 2, nobody, to_internet()).unrouted, 1, "{nobody}");
+        assert_eq!(route(&mut router, 2, nobody, to_internet()).owners, [], "{nobody}");
     }
     assert_eq!(whose(&mut router, 3, &format!("{STRANGER} 0.0.0.0"), to_internet()), [format!("unknown:{STRANGER}")]);
 }
@@ -153,12 +153,12 @@ fn broker_readings_go_by_client_id_then_mac_then_ip_then_certificate() {
 fn a_shared_identity_names_nobody() {
     let mut router = two_devices();
     let said = || Kind::Message(message("t", 1));
-    assert_eq!(route(&mut router, 0, "- - - shared-cert", said()).unrouted, 1);
+    assert_eq!(route(&mut router, 0, "- - - shared-cert", said()).owners, []);
     assert_eq!(router.counters().shared, 1);
     assert_eq!(whose(&mut router, 0, "- 192.168.1.10 - shared-cert", said()), ["a"]);
     let mut nat = self::router("device_id,device_type,ip\na,plug,10.0.0.1\nb,plug,10.0.0.1\n");
     let routes = route(&mut nat, 0, "- 10.0.0.1", to_internet());
-    assert_eq!((routes.unrouted, routes.facts.len(), nat.counters().shared), (1, 0, 1));
+    assert_eq!((routes.owners.len(), routes.facts.len(), nat.counters().shared), (0, 0, 1));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_retired_device_that_speaks_is_reported_once_a_day() {
     ));
     let mut reports = |seconds: i64, who: &str, kind: Kind| {
         let routes = route(&mut router, seconds, who, kind);
-        assert_eq!(routes.readings.len(), 1, "its readings are routed all the same");
+        assert_eq!(routes.owners.len(), 1, "its readings are routed all the same");
         routes.facts.iter().filter(|(_, fact)| matches!(fact, Fact::RetiredSpoke { .. })).count()
     };
     assert_eq!(reports(5, MAC_A, to_internet()), 1);
@@ -197,8 +197,8 @@ fn the_number_of_devices_is_bounded_and_counted() {
     let mut router = Router::new(Inventory::empty(), &config);
     for host in 0..9 {
         let mut routes = Routes::default();
-        router.route(reading(0, &format!("- 10.0.0.{host}"), to_internet()), &mut routes);
-        assert_eq!(routes.unrouted, u64::from(host >= 3));
+        router.route(&mut reading(0, &format!("- 10.0.0.{host}"), to_internet()), &mut routes);
+        assert_eq!(routes.owners.is_empty(), host >= 3);
     }
     assert_eq!((router.devices().len(), router.counters().too_many_devices), (3, 6));
 }
@@ -207,7 +207,7 @@ fn the_number_of_devices_is_bounded_and_counted() {
 fn guessed_client_ids_from_outside_make_no_devices() {
     let mut router = two_devices();
     let refused = Session { event: SessionEvent::Refused, address: "8.8.8.8".parse().ok(), ..Session::default() };
-    assert_eq!(route(&mut router, 0, "- - guess", Kind::Session(refused.clone())).unrouted, 1);
+    assert_eq!(route(&mut router, 0, "- - guess", Kind::Session(refused.clone())).owners, []);
     let inside = Session { address: "192.168.1.77".parse().ok(), ..refused };
     assert_eq!(whose(&mut router, 0, "- - guess", Kind::Session(inside)), ["unknown:192.168.1.77"]);
 }
@@ -216,8 +216,8 @@ fn guessed_client_ids_from_outside_make_no_devices() {
 fn a_sign_in_knows_the_device_it_came_from() {
     let mut router = two_devices();
     let routes = route(&mut router, 0, "- 192.168.1.11", Kind::SignIn(sign_in(false, "192.168.1.10")));
-    let [routed] = routes.readings.as_slice() else { panic!("{routes:?}") };
-    assert_eq!((routed.role, routed.peer), (Role::Responder, Some(router.devices()[0].key)));
+    let [owner] = routes.owners.as_slice() else { panic!("{routes:?}") };
+    assert_eq!((owner.role, owner.peer), (Role::Responder, Some(router.devices()[0].key)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use fleet::{DeviceKey, Entry, EventTime, Fact, Kind, Mark, Position, Reading, Resume, Role, Routed, Tick};
+use fleet::{DeviceKey, Entry, EventTime, Fact, Kind, Mark, Owner, Position, Reading, Resume, Role, Tick};
 use ingest::Config;
 use ingest::windows::{LONGEST_EMPTY_STRETCH, Lane};
 use support::readings::{at, flow, message, reading};
@@ -25,7 +25,7 @@ impl Writer {
     }
 
     fn says(&mut self, seconds: i64) -> &mut Writer {
-        self.push(Entry::Batch(vec![record(0, self.offset, seconds)]))
+        self.push(batch([record(0, self.offset, seconds)]))
     }
 
     fn mark(&mut self, source: u32, roster: &[u32], seconds: i64) -> &mut Writer {
@@ -43,10 +43,18 @@ impl Writer {
     }
 }
 
-fn record(source: u32, offset: u64, seconds: i64) -> Routed {
+fn batch<const N: usize>(records: [(Owner, Reading); N]) -> Entry {
+    Entry::Batch(records.into_iter().collect())
+}
+
+fn owner(device: u32, role: Role) -> Owner {
+    Owner { device: DeviceKey(device), role, peer: None }
+}
+
+fn record(source: u32, offset: u64, seconds: i64) -> (Owner, Reading) {
     let reading =
         Reading { position: Position { source, offset }, ..reading(seconds, "-", Kind::Message(message("t", 1))) };
-    Routed { device: DeviceKey(0), role: Role::Originator, peer: None, reading }
+    (owner(0, Role::Originator), reading)
 }
 
 fn writer() -> Writer {
@@ -110,15 +118,14 @@ fn a_repeated_position_is_dropped_where_positions_ascend() {
     let both = |offset| {
         let flow = Kind::Flow(flow("- 192.168.1.11"));
         let reading = Reading { position: Position { source: 1, offset }, ..reading(5, "-", flow) };
-        let responder = Routed { device: DeviceKey(1), role: Role::Responder, peer: None, reading: reading.clone() };
-        Entry::Batch(vec![Routed { device: DeviceKey(0), role: Role::Originator, peer: None, reading }, responder])
+        batch([(owner(0, Role::Originator), reading.clone()), (owner(1, Role::Responder), reading)])
     };
     let mut log = Writer::new(Lane::new(&Config::default()).with_ordered_sources());
     log.push(both(7)).push(both(7)).push(both(6)).push(both(8));
-    log.push(Entry::Batch(vec![record(2, 0, 5)]));
+    log.push(batch([record(2, 0, 5)]));
     assert_eq!((log.lane.counters().duplicates, log.lane.counters().accepted), (4, 5), "both sides of a flow are kept");
     log.push(Entry::Mark(Mark { source: 2, roster: [1, 2].into(), through: at(0), below: 40 }));
-    log.push(Entry::Batch(vec![record(2, 39, 5), record(2, 40, 5)]));
+    log.push(batch([record(2, 39, 5), record(2, 40, 5)]));
     assert_eq!(log.lane.counters().duplicates, 5, "a mark says what stands before it");
 
     let mut files = writer();
@@ -175,9 +182,8 @@ fn a_tick_says_from_where_to_go_on() {
 fn no_time_makes_it_panic() {
     let mut log = writer();
     for time in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
-        let mut routed = record(0, 0, 0);
-        routed.reading.time = EventTime(time);
-        log.push(Entry::Batch(vec![routed]));
+        let (owner, reading) = record(0, 0, 0);
+        log.push(batch([(owner, Reading { time: EventTime(time), ..reading })]));
         let through = EventTime(time);
         log.push(Entry::Mark(Mark { source: 1, roster: [1].into(), through, below: u64::MAX }));
         log.push(Entry::Fact(Fact::Baseline { version: 1, from: through }));

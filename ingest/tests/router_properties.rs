@@ -79,7 +79,9 @@ proptest! {
         let mut retired = HashSet::new();
         for reading in &readings {
             let mut routes = Routes::default();
-            router.route(reading.clone(), &mut routes);
+            let mut routed = reading.clone();
+            router.route(&mut routed, &mut routes);
+            prop_assert_eq!(&routed, reading);
             for (_, fact) in &routes.facts {
                 match fact {
                     Fact::Device(device) => prop_assert!(announced.insert(device.key), "announced twice"),
@@ -87,13 +89,12 @@ proptest! {
                     other => prop_assert!(false, "{other:?}"),
                 }
             }
-            prop_assert_eq!(routes.readings.len() as u64 + routes.unrouted, routes.readings.len().max(1) as u64);
-            for routed in &routes.readings {
-                prop_assert!(announced.contains(&routed.device), "used before it was announced");
-                prop_assert!(routed.peer != Some(routed.device));
-                prop_assert_eq!(&routed.reading, reading);
+            prop_assert!(routes.owners.len() <= 2);
+            for owner in &routes.owners {
+                prop_assert!(announced.contains(&owner.device), "used before it was announced");
+                prop_assert!(owner.peer != Some(owner.device));
             }
-            if let [one, other] = routes.readings.as_slice() {
+            if let [one, other] = routes.owners.as_slice() {
                 prop_assert_eq!((one.role, other.role), (Role::Originator, Role::Responder));
                 prop_assert_eq!((one.peer, other.peer), (Some(other.device), Some(one.device)));
             }

@@ -9,7 +9,7 @@ use store::{DeviceRow, EvidenceRow};
 use super::findings::{self, concerns};
 use super::names::unknown;
 use super::timeline::{self, near_miss_table, near_misses};
-use super::{open, say};
+use super::{command, open, say};
 use crate::cli::StoreArg;
 use crate::config::Misuse;
 
@@ -58,10 +58,8 @@ pub fn find(stored: &Stored, id: &str) -> anyhow::Result<DeviceRow> {
     match rows.iter().position(|row| row.device_id == id) {
         Some(place) => Ok(rows.swap_remove(place)),
         None => {
-            let remedy = format!(
-                "see `vedette query --store {} \"select device_id, device_type from devices\"`",
-                stored.dir.display()
-            );
+            let all = command("query \"select device_id, device_type from devices\"", &stored.dir);
+            let remedy = format!("see `{all}`");
             Err(unknown("device", id, rows.iter().map(|row| row.device_id.as_str()), &remedy))
         }
     }

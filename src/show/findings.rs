@@ -7,8 +7,8 @@ use datasets::scorecard::run::RunInfo;
 use datasets::scorecard::text::{Table, counted, listed, moment, wrap};
 use fleet::{Action, Finding, FindingKind, Incident, Reason, Scope};
 
-use super::names::{self, unknown};
-use super::{open, say};
+use super::names::unknown;
+use super::{command, open, say};
 use crate::cli::StoreArg;
 use crate::config::Misuse;
 
@@ -54,8 +54,9 @@ pub fn findings(command: &FindingsCommand) -> anyhow::Result<()> {
             let stored = open(&args.store)?;
             let mut findings = stored.store.rows::<Finding>()?;
             findings.retain(|finding| args.kind.is_none_or(|kind| finding.kind == kind));
-            if let Some(device) = &args.device {
-                findings.retain(|finding| concerns(finding, device));
+            if let Some(id) = &args.device {
+                super::devices::find(&stored, id)?;
+                findings.retain(|finding| concerns(finding, id));
             }
             say(&list(&mut findings))
         }
@@ -104,7 +105,7 @@ pub fn about(finding: &Finding) -> String {
 pub fn show_finding(stored: &Stored, id: &str) -> anyhow::Result<String> {
     let findings = stored.store.rows::<Finding>()?;
     let with_id: Vec<&Finding> = findings.iter().filter(|finding| finding.finding_id.starts_with(id)).collect();
-    let remedy = format!("see `vedette findings list --store {}`", stored.dir.display());
+    let remedy = format!("see `{}`", command("findings list", &stored.dir));
     let finding = match with_id[..] {
         [finding] => finding,
         [] => return Err(unknown("finding", id, findings.iter().map(|finding| &finding.finding_id[..]), &remedy)),
@@ -127,8 +128,7 @@ pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     actions.retain(|action| action.finding_id == finding.finding_id);
     let mut out = page(finding, incident, &actions, &stored.run);
     if finding.scope == Scope::Device {
-        let (program, dir) = (names::program(), names::pasted(&stored.dir));
-        out += &format!("\nIts timeline: {program} devices show {} --store {dir}\n", finding.device_id);
+        out += &format!("\nIts timeline: {}\n", command(&format!("devices show {}", finding.device_id), &stored.dir));
     }
     Ok(out)
 }

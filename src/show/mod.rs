@@ -16,6 +16,7 @@ pub mod timeline;
 mod tests;
 
 use std::io::Write;
+use std::path::Path;
 
 use datasets::scorecard::load::Stored;
 use datasets::scorecard::run::RunState;
@@ -42,4 +43,22 @@ pub fn say(text: &str) -> anyhow::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// A command about `store` as it can be pasted into a shell: the program as it was called, and paths as one word each.
+pub fn command(rest: &str, store: &Path) -> String {
+    format!("{} --store {}", program(rest), pasted(store))
+}
+
+/// The program as it was called, and `rest`.
+pub fn program(rest: &str) -> String {
+    let name = std::env::args().next().filter(|name| !name.is_empty());
+    format!("{} {rest}", name.map_or_else(|| "vedette".to_owned(), |name| pasted(Path::new(&name))))
+}
+
+/// A path as a shell takes it for one word.
+pub fn pasted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

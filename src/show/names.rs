@@ -1,7 +1,5 @@
 //! A name that nothing has: the error lists those like it, and says how to see them all.
 
-use std::path::Path;
-
 use crate::config::Misuse;
 
 const SHOWN: usize = 5;
@@ -55,19 +53,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// The program as it was called, so that a line can be pasted.
-pub fn program() -> String {
-    let name = std::env::args().next().filter(|name| !name.is_empty());
-    name.map_or_else(|| "vedette".to_owned(), |name| pasted(Path::new(&name)))
-}
-
-/// A path as a shell takes it for one word.
-pub fn pasted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%~".contains(letter);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

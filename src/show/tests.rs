@@ -25,7 +25,7 @@ fn run() -> RunInfo {
         budget: 20.0,
         learn_until: at(0),
         end: at(86_400),
-        device_days_judged: None,
+        days_watched: None,
         episodes: vec![Episode {
             name: "visit".into(),
             device_ids: vec!["led-2".into()],
@@ -217,4 +217,13 @@ fn a_long_time_in_few_rows() {
     let points: Vec<Point> = (0..1000).map(|hour| point(hour * 3600, 1.0)).collect();
     let rows = timeline::render(&points, &[], &[], 20).lines().count();
     assert!((10..=22).contains(&rows), "{rows} rows");
+}
+
+#[test]
+fn paths_are_one_word_to_a_shell() {
+    let pasted = |path: &str| super::pasted(std::path::Path::new(path));
+    assert_eq!(pasted("out/store-100"), "out/store-100");
+    assert_eq!(pasted("~/my out"), "'~/my out'");
+    assert_eq!(pasted("it's"), r"'it'\''s'");
+    assert!(super::command("findings list", std::path::Path::new("a b")).ends_with(" findings list --store 'a b'"));
 }

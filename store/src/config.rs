@@ -7,7 +7,7 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// zstd level of the Parquet files, 1 to 22.
+    /// zstd level of merged Parquet files, 1 to 22.
     pub compression_level: i32,
     /// Rows of a row group: what a query skips or reads as one.
     pub row_group_rows: usize,

@@ -102,7 +102,9 @@ impl Table {
             Table::Incidents => "findings about one device or group and episode, in their latest state",
             Table::Actions => "what was decided about an incident",
             Table::Devices => "what is known of a device, in its latest state",
-            Table::Baselines => "what is normal for one type in one segment, one version",
+            Table::Baselines => {
+                "what is normal for one type in one segment, one version; the row of no type holds how the line was calibrated"
+            }
             Table::Verdicts => "what a person said of a finding",
             Table::Rejected => "a record that could not be used, and why",
         }

@@ -24,6 +24,9 @@ pub enum Error {
     #[error("`{}` is not empty and not a store (it holds `{found}`); choose another `--out`, or empty it", .dir.display())]
     NotEmpty { dir: PathBuf, found: String },
 
+    #[error("`{}` is a file, expected a folder; choose another `--out`", .dir.display())]
+    NotAFolder { dir: PathBuf },
+
     #[error("another process is writing to the store `{}`; wait for it to end, or choose another `--out`", .dir.display())]
     Busy { dir: PathBuf },
 

@@ -27,7 +27,7 @@ pub use writer::write_file;
 use self::compact::{Compaction, remove};
 use self::manifest::{FileName, MANIFEST, Manifest, TABLES, names_in, snapshot, table_dir};
 use self::read::{Wanted, for_each_batch};
-use self::writer::{ParquetDraft, TEMPORARY, sync_folder_of};
+use self::writer::{ParquetDraft, Stays, TEMPORARY, sync_folder_of};
 use crate::config::Config;
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
@@ -217,7 +217,7 @@ impl ParquetStore {
         if batches.peek().is_none() {
             return remove(&path);
         }
-        let mut draft = ParquetDraft::new(&path, table.schema(layout), &self.config)?;
+        let mut draft = ParquetDraft::new(&path, table.schema(layout), Stays::UntilMerged, &self.config)?;
         for batch in batches {
             draft.write(&batch?)?;
         }
@@ -287,25 +287,27 @@ impl ParquetStore {
         let place_of = |start: EventTime, device: DeviceKey| {
             windows.binary_search_by_key(&(start, device), |window| (window.start, window.device)).ok()
         };
-        // A window's contacts stand in one file and in their order: they were written together, and compaction keeps
+        // A window's contacts stand together in one file and in their order: they were written so, and compaction keeps
         // the order by `ordinal`.
         let contacts = read_side_by_side(&files.remove(&Table::Contacts).unwrap_or_default(), |file, part| {
             let mut last = None;
             let wanted = Wanted { time_column: "window_start", range: &range };
             for_each_batch(file, Table::Contacts, TextLayout::Dictionary, Some(wanted), |batch| {
                 restore::contacts(batch, &range, &keys, |start, device, contact| {
-                    let window = (start, device);
-                    let place = match last {
-                        Some((of, place)) if of == window => place,
-                        _ => place_of(start, device),
-                    };
-                    last = Some((window, place));
-                    part.extend(place.map(|place| (place, contact)));
+                    if last != Some((start, device)) {
+                        last = Some((start, device));
+                        part.push((place_of(start, device), Vec::new()));
+                    }
+                    if let Some((Some(_), contacts)) = part.last_mut() {
+                        contacts.push(contact);
+                    }
                 })
             })
         })?;
-        for (place, contact) in contacts.into_iter().flatten() {
-            windows[place].contacts.push(contact);
+        for (place, contacts) in contacts.into_iter().flatten() {
+            if let Some(place) = place {
+                windows[place].contacts = contacts;
+            }
         }
         Ok(windows)
     }
@@ -338,27 +340,22 @@ fn lock(dir: &Path) -> Result<File, Error> {
 
 /// A folder that is empty, missing, or a store; anything else is somebody's.
 fn refuse_foreign(dir: &Path) -> Result<(), Error> {
+    let foreign = |found: String| Err(Error::NotEmpty { dir: dir.to_owned(), found });
     if dir.exists() && !dir.is_dir() {
-        return Err(Error::NotEmpty { dir: dir.to_owned(), found: "a file, not a folder".to_owned() });
+        return Err(Error::NotAFolder { dir: dir.to_owned() });
     }
     let names = names_in(dir)?;
-    if dir.join(TABLES).exists() && !is_tables(&dir.join(TABLES)) {
-        return Err(Error::NotEmpty { dir: dir.to_owned(), found: format!("a folder `{TABLES}` with other things") });
+    if let Some(name) = names_in(&dir.join(TABLES))?.into_iter().find(|name| Table::from_name(name).is_none()) {
+        return foreign(format!("{TABLES}/{name}"));
     }
     if names.iter().any(|name| name == MANIFEST || name == RUN) {
         return Ok(());
     }
-    let ours = |name: &str| {
-        let half_made = name.starts_with(MANIFEST) && name.ends_with(TEMPORARY);
-        name == LOCK || half_made || (name == TABLES && is_tables(&dir.join(TABLES)))
-    };
+    let half_made = |name: &str| name.starts_with(MANIFEST) && name.ends_with(TEMPORARY);
+    // A folder of our tables alone: a store whose manifest was not written yet, or is already removed.
+    let ours = |name: &str| name == LOCK || name == TABLES || half_made(name);
     match names.into_iter().find(|name| !ours(name)) {
-        Some(found) => Err(Error::NotEmpty { dir: dir.to_owned(), found }),
+        Some(found) => foreign(found),
         None => Ok(()),
     }
-}
-
-/// A folder of nothing but our tables' folders: a store whose manifest was not written, or already removed.
-fn is_tables(folder: &Path) -> bool {
-    names_in(folder).is_ok_and(|names| names.iter().all(|name| Table::from_name(name).is_some()))
 }

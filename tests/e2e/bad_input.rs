@@ -1,11 +1,12 @@
 //! Bad input ends with a message that names the thing and the remedy, or is counted and stepped round.
 
 use std::io::Write;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::support::{count, fail, lamp_flows, lamp_set, query, replay, text, write_descriptor};
+use crate::support::{count, fail, lamp_flows, lamp_set, query, replay, text, vedette, write_descriptor};
 
 fn gzip(content: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -17,8 +18,47 @@ fn gzip(content: &[u8]) -> Vec<u8> {
 fn an_empty_file_is_a_fleet_that_said_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    replay(&lamp_set(folder.path(), b"", 60), &out, &[]);
+    let set = lamp_set(folder.path(), b"", 60);
+    let told = notes(&set, &out);
+    assert!(told.contains("no reading came of") && told.contains("flows.jsonl"), "{told}");
     assert_eq!(count(&out, "select count(*) from windows"), 0);
+}
+
+/// What a replay says on standard error.
+#[track_caller]
+fn notes(dataset: &Path, out: &Path) -> String {
+    let output = vedette(&["replay", text(dataset), "--out", text(out), "--quiet"]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn what_a_score_card_rests_on_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let lines = lamp_flows(120);
+    let told = notes(&lamp_set(folder.path(), lines.as_bytes(), 60), &out);
+    assert!(!told.contains("dropped") && !told.contains("rejected") && !told.contains("judged"), "{told}");
+
+    let told = notes(&lamp_set(folder.path(), lines.as_bytes(), 240), &out);
+    assert!(told.contains("end before `learn_until`") && told.contains("nothing was judged"), "{told}");
+
+    let told = notes(&lamp_set(folder.path(), lines.as_bytes(), 0), &out);
+    assert!(told.contains("nothing was learned before `learn_until`"), "{told}");
+
+    // Long enough that the file does not come as one batch.
+    let long = lamp_flows(1500);
+    let backwards: Vec<&str> = long.lines().rev().collect();
+    let told = notes(&lamp_set(folder.path(), backwards.join("\n").as_bytes(), 60), &out);
+    assert!(
+        told.contains("of 6000 readings came after their window had closed") && told.contains("`lateness`"),
+        "{told}"
+    );
+
+    let broken = lines.replacen("\"proto\":\"tcp\"", "\"proto\":", 1).replacen("\"ts\":", "\"when\":", 3);
+    let told = notes(&lamp_set(folder.path(), broken.as_bytes(), 60), &out);
+    assert!(told.contains("1 rejected, the first at flows.jsonl, line 1: not a JSON object"), "{told}");
+    assert!(told.contains("2 rejected, the first at flows.jsonl, line 2: field `ts` is missing"), "{told}");
 }
 
 #[test]
@@ -113,6 +153,9 @@ fn a_folder_that_does_not_exist_is_named() {
     let arguments = ["replay", text(&set), "--path", text(&nowhere), "--out", text(&out)];
     assert!(fail(&arguments, 2).contains(text(&nowhere)));
     assert!(fail(&["findings", "list", "--store", text(&nowhere)], 1).contains(text(&nowhere)));
+    replay(&set, &out, &[]);
+    let message = fail(&["findings", "list", "--store", text(&out), "--device", "lamp-9"], 2);
+    assert!(message.contains("no device `lamp-9`") && message.contains("`lamp-1`"), "{message}");
 }
 
 #[test]
@@ -125,6 +168,29 @@ fn somebody_elses_folder_is_not_written_to() {
     let message = fail(&["replay", text(&set), "--out", text(&out)], 1);
     assert!(message.contains("not empty"), "{message}");
     assert_eq!(std::fs::read_to_string(out.join("thesis.txt")).unwrap(), "years of work");
+}
+
+/// Folders that use our names for something else: refused by the name of what is in the way, before anything is touched.
+#[test]
+fn a_strangers_run_or_tables_stay_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = lamp_set(folder.path(), b"", 60);
+    let strangers = [("run.json", "{\"marathon\": 42}", 2), ("tables/mine/kitchen.txt", "oak", 1)];
+    for (number, (name, content, code)) in strangers.into_iter().enumerate() {
+        let out = folder.path().join(format!("out-{number}"));
+        let path = out.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        let message = fail(&["replay", text(&set), "--out", text(&out)], code);
+        let named = if name == "run.json" { "run.json" } else { "`tables/mine`" };
+        assert!(message.contains(named) && message.contains("--out"), "{message}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1, "nothing was added to {name}");
+    }
+    let file = folder.path().join("file");
+    std::fs::write(&file, "a letter").unwrap();
+    let message = fail(&["replay", text(&set), "--out", text(&file)], 1);
+    assert!(message.contains("is a file, expected a folder"), "{message}");
 }
 
 /// `ulimit -f` stands for the disk: a write beyond it is refused as one to a full disk is.

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{count, lamp_flows, lamp_set, replay, succeed, text, vedette};
+use crate::support::{count, fail, lamp_flows, lamp_set, replay, succeed, text, vedette};
 
 #[test]
 fn killed_and_started_again_it_starts_over() {
@@ -31,10 +31,24 @@ fn killed_and_started_again_it_starts_over() {
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.success(), "{said}");
     assert_eq!(dump(&out), dump(&straight));
+    assert!(said.contains("starting over"), "it says so plainly: {said}");
     let doubled =
         "select count(*) from (select device_id, window_start from windows group by 1, 2 having count(*) > 1)";
     assert_eq!(count(&out, doubled), 0);
-    let once_more = vedette(&["replay", text(&set), "--out", text(&out)]);
-    assert!(String::from_utf8_lossy(&once_more.stderr).contains("starting over"), "it says so plainly");
+    let once_more = vedette(&["replay", text(&set), "--out", text(&out), "--quiet"]);
+    assert!(String::from_utf8_lossy(&once_more.stderr).contains("starting over"), "also when it is to be quiet");
     assert_eq!(dump(&out), dump(&straight));
+}
+
+/// What readers are told of a store whose replay was killed: never that it had ended.
+#[test]
+fn a_replay_that_fails_on_the_way_leaves_a_store_that_says_it_has_not_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    replay(&lamp_set(folder.path(), lamp_flows(120).as_bytes(), 30), &out, &[]);
+    // The same set, of lines that no replay can use: it gives up after it has begun to start over.
+    let set = lamp_set(folder.path(), "no flow\n".repeat(20_000).as_bytes(), 30);
+    fail(&["replay", text(&set), "--out", text(&out), "--quiet"], 1);
+    let listing = vedette(&["findings", "list", "--store", text(&out)]);
+    assert!(String::from_utf8_lossy(&listing.stderr).contains("has not ended"), "{listing:?}");
 }

@@ -61,7 +61,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "outcome",
         &[Flow],
-        "established, refused, unanswered, partial, or a Zeek conn_state",
+        "established, refused, reset, unanswered, partial, or a Zeek conn_state",
         "what became of the flow; established when not given",
     ),
     field("inbound", &[Message, SignIn], FLAG, "message: delivered to the device; sign-in: to the device, not by it"),

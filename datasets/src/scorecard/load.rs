@@ -170,7 +170,7 @@ mod tests {
             budget: 20.0,
             learn_until: at(600),
             end: at(86_400 + 600),
-            device_days_judged: None,
+            days_watched: None,
             episodes: vec![Episode {
                 name: "visit".into(),
                 device_ids: vec!["it's-1".into()],

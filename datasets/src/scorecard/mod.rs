@@ -170,7 +170,7 @@ impl ScoreCard {
         let false_incidents = false_incidents::count(&false_incident_list);
 
         let watched = watched(&inputs.devices);
-        let device_days = run.device_days_judged.unwrap_or(watched.len() as f64 * run.judged_days());
+        let device_days: f64 = watched.iter().map(|device| run.days_watched(&device.id)).sum();
         let rate = false_incidents::rate(false_incidents, device_days);
         let scores: Vec<f64> = inputs.windows.iter().map(|window| f64::from(window.score)).collect();
         let malicious: Vec<bool> = inputs.windows.iter().map(|window| window.malicious).collect();
@@ -211,7 +211,7 @@ impl ScoreCard {
             window_roc_auc: roc_auc(&scores, &malicious),
             window_average_precision: average_precision(&scores, &malicious),
         };
-        card.by_cohort_size = by_cohort_size(&card, &watched);
+        card.by_cohort_size = by_cohort_size(&card, &watched, run);
         card
     }
 }
@@ -266,19 +266,19 @@ fn detectors(findings: &[&Finding]) -> Vec<SmolStr> {
 
 /// Types grouped by how many devices they have, as peers are what small cohorts lack. Every device-day, incident and false
 /// incident is in one row; an incident of several devices is in the row of its first one.
-fn by_cohort_size(card: &ScoreCard, watched: &[&JudgedDevice]) -> Vec<CohortSize> {
+fn by_cohort_size(card: &ScoreCard, watched: &[&JudgedDevice], run: &RunInfo) -> Vec<CohortSize> {
     let type_of: BTreeMap<&str, &SmolStr> =
         watched.iter().map(|device| (device.id.as_str(), &device.device_type)).collect();
-    let mut devices_of: BTreeMap<&SmolStr, u64> = BTreeMap::new();
+    let mut of_type: BTreeMap<&SmolStr, (u64, f64)> = BTreeMap::new();
     for device in watched {
-        *devices_of.entry(&device.device_type).or_default() += 1;
+        let (devices, days) = of_type.entry(&device.device_type).or_default();
+        *devices += 1;
+        *days += run.days_watched(&device.id);
     }
     let size_of = |device_id: &str| match type_of.get(device_id) {
-        Some(device_type) if !device_type.is_empty() => devices_of[device_type],
+        Some(device_type) if !device_type.is_empty() => of_type[device_type].0,
         _ => 0,
     };
-    let days_each = card.device_days_judged / (watched.len() as f64).max(1.0);
-
     let mut sizes: BTreeMap<u64, CohortSize> = BTreeMap::new();
     let empty = |size| CohortSize {
         size,
@@ -288,11 +288,11 @@ fn by_cohort_size(card: &ScoreCard, watched: &[&JudgedDevice]) -> Vec<CohortSize
         false_incidents: 0,
         device_days: 0.0,
     };
-    for (device_type, devices) in &devices_of {
+    for (device_type, (devices, days)) in &of_type {
         let size = if device_type.is_empty() { 0 } else { *devices };
         let row = sizes.entry(size).or_insert_with(|| empty(size));
         row.types.extend((!device_type.is_empty()).then(|| (*device_type).clone()));
-        row.device_days += *devices as f64 * days_each;
+        row.device_days += days;
     }
     for incident in &card.incidents {
         let size = size_of(incident.device_id.first().map_or("", String::as_str));

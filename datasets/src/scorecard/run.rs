@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use fleet::EventTime;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// One replay of one data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,9 +25,9 @@ pub struct RunInfo {
     /// The judged part is `[learn_until, end)`.
     pub learn_until: EventTime,
     pub end: EventTime,
-    /// When devices were not all watched throughout the judged part; otherwise devices times its days.
+    /// Days of the judged part in which each device was watched; `None`: all of them throughout.
     #[serde(default)]
-    pub device_days_judged: Option<f64>,
+    pub days_watched: Option<BTreeMap<SmolStr, f64>>,
     pub episodes: Vec<Episode>,
     /// File names; a record's `Position::source` is an index into them.
     pub sources: Vec<String>,
@@ -66,6 +67,14 @@ impl RunInfo {
 
     pub fn judged_days(&self) -> f64 {
         self.end.seconds_since(self.learn_until).max(0.0) / 86_400.0
+    }
+
+    /// Days of the judged part in which this device was watched.
+    pub fn days_watched(&self, device_id: &str) -> f64 {
+        match &self.days_watched {
+            Some(days) => days.get(device_id).copied().unwrap_or(0.0),
+            None => self.judged_days(),
+        }
     }
 
     /// Where a record stands, for a person: file name and line or row, counted from 1.

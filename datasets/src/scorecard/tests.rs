@@ -91,7 +91,7 @@ fn inputs(episodes: Vec<Episode>, findings: Vec<Finding>) -> Inputs {
             budget: 20.0,
             learn_until: hours(0.0),
             end: hours(48.0),
-            device_days_judged: None,
+            days_watched: None,
             episodes,
             sources: vec!["flows.jsonl.gz".into()],
             readings: 1000,
@@ -293,9 +293,12 @@ fn device_days_and_rates() {
     assert!((rate.lower - 0.02532 * 125.0).abs() < 0.01 && (rate.upper - 5.5716 * 125.0).abs() < 0.1, "{rate:?}");
     assert_eq!((card.rejected, card.late, card.readings_per_second), (3, 4, Some(500.0)));
 
-    inputs.run.device_days_judged = Some(2.0);
-    assert_eq!(ScoreCard::compute(&inputs).false_incidents_per_1000_device_days, Some(500.0));
-    inputs.run.device_days_judged = None;
+    inputs.run.days_watched = Some([("c1".into(), 0.5), ("p1".into(), 1.5)].into());
+    let card = ScoreCard::compute(&inputs);
+    assert_eq!(card.false_incidents_per_1000_device_days, Some(500.0));
+    let days = card.by_cohort_size.iter().map(|row| (row.size, row.device_days));
+    assert_eq!(days.collect::<Vec<_>>(), [(1, 1.5), (3, 0.5)], "each device's own days");
+    inputs.run.days_watched = None;
     let unknown = JudgedDevice { id: "forged".into(), device_type: "".into(), standing: Standing::Unknown };
     inputs.devices.push(unknown.clone());
     assert_eq!(ScoreCard::compute(&inputs).device_days_judged, 8.0, "an unknown device dilutes nothing");
@@ -372,7 +375,7 @@ fn the_curve_is_counted_by_the_same_rules() {
     assert_eq!(curve[1].false_incidents_per_1000_device_days, Some(125.0));
     assert!(curve[1].lower < Some(125.0) && curve[1].upper > Some(125.0));
 
-    inputs.run.device_days_judged = Some(10_000.0);
+    inputs.run.days_watched = Some([("c1".into(), 10_000.0)].into());
     assert_eq!(ScoreCard::compute(&inputs).operating_curve[0].budget, 5.0);
     let text = serde_json::to_string(&inputs.curve).unwrap();
     assert_eq!(serde_json::from_str::<CurveInput>(&text).unwrap(), inputs.curve);

@@ -1,7 +1,7 @@
 //! Why a line was not taken, and the row that says so. Rejections never stop a run by themselves; their share may
 //! ([`Tally::check`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -123,9 +123,8 @@ impl Tally {
 
     /// One rejected record of each reason, the first.
     pub fn first_of_each_reason(&self) -> impl Iterator<Item = &Rejected> {
-        let name = |index: usize| self.examples[index].reason.name();
-        let is_first = move |index: usize| (0..index).all(|earlier| name(earlier) != name(index));
-        self.examples.iter().enumerate().filter(move |(index, _)| is_first(*index)).map(|(_, rejected)| rejected)
+        let mut told = BTreeSet::new();
+        self.examples.iter().filter(move |rejected| told.insert(rejected.reason.name()))
     }
 
     /// Errors when more than `max_share` of the lines were rejected. A cut-off file is one row, not one bad line: it

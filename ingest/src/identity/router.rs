@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use fleet::reading::{Peer, SessionEvent};
-use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Kind, Place, Reading, Role, Routed, place};
+use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Kind, Owner, Place, Reading, Role, place};
 use rustc_hash::FxHashMap;
 
 use super::inventory::Inventory;
 use super::known::{Found, Known};
 use crate::Config;
 
-/// What came of routing. The facts hold before the readings: write them to the log first.
+/// What came of routing a reading. The facts hold before it: write them to the log first.
 #[derive(Debug, Default)]
 pub struct Routes {
     /// For the lane of the cohort.
     pub facts: Vec<(Cohort, Fact)>,
-    pub readings: Vec<Routed>,
-    /// Readings that are of no device.
-    pub unrouted: u64,
+    /// None, one, or the originator and the responder.
+    pub owners: Vec<Owner>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,9 +56,10 @@ impl Router {
         out.facts.extend(self.known.devices.iter().map(announcement));
     }
 
-    /// Finds the device or devices of a reading at its event time. An identity nobody knows that originates or answers
-    /// traffic becomes an unknown device, announced before its first reading; the target of a scan does neither.
-    pub fn route(&mut self, mut reading: Reading, out: &mut Routes) {
+    /// Puts the side that calls first and finds the device or devices of a reading at its event time. An identity nobody
+    /// knows that originates or answers traffic becomes an unknown device, announced before its first reading; the target
+    /// of a scan does neither.
+    pub fn route(&mut self, reading: &mut Reading, out: &mut Routes) {
         reading.turn_round_mid_stream();
         match &reading.kind {
             Kind::Flow(_) => self.route_flow(reading, out),
@@ -67,7 +67,7 @@ impl Router {
         }
     }
 
-    fn route_flow(&mut self, reading: Reading, out: &mut Routes) {
+    fn route_flow(&mut self, reading: &Reading, out: &mut Routes) {
         let Kind::Flow(flow) = &reading.kind else { return };
         let (time, identity) = (reading.time, &reading.identity);
         let found = match (&identity.client_id, &identity.certificate) {
@@ -79,19 +79,12 @@ impl Router {
         let answered = flow.answered();
         let found = self.known.find_host(mac, Some(ip), time, answered);
         let responder = self.settle(found, time, answered, out).filter(|key| originator != Some(*key));
-        match (originator, responder) {
-            (Some(device), None) => out.readings.push(Routed { device, role: Role::Originator, peer: None, reading }),
-            (None, Some(device)) => out.readings.push(Routed { device, role: Role::Responder, peer: None, reading }),
-            (Some(device), Some(peer)) => {
-                let copy = reading.clone();
-                out.readings.push(Routed { device, role: Role::Originator, peer: Some(peer), reading: copy });
-                out.readings.push(Routed { device: peer, role: Role::Responder, peer: Some(device), reading });
-            }
-            (None, None) => out.unrouted += 1,
-        }
+        let originated = originator.map(|device| Owner { device, role: Role::Originator, peer: responder });
+        let answered = responder.map(|device| Owner { device, role: Role::Responder, peer: originator });
+        out.owners.extend(originated.into_iter().chain(answered));
     }
 
-    fn route_client(&mut self, reading: Reading, out: &mut Routes) {
+    fn route_client(&mut self, reading: &Reading, out: &mut Routes) {
         let (time, identity) = (reading.time, &reading.identity);
         let (inbound, address, refused) = match &reading.kind {
             Kind::Message(message) => (message.inbound, None, message.refused),
@@ -109,17 +102,14 @@ impl Router {
         let ours = identity.mac.is_some() || ip.is_some_and(|address| place(address) == Place::Internal);
         let speaks = !refused || ours;
         let found = self.known.find_client(identity, ip, time, speaks);
-        let Some(device) = self.settle(found, time, speaks, out) else {
-            out.unrouted += 1;
-            return;
-        };
+        let Some(device) = self.settle(found, time, speaks, out) else { return };
         let other = address.map(|address| self.known.find_host(None, Some(address), time, false));
         let peer = match other {
             Some(Found::Device(other)) if other != device => Some(other),
             _ => None,
         };
         let role = if inbound { Role::Responder } else { Role::Originator };
-        out.readings.push(Routed { device, role, peer, reading });
+        out.owners.push(Owner { device, role, peer });
     }
 
     /// Announces and counts what has to be; gives the device, if there is one.

@@ -88,8 +88,8 @@ impl Builder {
     }
 
     /// `scratch` is room for a topic.
-    pub(crate) fn add(&mut self, routed: &Routed, scratch: &mut String) {
-        let reading = &routed.reading;
+    pub(crate) fn add(&mut self, routed: &Routed<'_>, scratch: &mut String) {
+        let reading = routed.reading;
         if self.records == 0 {
             self.first_record = reading.position;
         }
@@ -115,8 +115,8 @@ impl Builder {
         }
     }
 
-    fn add_flow(&mut self, routed: &Routed, originator: &Identity, flow: &Flow) {
-        let outbound = routed.role == Role::Originator;
+    fn add_flow(&mut self, routed: &Routed<'_>, originator: &Identity, flow: &Flow) {
+        let outbound = routed.owner.role == Role::Originator;
         let swap = |ours: u64, theirs: u64| if outbound { (ours, theirs) } else { (theirs, ours) };
         let (bytes_out, bytes_in) = swap(flow.bytes_out, flow.bytes_in);
         let (packets_out, packets_in) = swap(u64::from(flow.packets_out), u64::from(flow.packets_in));
@@ -137,7 +137,7 @@ impl Builder {
             port: flow.responder.port,
             protocol: flow.protocol,
             direction: if outbound { Direction::Outbound } else { Direction::Inbound },
-            peer: routed.peer,
+            peer: routed.owner.peer,
             refused: flow.protocol == Protocol::Tcp && (failed || flow.outcome == Outcome::Reset),
             bytes_out,
             bytes_in,
@@ -150,7 +150,7 @@ impl Builder {
         let counts = &mut self.flows;
         let bytes = bytes_out.saturating_add(bytes_in);
         counts.all = counts.all.saturating_add(1);
-        if routed.peer.is_some() {
+        if routed.owner.peer.is_some() {
             counts.device_bytes = counts.device_bytes.saturating_add(bytes);
         }
         if !added.class.infrastructure {
@@ -205,9 +205,9 @@ impl Builder {
 /// Stands for the other side when the record does not name it.
 pub(crate) const UNKNOWN: &str = "(unknown)";
 
-fn is_own(routed: &Routed) -> bool {
+fn is_own(routed: &Routed<'_>) -> bool {
     match &routed.reading.kind {
-        Kind::Flow(_) => routed.role == Role::Originator,
+        Kind::Flow(_) => routed.owner.role == Role::Originator,
         Kind::Message(message) => !message.inbound,
         Kind::SignIn(sign_in) => !sign_in.inbound,
         Kind::Session(_) | Kind::Posture(_) => true,

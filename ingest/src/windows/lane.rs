@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{DeviceKey, Entry, EventTime, Fact, MICROS_PER_SECOND, Resume, Role, Routed, Tick};
+use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, MICROS_PER_SECOND, Resume, Role, Routed, Tick};
 
 use super::facts::Facts;
 use super::marks::Marks;
@@ -94,7 +94,7 @@ impl Lane {
             self.catch_up(out);
         }
         match entry {
-            Entry::Batch(readings) => self.take_batch(offset, &readings),
+            Entry::Batch(batch) => self.take_batch(offset, &batch),
             Entry::Mark(mark) => {
                 self.marks.take(offset, &mark);
                 if let Some(last) = mark.below.checked_sub(1).filter(|_| self.ordered_sources) {
@@ -140,15 +140,15 @@ impl Lane {
         }
     }
 
-    fn take_batch(&mut self, offset: u64, readings: &[Routed]) {
+    fn take_batch(&mut self, offset: u64, batch: &Batch) {
         let (mut new, closed_through) = (0, self.closed_through);
         let Lane { open, seen, ordered_sources, .. } = self;
-        let to_add = readings.iter().filter(|routed| !*ordered_sources || is_new(seen, routed)).inspect(|_| new += 1);
+        let to_add = batch.iter().filter(|routed| !*ordered_sources || is_new(seen, routed)).inspect(|_| new += 1);
         let accepted = open.add(offset, to_add, closed_through);
         if offset >= self.resumed_at.frontier {
             self.counters.accepted += accepted;
             self.counters.late += new - accepted;
-            self.counters.duplicates += readings.len() as u64 - new;
+            self.counters.duplicates += batch.rows.len() as u64 - new;
         }
     }
 
@@ -205,9 +205,9 @@ impl Lane {
 /// originator's reading stands first.
 type Seen = BTreeMap<u32, (u64, bool)>;
 
-fn is_new(seen: &mut Seen, routed: &Routed) -> bool {
+fn is_new(seen: &mut Seen, routed: &Routed<'_>) -> bool {
     let position = routed.reading.position;
-    let place = (position.offset, routed.role == Role::Responder);
+    let place = (position.offset, routed.owner.role == Role::Responder);
     match seen.get_mut(&position.source) {
         Some(last) if *last >= place => return false,
         Some(last) => *last = place,

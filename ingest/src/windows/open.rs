@@ -54,13 +54,13 @@ impl OpenWindows {
     pub(crate) fn add<'a>(
         &mut self,
         offset: u64,
-        readings: impl Iterator<Item = &'a Routed>,
+        readings: impl Iterator<Item = Routed<'a>>,
         closed_through: EventTime,
     ) -> u64 {
         let mut accepted = 0;
-        let mut found: Vec<(u32, &Routed)> = Vec::with_capacity(AT_A_TIME);
+        let mut found: Vec<(u32, Routed<'_>)> = Vec::with_capacity(AT_A_TIME);
         for routed in readings {
-            let Some(place) = self.find(offset, routed, closed_through) else { continue };
+            let Some(place) = self.find(offset, &routed, closed_through) else { continue };
             found.push((place, routed));
             if found.len() == AT_A_TIME {
                 accepted += self.write(&found);
@@ -70,7 +70,7 @@ impl OpenWindows {
         accepted + self.write(&found)
     }
 
-    fn write(&mut self, found: &[(u32, &Routed)]) -> u64 {
+    fn write(&mut self, found: &[(u32, Routed<'_>)]) -> u64 {
         self.touch(found.iter().map(|(place, _)| *place));
         for (place, routed) in found {
             self.builders[*place as usize].add(routed, &mut self.scratch);
@@ -85,18 +85,18 @@ impl OpenWindows {
         std::hint::black_box(builders.map(Builder::touch_contents).fold(0, u64::wrapping_add));
     }
 
-    fn find(&mut self, offset: u64, routed: &Routed, closed_through: EventTime) -> Option<u32> {
+    fn find(&mut self, offset: u64, routed: &Routed<'_>, closed_through: EventTime) -> Option<u32> {
         let time = routed.reading.time;
         let open = self.ticks.iter().rposition(|tick| tick.start <= time && time < tick.end);
         if let Some(tick) = open {
-            return Some(self.place(tick, routed.device));
+            return Some(self.place(tick, routed.owner.device));
         }
         let end = time.window_end(self.width);
         if end <= closed_through || end.0.unsigned_abs() > FARTHEST {
             return None;
         }
         let tick = self.open(end, offset);
-        Some(self.place(tick, routed.device))
+        Some(self.place(tick, routed.owner.device))
     }
 
     fn open(&mut self, end: EventTime, offset: u64) -> usize {

@@ -130,8 +130,8 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn add_sign_in(&mut self, routed: &Routed, sign_in: &SignIn, contacts: &mut Contacts) {
-        let reading = &routed.reading;
+    pub(crate) fn add_sign_in(&mut self, routed: &Routed<'_>, sign_in: &SignIn, contacts: &mut Contacts) {
+        let reading = routed.reading;
         let count = if sign_in.success { &mut self.accepted } else { &mut self.failed };
         *count = count.saturating_add(1);
         contacts.add(&Exchange {
@@ -140,7 +140,7 @@ impl Sessions {
             port: 0,
             protocol: Protocol::Other,
             direction: if sign_in.inbound { Direction::Inbound } else { Direction::Outbound },
-            peer: routed.peer,
+            peer: routed.owner.peer,
             refused: !sign_in.success,
             bytes_out: 0,
             bytes_in: 0,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use fleet::reading::{Flow, Message, Outcome, Peer, Protocol, SignIn};
 use fleet::{
-    DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Position, Reading, Role, Routed,
+    Batch, DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Owner, Position, Reading, Role,
+    Routed,
 };
 use proptest::prelude::*;
 
@@ -86,7 +87,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
 }
 
 struct Source {
-    records: Vec<Vec<Routed>>,
+    records: Vec<Vec<(Owner, Reading)>>,
     sent: usize,
     clock: i64,
     greatest: Option<i64>,
@@ -183,24 +184,25 @@ impl Log {
     pub fn entries_of_lane(&self, number: u32, lanes: u32) -> Vec<(u64, Entry)> {
         let mut own = Vec::new();
         for (offset, entry) in &self.entries {
-            let Entry::Batch(readings) = entry else {
+            let Entry::Batch(batch) = entry else {
                 own.push((*offset, entry.clone()));
                 continue;
             };
-            let kept: Vec<Routed> =
-                readings.iter().filter(|routed| routed.device.0 % lanes == number).cloned().collect();
-            if !kept.is_empty() {
-                own.push((*offset, Entry::Batch(kept)));
+            let is_own = |(_, owner): &&(u32, Owner)| owner.device.0 % lanes == number;
+            let rows: Vec<(u32, Owner)> = batch.rows.iter().filter(is_own).copied().collect();
+            if !rows.is_empty() {
+                own.push((*offset, Entry::Batch(Batch { rows, ..batch.clone() })));
             }
         }
         own
     }
 
-    fn all(&self) -> impl Iterator<Item = &Routed> {
-        self.entries.iter().flat_map(|(_, entry)| match entry {
-            Entry::Batch(readings) => readings.as_slice(),
-            _ => &[],
-        })
+    fn all(&self) -> impl Iterator<Item = Routed<'_>> {
+        let batches = self.entries.iter().filter_map(|(_, entry)| match entry {
+            Entry::Batch(batch) => Some(batch),
+            _ => None,
+        });
+        batches.flat_map(Batch::iter)
     }
 
     pub fn readings(&self) -> u64 {
@@ -208,7 +210,7 @@ impl Log {
     }
 
     pub fn distinct_readings(&self) -> u64 {
-        self.all().map(|routed| (routed.reading.position, routed.device)).collect::<HashSet<_>>().len() as u64
+        self.all().map(|routed| (routed.reading.position, routed.owner.device)).collect::<HashSet<_>>().len() as u64
     }
 
     fn append(&mut self, entry: Entry) {
@@ -221,8 +223,8 @@ impl Log {
         let until = source.sent.saturating_add(at_most).min(source.records.len());
         let unsent = &source.records[source.sent..until];
         for record in unsent.chunks(3) {
-            let batch: Vec<Routed> = record.iter().flatten().cloned().collect();
-            let newest = batch.iter().map(|routed| routed.reading.time.0.div_euclid(MICROS_PER_SECOND)).max();
+            let batch: Batch = record.iter().flatten().cloned().collect();
+            let newest = batch.readings.iter().map(|reading| reading.time.0.div_euclid(MICROS_PER_SECOND)).max();
             source.greatest = source.greatest.max(newest);
             self.append(Entry::Batch(batch));
         }
@@ -246,7 +248,7 @@ fn address(last: u32) -> IpAddr {
 }
 
 /// One record: a flow to the internet, a flow between two devices (two readings), a message or a sign-in.
-fn record(time: EventTime, position: Position, device: u32, salt: u32) -> Vec<Routed> {
+fn record(time: EventTime, position: Position, device: u32, salt: u32) -> Vec<(Owner, Reading)> {
     let device = device % 12;
     let identity = Identity { ip: Some(address(device)), ..Identity::default() };
     let other = (device + 1 + salt % 11) % 12;
@@ -276,14 +278,9 @@ fn record(time: EventTime, position: Position, device: u32, salt: u32) -> Vec<Ro
     };
     let between = matches!(&kind, Kind::Flow(flow) if flow.responder.port == 80);
     let reading = Reading { time, position, identity, kind, malicious: salt.is_multiple_of(50) };
-    let mut routed = vec![Routed {
-        device: DeviceKey(device),
-        role: Role::Originator,
-        peer: between.then_some(DeviceKey(other)),
-        reading: reading.clone(),
-    }];
-    if between {
-        routed.push(Routed { device: DeviceKey(other), role: Role::Responder, peer: Some(DeviceKey(device)), reading });
-    }
-    routed
+    let (device, other) = (DeviceKey(device), DeviceKey(other));
+    let originator = Owner { device, role: Role::Originator, peer: between.then_some(other) };
+    let responder = Owner { device: other, role: Role::Responder, peer: Some(device) };
+    let owners = if between { vec![originator, responder] } else { vec![originator] };
+    owners.into_iter().map(|owner| (owner, reading.clone())).collect()
 }

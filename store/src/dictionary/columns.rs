@@ -87,7 +87,7 @@ fn contacts() -> Vec<Column> {
         column("direction", Text, "outbound: the device began it; inbound: the other side did"),
         optional("peer_device_id", Text, "the other side, when it is a device we know"),
         column("flows", U32, "flows, messages or sign-ins"),
-        column("refused", U32, "of those, refused, unanswered or failed"),
+        column("refused", U32, "of those, refused, unanswered, reset or failed"),
         column("bytes_out", U64, "payload bytes from the device"),
         column("bytes_in", U64, "payload bytes to the device"),
         column("packets_out", U32, "packets from the device"),
@@ -197,10 +197,9 @@ fn devices() -> Vec<Column> {
 }
 
 fn baselines() -> Vec<Column> {
-    let [_, device_type] = device();
     vec![
         column("version", U32, "counts up with every training"),
-        device_type,
+        column("device_type", Text, "the type; empty in the row for all"),
         column("segment", Text, "network segment; empty when all segments are learned together"),
         column("from_time", Time, "event time from which it holds"),
         column("confidence", Text, "learning, provisional or ready"),

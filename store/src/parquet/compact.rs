@@ -13,7 +13,7 @@ use fleet::EventTime;
 
 use super::manifest::{FileName, Manifest, compacted_name, is_compacted, loose_files, names_in, table_dir};
 use super::read::count_rows;
-use super::writer::{ParquetDraft, TEMPORARY};
+use super::writer::{ParquetDraft, Stays, TEMPORARY};
 use crate::config::Config;
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
@@ -71,7 +71,7 @@ impl<'a> Compaction<'a> {
         }
         compacted.file = compacted_name(self.next.generation);
         let path = folder.join(&compacted.file);
-        let mut draft = ParquetDraft::new(&path, table.schema(TextLayout::View), self.config)?;
+        let mut draft = ParquetDraft::new(&path, table.schema(TextLayout::View), Stays::ForGood, self.config)?;
         self.engine.sorted(table, &files, |batch| draft.write(batch))?;
         compacted.rows = draft.rows as u64;
         if compacted.rows != expected {
