@@ -18,8 +18,8 @@ use store::{DeviceNames, EvidenceRow, ScoredWindow, Step, Store};
 use crate::config::Config;
 use crate::rules::CompiledRules;
 
-/// A step is cut when this many windows wait, so that catching up writes few large files.
-const STEP_WINDOWS: usize = 32_768;
+/// A step is cut when this many windows wait: so many that files are few, so few that readings do not queue up meanwhile.
+const STEP_WINDOWS: usize = 4_096;
 
 /// Versions of the baselines, by number; the trainer puts them there before the log names them.
 #[derive(Clone, Default)]

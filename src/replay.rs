@@ -23,7 +23,7 @@ const SCORE_CARD: &str = "scorecard.json";
 /// From this share of late readings on something is wrong with the order of the files, or with `lateness`.
 const MANY_LATE: f64 = 0.05;
 /// Steps are large when catching up; only when there are more of them than this is merging their files worth its time.
-const MANY_STEPS: usize = 256;
+const MANY_STEPS: usize = 512;
 
 #[derive(Args, Clone)]
 pub struct ReplayArgs {

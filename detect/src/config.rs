@@ -38,7 +38,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             budget: 20.0,
-            curve_budgets: vec![10.0, 20.0, 50.0, 100.0, 200.0],
+            curve_budgets: vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0],
             half_life_seconds: 3600,
             hold_seconds: 120,
             lateness_seconds: 70,

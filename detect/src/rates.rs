@@ -22,7 +22,12 @@ const STEP: f64 = 0.1;
 /// not make its own behaviour normal.
 const LEAST_DEVICES: f64 = 3.0;
 const LEAST_SHARE_OF_POOL: f64 = 0.15;
-const LEAST_SHARE_OF_TYPE: f64 = 0.75;
+
+/// The same for one type: three quarters of a small one; of a large one, where so many are not infected by chance, a
+/// quarter and four.
+fn least_of_type(devices: f64) -> f64 {
+    (0.75 * devices).min(0.25 * devices + 4.0).max(LEAST_DEVICES)
+}
 
 #[derive(Clone, Copy, Default)]
 struct Count {
@@ -78,8 +83,7 @@ fn own_days(learned: &TypeBaseline, class: ContactClass, behaviour: Behaviour) -
     let Some(own) = counts.iter().find(|count| count.class == class && count.behaviour == behaviour) else {
         return 0.0;
     };
-    let believed = f64::from(own.devices) >= LEAST_DEVICES.max(LEAST_SHARE_OF_TYPE * f64::from(learned.devices));
-    if believed { f64::from(own.device_days) } else { 0.0 }
+    if f64::from(own.devices) >= least_of_type(f64::from(learned.devices)) { f64::from(own.device_days) } else { 0.0 }
 }
 
 /// What a behaviour grows from.
@@ -99,5 +103,19 @@ fn prior(behaviour: Behaviour) -> f64 {
         Behaviour::Recur | Behaviour::Stay | Behaviour::Download => 0.01,
         Behaviour::LongStay | Behaviour::Upload => 0.005,
         Behaviour::Refused | Behaviour::FanOut | Behaviour::Guessing => 0.0002,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_of_a_type_make_a_behaviour_normal() {
+        let share = |devices: f64| least_of_type(devices) / devices;
+        assert_eq!((least_of_type(1.0), least_of_type(4.0)), (3.0, 3.0), "one or two devices make nothing normal");
+        assert_eq!(share(8.0), 0.75);
+        assert_eq!(least_of_type(32.0), 12.0);
+        assert!(share(340.0) < 0.27 && share(340.0) > 0.25);
     }
 }

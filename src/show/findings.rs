@@ -4,15 +4,13 @@ use clap::{Args, Subcommand};
 use datasets::scorecard::incidents::Alarm;
 use datasets::scorecard::load::Stored;
 use datasets::scorecard::run::RunInfo;
-use datasets::scorecard::text::{Table, counted, listed, moment, wrap};
+use datasets::scorecard::text::{Table, counted, listed, listed_briefly, moment, wrap};
 use fleet::{Action, Finding, FindingKind, Incident, Reason, Scope};
 
 use super::names::unknown;
 use super::{command, open, say};
 use crate::cli::StoreArg;
 use crate::config::Misuse;
-
-const DEVICES_NAMED: usize = 12;
 
 #[derive(Subcommand)]
 pub enum FindingsCommand {
@@ -200,10 +198,7 @@ pub fn page(finding: &Finding, incident: Option<&Incident>, actions: &[Action], 
 }
 
 fn named(finding: &Finding) -> String {
-    let shown = finding.devices.iter().take(DEVICES_NAMED).map(|id| id.as_str());
-    let rest = finding.devices.len().saturating_sub(DEVICES_NAMED);
-    let names = shown.collect::<Vec<_>>().join(", ");
-    if rest > 0 { format!("{names} and {rest} more") } else { names }
+    listed_briefly(finding.devices.iter().map(|id| id.as_str()))
 }
 
 /// What the data set's labels say of it.

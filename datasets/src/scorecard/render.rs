@@ -1,7 +1,10 @@
 //! The score card for a person: a sentence that says it all, then the tables behind it; at most 110 columns.
 
-use super::text::{Table, counted, duration, grouped, listed, moment, wrap};
+use super::text::{Table, counted, duration, grouped, listed_briefly, moment, wrap};
 use super::{IncidentResult, ScoreCard};
+
+/// Of a run that raises hundreds, the rest is for a program to read.
+const FALSE_INCIDENTS_SHOWN: usize = 40;
 
 impl ScoreCard {
     /// Several lines, each ending with a line feed.
@@ -72,7 +75,7 @@ impl ScoreCard {
                 format!(
                     "{} ({})",
                     counted(count, "other"),
-                    listed(quarantined.benign_device_ids.iter().map(|id| id.as_str()))
+                    listed_briefly(quarantined.benign_device_ids.iter().map(|id| id.as_str()))
                 )
             }
         };
@@ -103,7 +106,10 @@ impl ScoreCard {
             out += &format!(" Rejected: {}.", reasons.join(", "));
         }
         if !self.unknown_devices.is_empty() {
-            out += &format!(" Not in the inventory: {}.", listed(self.unknown_devices.iter().map(|id| id.as_str())));
+            out += &format!(
+                " Not in the inventory: {}.",
+                listed_briefly(self.unknown_devices.iter().map(|id| id.as_str()))
+            );
         }
         if let (Some(auc), Some(precision)) = (self.window_roc_auc, self.window_average_precision) {
             out += &format!(" Windows alone: ROC-AUC {auc:.3}, average precision {precision:.3}.");
@@ -124,13 +130,19 @@ impl ScoreCard {
                 incident.detectors.join(" "),
             ]);
         }
-        if table.is_empty() { String::new() } else { table.render() }
+        if table.is_empty() {
+            return String::new();
+        }
+        match self.false_incident_list.len().saturating_sub(FALSE_INCIDENTS_SHOWN) {
+            0 => table.render(),
+            more => format!("{}... and {} more, in scorecard.json\n", table.render(), grouped(more as u64)),
+        }
     }
 
     fn false_incident_table(&self) -> String {
         let mut table =
             Table::new(&["false incident of", "!from (UTC)", ">lasted", ">findings", ">counts as", "detectors"]);
-        for incident in &self.false_incident_list {
+        for incident in self.false_incident_list.iter().take(FALSE_INCIDENTS_SHOWN) {
             table.row([
                 incident.device_id.to_string(),
                 moment(incident.start),
@@ -140,7 +152,13 @@ impl ScoreCard {
                 incident.detectors.join(" "),
             ]);
         }
-        if table.is_empty() { String::new() } else { table.render() }
+        if table.is_empty() {
+            return String::new();
+        }
+        match self.false_incident_list.len().saturating_sub(FALSE_INCIDENTS_SHOWN) {
+            0 => table.render(),
+            more => format!("{}... and {} more, in scorecard.json\n", table.render(), grouped(more as u64)),
+        }
     }
 
     fn benign_table(&self) -> String {

@@ -5,6 +5,8 @@ use fleet::EventTime;
 /// Nothing printed is wider, in characters.
 pub const WIDTH: usize = 110;
 const GAP: &str = "  ";
+/// More names than this are not read.
+const NAMED: usize = 12;
 
 /// Rows of cells, aligned; numbers go to the right.
 pub struct Table {
@@ -139,6 +141,15 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
+/// Names in a sentence. At most [`NAMED`] of them by name; how many more is said.
+pub fn listed_briefly<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => listed(names),
+        more => format!("{} and {}", names[..NAMED].join(", "), counted(more as u64, "other")),
+    }
+}
+
 /// Plain names in a sentence: `a, b and c`.
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
@@ -146,5 +157,19 @@ pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         [] => String::new(),
         [name] => name.to_string(),
         [names @ .., last] => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let names: Vec<String> = (1..=15).map(|number| format!("d{number}")).collect();
+        let brief = |count: usize| listed_briefly(names[..count].iter().map(String::as_str));
+        assert_eq!(brief(3), "d1, d2 and d3");
+        assert!(brief(12).ends_with("d11 and d12"));
+        assert!(brief(15).ends_with("d11, d12 and 3 others"));
     }
 }
