@@ -62,8 +62,8 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     println!("\nGo on from here\n");
     for rest in [
         "findings list",
-        &format!("devices show {}", finding.device_id),
-        &format!("baselines show {}", finding.device_type),
+        &format!("devices show {}", show::word(&finding.device_id)),
+        &format!("baselines show {}", show::word(&finding.device_type)),
         "query \"select device_type, count(*) from findings group by 1\"",
     ] {
         println!("  {}", show::command(rest, &store));

@@ -8,7 +8,7 @@ use datasets::scorecard::text::{Table, counted, listed, listed_briefly, moment, 
 use fleet::{Action, Finding, FindingKind, Incident, Reason, Scope};
 
 use super::names::unknown;
-use super::{command, open, say};
+use super::{command, open, say, word};
 use crate::cli::StoreArg;
 use crate::config::Misuse;
 
@@ -126,7 +126,10 @@ pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     actions.retain(|action| action.finding_id == finding.finding_id);
     let mut out = page(finding, incident, &actions, &stored.run);
     if finding.scope == Scope::Device {
-        out += &format!("\nIts timeline: {}\n", command(&format!("devices show {}", finding.device_id), &stored.dir));
+        out += &format!(
+            "\nIts timeline: {}\n",
+            command(&format!("devices show {}", word(&finding.device_id)), &stored.dir)
+        );
     }
     Ok(out)
 }

@@ -45,7 +45,8 @@ pub fn say(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A command about `store` as it can be pasted into a shell: the program as it was called, and paths as one word each.
+/// A command about `store` as it can be pasted into a shell: the program as it was called, paths as one word each.
+/// What is not ours in `rest`, an id above all, must have gone through [`word`]: clients choose their ids.
 pub fn command(rest: &str, store: &Path) -> String {
     format!("{} --store {}", program(rest), pasted(store))
 }
@@ -58,7 +59,15 @@ pub fn program(rest: &str) -> String {
 
 /// A path as a shell takes it for one word.
 pub fn pasted(path: &Path) -> String {
-    let text = path.display().to_string();
+    word(&path.display().to_string())
+}
+
+/// A text as a shell takes it for one word.
+pub fn word(text: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "/._-+:@%".contains(letter);
-    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

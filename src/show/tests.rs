@@ -225,5 +225,6 @@ fn paths_are_one_word_to_a_shell() {
     assert_eq!(pasted("out/store-100"), "out/store-100");
     assert_eq!(pasted("~/my out"), "'~/my out'");
     assert_eq!(pasted("it's"), r"'it'\''s'");
+    assert_eq!(super::word("lamp 1; touch x $(id)"), "'lamp 1; touch x $(id)'");
     assert!(super::command("findings list", std::path::Path::new("a b")).ends_with(" findings list --store 'a b'"));
 }
