@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use crossbeam_channel::Sender;
-use fleet::{Batch, Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Owner, Reading};
+use fleet::{Batch, Cohort, Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Owner, Reading};
 use ingest::identity::{LaneTable, Router, Routes};
 
 use crate::lane::{LaneInput, Names};
@@ -66,46 +66,49 @@ impl Route {
 
     /// Writes a batch to the lanes' logs; marks are the caller's next step.
     pub fn take(&mut self, mut readings: Vec<Reading>) -> anyhow::Result<()> {
-        let mut row = 0;
-        while let Some(reading) = readings.get_mut(row) {
+        let mut owned: Vec<(u32, Owner)> = Vec::with_capacity(readings.len());
+        let mut facts: Vec<(u32, (Cohort, Fact))> = Vec::new();
+        for (row, reading) in (0..).zip(&mut readings) {
             self.greatest = self.greatest.max(reading.time);
             self.router.route(reading, &mut self.routes);
-            if !self.routes.facts.is_empty() {
-                // A fact holds before the reading it came with.
-                let rest = readings.split_off(row);
-                self.send_batches(std::mem::replace(&mut readings, rest))?;
-                self.send_facts()?;
-                row = 0;
-            }
-            for owner in self.routes.owners.drain(..) {
-                self.lanes[self.table.lane_of_device(owner.device)].rows.push((row as u32, owner));
-            }
-            row += 1;
+            facts.extend(self.routes.facts.drain(..).map(|fact| (row, fact)));
+            owned.extend(self.routes.owners.drain(..).map(|owner| (row, owner)));
         }
-        self.send_batches(readings)
+        let readings = Arc::new(readings);
+        let mut facts = facts.into_iter().peekable();
+        for (row, owner) in owned {
+            // A fact holds before the reading it came with.
+            while let Some((_, fact)) = facts.next_if(|(of, _)| *of <= row) {
+                self.send_batches(&readings)?;
+                self.send_fact(fact)?;
+            }
+            self.lanes[self.table.lane_of_device(owner.device)].rows.push((row, owner));
+        }
+        self.send_batches(&readings)?;
+        facts.try_for_each(|(_, fact)| self.send_fact(fact))
     }
 
     fn send_facts(&mut self) -> anyhow::Result<()> {
-        for (cohort, fact) in std::mem::take(&mut self.routes.facts) {
-            let lane = match &fact {
-                Fact::Device(device) => {
-                    self.names.insert(Arc::clone(device));
-                    self.table.announce(device)
-                }
-                _ => self.table.lane_of(&cohort),
-            };
-            self.lanes[lane].send(Entry::Fact(fact))?;
-        }
-        Ok(())
+        std::mem::take(&mut self.routes.facts).into_iter().try_for_each(|fact| self.send_fact(fact))
     }
 
-    fn send_batches(&mut self, readings: Vec<Reading>) -> anyhow::Result<()> {
-        let readings = Arc::new(readings);
+    fn send_fact(&mut self, (cohort, fact): (Cohort, Fact)) -> anyhow::Result<()> {
+        let lane = match &fact {
+            Fact::Device(device) => {
+                self.names.insert(Arc::clone(device));
+                self.table.announce(device)
+            }
+            _ => self.table.lane_of(&cohort),
+        };
+        self.lanes[lane].send(Entry::Fact(fact))
+    }
+
+    fn send_batches(&mut self, readings: &Arc<Vec<Reading>>) -> anyhow::Result<()> {
         for lane in &mut self.lanes {
             if !lane.rows.is_empty() {
                 let rows = std::mem::take(&mut lane.rows);
                 lane.rows.reserve(rows.len());
-                lane.send(Entry::Batch(Batch { readings: Arc::clone(&readings), rows }))?;
+                lane.send(Entry::Batch(Batch { readings: Arc::clone(readings), rows }))?;
             }
         }
         Ok(())

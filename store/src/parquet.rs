@@ -345,10 +345,20 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
         return Err(Error::NotAFolder { dir: dir.to_owned() });
     }
     let names = names_in(dir)?;
-    if let Some(name) = names_in(&dir.join(TABLES))?.into_iter().find(|name| Table::from_name(name).is_none()) {
+    let tables = dir.join(TABLES);
+    if tables.is_file() {
+        return foreign(TABLES.to_owned());
+    }
+    if let Some(name) = names_in(&tables)?.into_iter().find(|name| Table::from_name(name).is_none()) {
         return foreign(format!("{TABLES}/{name}"));
     }
-    if names.iter().any(|name| name == MANIFEST || name == RUN) {
+    // Others have a `manifest.json`, too: only one that reads as ours counts.
+    match Manifest::load(dir) {
+        Ok(_) => return Ok(()),
+        Err(Error::Damaged { .. }) => return foreign(MANIFEST.to_owned()),
+        Err(_) => {}
+    }
+    if names.iter().any(|name| name == RUN) {
         return Ok(());
     }
     let half_made = |name: &str| name.starts_with(MANIFEST) && name.ends_with(TEMPORARY);
