@@ -115,8 +115,9 @@ fn default_lanes() -> usize {
 
 /// A replay always starts over: half a run cannot be gone on with, because its files are read from their beginning.
 fn fresh_store(out: &Path, config: &Config, progress: &Progress) -> anyhow::Result<ParquetStore> {
-    mark_unfinished(out)?;
-    if out.exists() && ParquetStore::start_over(out)? {
+    let earlier = unfinished_run(out)?;
+    let mark = || earlier.map_or(Ok(()), |text| store::write_file(&out.join(RUN_FILE), &text));
+    if out.exists() && ParquetStore::start_over(out, mark)? {
         progress.warn(&format!("`{}` holds an earlier replay: starting over, its tables are removed", out.display()));
     }
     // `run.json` stays until it is written anew: it is what tells this folder from a stranger's.
@@ -129,18 +130,19 @@ fn fresh_store(out: &Path, config: &Config, progress: &Progress) -> anyhow::Resu
     Ok(ParquetStore::create(out, config.store.clone())?)
 }
 
-/// From here on the earlier replay is none that has ended, whenever we are stopped.
-fn mark_unfinished(out: &Path) -> anyhow::Result<()> {
+/// The earlier replay's `run.json` as of one that has not ended: what it is from when its tables are removed,
+/// whenever we are stopped.
+fn unfinished_run(out: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let path = out.join(RUN_FILE);
     if !path.exists() {
-        return Ok(());
+        return Ok(None);
     }
     let text = std::fs::read(&path).with_context(|| format!("`{}` cannot be read", path.display()))?;
     let Ok(mut info) = serde_json::from_slice::<RunInfo>(&text) else {
         return Err(Misuse(format!("`{}` is no replay's; choose another --out", path.display())).into());
     };
     info.state = RunState::Running;
-    save(out, RUN_FILE, &info)
+    Ok(Some(serde_json::to_vec_pretty(&info)?))
 }
 
 fn describe(dataset: &DataSet, config: &Config) -> anyhow::Result<RunInfo> {

@@ -27,7 +27,7 @@ pub use writer::write_file;
 use self::compact::{Compaction, remove};
 use self::manifest::{FileName, MANIFEST, Manifest, TABLES, names_in, snapshot, table_dir};
 use self::read::{Wanted, for_each_batch};
-use self::writer::{ParquetDraft, Stays, TEMPORARY, sync_folder_of};
+use self::writer::{ParquetDraft, Stays, is_draft, sync_folder_of};
 use crate::config::Config;
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
@@ -104,28 +104,30 @@ impl ParquetStore {
     }
 
     /// Removes everything a store wrote to `dir` and nothing else; the manifest goes last, so that a crash in between
-    /// leaves a folder that is still known as a store. Returns whether there was anything.
+    /// leaves a folder that is still known as a store. `claimed` is called first, once the folder is known to be ours
+    /// and nobody else writes to it. Returns whether there was anything.
     ///
     /// # Errors
-    /// A folder that is not empty and no store, a store that another process is writing to.
-    pub fn start_over(dir: &Path) -> Result<bool, Error> {
+    /// A folder that is not empty and no store, a store that another process is writing to, what `claimed` gives.
+    pub fn start_over(dir: &Path, claimed: impl FnOnce() -> Result<(), Error>) -> Result<bool, Error> {
         refuse_foreign(dir)?;
         if names_in(dir)?.is_empty() {
             return Ok(false);
         }
         let _lock = lock(dir)?;
+        claimed()?;
         let mut removed = false;
         for table in Table::ALL {
             let folder = table_dir(dir, table);
             for name in names_in(&folder)? {
-                if name.ends_with(".parquet") || name.ends_with(TEMPORARY) {
+                if name.ends_with(".parquet") || is_draft(&name) {
                     remove(&folder.join(name))?;
                     removed = true;
                 }
             }
         }
         for name in names_in(dir)? {
-            if name.ends_with(TEMPORARY) {
+            if is_draft(&name) {
                 remove(&dir.join(name))?;
             }
         }
@@ -349,7 +351,9 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     if tables.is_file() {
         return foreign(TABLES.to_owned());
     }
-    if let Some(name) = names_in(&tables)?.into_iter().find(|name| Table::from_name(name).is_none()) {
+    if let Some(name) =
+        names_in(&tables)?.into_iter().find(|name| !name.starts_with('.') && Table::from_name(name).is_none())
+    {
         return foreign(format!("{TABLES}/{name}"));
     }
     // Others have a `manifest.json`, too: only one that reads as ours counts.
@@ -361,7 +365,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     if names.iter().any(|name| name == RUN) {
         return Ok(());
     }
-    let half_made = |name: &str| name.starts_with(MANIFEST) && name.ends_with(TEMPORARY);
+    let half_made = |name: &str| name.starts_with(MANIFEST) && is_draft(name);
     // A folder of our tables alone: a store whose manifest was not written yet, or is already removed.
     let ours = |name: &str| name == LOCK || name == TABLES || half_made(name);
     match names.into_iter().find(|name| !ours(name)) {

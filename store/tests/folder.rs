@@ -26,13 +26,13 @@ fn a_folder_that_is_missing_or_no_store_is_named_with_the_remedy() {
 fn starting_over_removes_what_a_store_wrote_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    assert!(!ParquetStore::start_over(&out).unwrap(), "nothing there yet");
+    assert!(!ParquetStore::start_over(&out, || Ok(())).unwrap(), "nothing there yet");
     let store = create(&out).unwrap();
     fill(&store);
     store.compact(minute(3)).unwrap();
     drop(store);
     fs::write(out.join("notes.txt"), "mine").unwrap();
-    assert!(ParquetStore::start_over(&out).unwrap());
+    assert!(ParquetStore::start_over(&out, || Ok(())).unwrap());
     assert_eq!(fs::read(out.join("notes.txt")).unwrap(), b"mine");
     let error = create(&out).unwrap_err();
     assert!(error.to_string().contains("holds `notes.txt`"), "without a manifest it is anybody's: {error}");
@@ -44,7 +44,9 @@ fn starting_over_removes_what_a_store_wrote_and_nothing_else() {
 fn somebody_elses_folder_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("thesis.tex"), "years of work").unwrap();
-    for error in [create(dir.path()).unwrap_err(), ParquetStore::start_over(dir.path()).unwrap_err()] {
+    for error in
+        [create(dir.path()).unwrap_err(), ParquetStore::start_over(dir.path(), || panic!("not ours")).unwrap_err()]
+    {
         let text = error.to_string();
         assert!(text.contains("not empty and not a store") && text.contains("`thesis.tex`"), "{text}");
     }
@@ -61,7 +63,7 @@ fn one_process_writes_and_others_read() {
     fill(&store);
     let error = create(dir.path()).unwrap_err();
     assert!(matches!(error, Error::Busy { .. }) && error.retry(), "{error}");
-    assert!(matches!(ParquetStore::start_over(dir.path()), Err(Error::Busy { .. })));
+    assert!(matches!(ParquetStore::start_over(dir.path(), || panic!("not ours")), Err(Error::Busy { .. })));
     let reader = ParquetStore::open(dir.path()).unwrap();
     assert_eq!(counts(&reader), FILLED);
     assert!(matches!(reader.compact(minute(9)), Err(Error::ReadOnly { .. })));

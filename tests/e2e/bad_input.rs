@@ -175,18 +175,33 @@ fn somebody_elses_folder_is_not_written_to() {
 fn a_strangers_run_or_tables_stay_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let set = lamp_set(folder.path(), b"", 60);
-    let strangers = [("run.json", "{\"marathon\": 42}", 2), ("tables/mine/kitchen.txt", "oak", 1)];
-    for (number, (name, content, code)) in strangers.into_iter().enumerate() {
+    let strangers = [
+        ("run.json", "{\"marathon\": 42}", "run.json`", 2),
+        ("manifest.json", "{\"name\": \"a web page\"}", "`manifest.json`", 1),
+        ("tables/mine/kitchen.txt", "oak", "`tables/mine`", 1),
+        ("tables", "of multiplication", "`tables`", 1),
+    ];
+    for (number, (name, content, named, code)) in strangers.into_iter().enumerate() {
         let out = folder.path().join(format!("out-{number}"));
         let path = out.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
         let message = fail(&["replay", text(&set), "--out", text(&out)], code);
-        let named = if name == "run.json" { "run.json" } else { "`tables/mine`" };
         assert!(message.contains(named) && message.contains("--out"), "{message}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
         assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1, "nothing was added to {name}");
     }
+    let store = folder.path().join("store");
+    replay(&set, &store, &[]);
+    std::fs::write(store.join("plans.tmp"), "ours").unwrap();
+    std::fs::write(store.join("tables/.DS_Store"), "a file manager's").unwrap();
+    replay(&set, &store, &[]);
+    assert!(store.join("plans.tmp").exists(), "starting over removes what a replay wrote and nothing else");
+    std::fs::create_dir(store.join("tables/mine")).unwrap();
+    fail(&["replay", text(&set), "--out", text(&store)], 1);
+    let run = std::fs::read_to_string(store.join("run.json")).unwrap();
+    assert!(run.contains("\"complete\""), "who is refused changes nothing: {run}");
+
     let file = folder.path().join("file");
     std::fs::write(&file, "a letter").unwrap();
     let message = fail(&["replay", text(&set), "--out", text(&file)], 1);

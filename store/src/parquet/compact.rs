@@ -13,7 +13,7 @@ use fleet::EventTime;
 
 use super::manifest::{FileName, Manifest, compacted_name, is_compacted, loose_files, names_in, table_dir};
 use super::read::count_rows;
-use super::writer::{ParquetDraft, Stays, TEMPORARY};
+use super::writer::{ParquetDraft, Stays, is_draft};
 use crate::config::Config;
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
@@ -118,7 +118,7 @@ pub(super) fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), Error> {
 
 fn sweep_temporary(folder: &Path) -> Result<(), Error> {
     for name in names_in(folder)? {
-        if name.ends_with(TEMPORARY) {
+        if is_draft(&name) {
             remove(&folder.join(name))?;
         }
     }

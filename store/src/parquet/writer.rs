@@ -20,7 +20,13 @@ use crate::config::Config;
 use crate::error::Error;
 
 /// Ends every temporary name; whoever opens the store for writing removes what a crash left.
-pub(super) const TEMPORARY: &str = ".tmp";
+const TEMPORARY: &str = ".tmp";
+
+/// Whether a [`Draft`] was called so on its way: `<name>.<number>.tmp`.
+pub(super) fn is_draft(name: &str) -> bool {
+    let number = name.strip_suffix(TEMPORARY).and_then(|rest| rest.rsplit_once('.'));
+    number.is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// A file on its way: dropped before [`Draft::publish`], it leaves nothing.
 pub(super) struct Draft {
