@@ -34,6 +34,7 @@ impl Config {
     /// Ranges that the types cannot say, room by room.
     pub fn check(&self) -> anyhow::Result<()> {
         self.ingest.check()?;
+        self.baseline.check()?;
         self.detect.check()?;
         self.responders.check()?;
         self.store.check()?;
@@ -56,6 +57,25 @@ impl std::error::Error for Misuse {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_out_of_range_is_named_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vedette.toml");
+        for (section, key, value) in [
+            ("baseline", "rare_share", "-1.0"),
+            ("baseline", "sample_rows", "0"),
+            ("baseline", "device_prior_windows", "nan"),
+            ("detect", "trees", "0"),
+            ("detect", "max_episodes_per_device", "0"),
+            ("responders", "cap_share", "2.0"),
+            ("store", "memory_mib", "1"),
+        ] {
+            std::fs::write(&path, format!("[{section}]\n{key} = {value}\n")).unwrap();
+            let message = Config::load(Some(&path)).unwrap_err().to_string();
+            assert!(message.contains(key) && message.contains("vedette.toml"), "{message}");
+        }
+    }
 
     #[test]
     fn the_documented_keys_are_all_there_are_and_their_values_the_defaults() {

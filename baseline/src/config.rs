@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -45,5 +47,32 @@ impl Default for Config {
             attack_fan_out: 12.0,
             attack_sign_in_failures: 5.0,
         }
+    }
+}
+
+impl Config {
+    /// # Errors
+    /// Names the setting that is out of its range.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |name, value: String, expected| Err(Error::Config { name, value, expected });
+        if !(0.0..1.0).contains(&self.rare_share) {
+            return wrong("rare_share", self.rare_share.to_string(), "a share of at least 0 and below 1");
+        }
+        for (name, value) in [
+            ("device_prior_windows", self.device_prior_windows),
+            ("attack_failed_flows", self.attack_failed_flows),
+            ("attack_fan_out", self.attack_fan_out),
+            ("attack_sign_in_failures", self.attack_sign_in_failures),
+        ] {
+            if value.is_nan() || value <= 0.0 {
+                return wrong(name, value.to_string(), "more than 0");
+            }
+        }
+        for (name, value) in [("sample_rows", self.sample_rows), ("max_destinations", self.max_destinations)] {
+            if value == 0 {
+                return wrong(name, value.to_string(), "at least 1");
+            }
+        }
+        Ok(())
     }
 }

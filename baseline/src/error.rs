@@ -12,10 +12,12 @@ pub enum Error {
         "there is nothing to learn from: no window of a known device type in the learning period `{since}` to `{until}`; check the data set's `split.learn_until`"
     )]
     NothingToLearn { since: String, until: String },
+    #[error("baseline.{name} is `{value}`, expected {expected}")]
+    Config { name: &'static str, value: String, expected: &'static str },
 }
 
 impl Error {
-    /// Neither goes away by trying again.
+    /// None goes away by trying again.
     pub fn retry(&self) -> bool {
         false
     }

@@ -62,8 +62,17 @@ impl Config {
                 return Err(Error::Budget { value: *budget });
             }
         }
-        if self.half_life_seconds == 0 {
-            return Err(Error::HalfLife);
+        for (name, is_zero) in [
+            ("half_life_seconds", self.half_life_seconds == 0),
+            ("group_min_devices", self.group_min_devices == 0),
+            ("trees", self.trees == 0),
+            ("sample_size", self.sample_size == 0),
+            ("forest_components", self.forest_components == 0),
+            ("max_episodes_per_device", self.max_episodes_per_device == 0),
+        ] {
+            if is_zero {
+                return Err(Error::Zero { name });
+            }
         }
         for (name, value) in [("group_share", self.group_share), ("group_share_stay", self.group_share_stay)] {
             if !(value > 0.0 && value <= 1.0) {
