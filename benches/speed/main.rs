@@ -70,7 +70,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn fleet(data: &Path) -> Result<(), Failure> {
     let scratch = tempfile::tempdir()?;
-    let dataset = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/fleet.toml");
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("start it with `cargo run`")?;
+    let dataset = Path::new(&here).join("datasets/fleet.toml");
     let mut rates = Vec::new();
     println!("round,readings,seconds,readings_per_second");
     for round in 1..=ROUNDS {

@@ -8,8 +8,7 @@ use fleet::reading::Outcome;
 use ingest::{Config, Fetched, FileSource, Format, Source};
 
 fn data(file: &str) -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data");
-    let root = std::env::var_os("VEDETTE_DATA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let root = std::env::var_os("VEDETTE_DATA").map_or_else(|| PathBuf::from("../../shared/data"), PathBuf::from);
     let path = root.join(file);
     if path.exists() {
         return Some(path);

@@ -76,7 +76,8 @@ fn what_is_wrong_is_named_with_its_line() {
 #[test]
 fn the_fleets_inventories_are_taken() {
     for set in ["fleet", "fleet-b"] {
-        let path = format!("{}/../../shared/data/{set}/inventory.csv", env!("CARGO_MANIFEST_DIR"));
+        let root = std::env::var("VEDETTE_DATA").unwrap_or_else(|_| "../../shared/data".to_owned());
+        let path = format!("{root}/{set}/inventory.csv");
         match std::fs::File::open(&path) {
             Ok(file) => assert_eq!(Inventory::from_csv(file, &path).unwrap().devices().len(), 56),
             Err(_) => eprintln!("not run: `{path}` is not there"),

@@ -57,8 +57,7 @@ pub fn replay(dataset: &Path, out: &Path, more: &[&str]) {
 
 /// Where the recordings are; says loudly when they are not.
 pub fn recordings(what: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("VEDETTE_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
+    let folder = std::env::var_os("VEDETTE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
     let wanted = folder.join(what);
     if wanted.exists() {
         return Some(wanted);
@@ -70,8 +69,9 @@ pub fn recordings(what: &str) -> Option<PathBuf> {
     None
 }
 
+/// Cargo runs a package's tests in its folder.
 pub fn shipped(dataset: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(dataset)
+    Path::new("datasets").join(dataset)
 }
 
 /// A lamp that calls its cloud every minute, as Zeek JSON lines: `minutes` of it, from 2026-03-02T00:00:00Z.

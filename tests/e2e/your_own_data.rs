@@ -1,6 +1,5 @@
 //! The page "your own data": its example, as printed, through the whole product.
 
-use std::path::Path;
 
 use crate::support::{count, replay, score_card};
 
@@ -11,7 +10,7 @@ fn block(page: &str, language: &str, number: usize) -> String {
 
 #[test]
 fn the_twenty_lines_replay() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/your-own-data.md")).unwrap();
+    let page = std::fs::read_to_string("docs/your-own-data.md").unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("mine.toml"), block(&page, "toml", 0)).unwrap();
     std::fs::write(folder.path().join("devices.csv"), block(&page, "csv", 0)).unwrap();

@@ -9,8 +9,9 @@ const ROOMS: [&str; 7] = ["fleet", "ingest", "baseline", "detect", "responders",
 /// What they say follows from their arguments alone.
 const PURE_ROOMS: [&str; 3] = ["fleet", "baseline", "detect"];
 
+/// Cargo runs a package's tests in its folder. (`env!` would name the clone that compiled them, which may be another.)
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(".")
 }
 
 fn read(path: &Path) -> String {
