@@ -1,6 +1,5 @@
 //! The page "your own data": its example, as printed, through the whole product.
 
-
 use crate::support::{count, replay, score_card};
 
 fn block(page: &str, language: &str, number: usize) -> String {
