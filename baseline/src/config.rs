@@ -59,7 +59,6 @@ impl Config {
             return wrong("rare_share", self.rare_share.to_string(), "a share of at least 0 and below 1");
         }
         for (name, value) in [
-            ("device_prior_windows", self.device_prior_windows),
             ("attack_failed_flows", self.attack_failed_flows),
             ("attack_fan_out", self.attack_fan_out),
             ("attack_sign_in_failures", self.attack_sign_in_failures),
@@ -67,6 +66,9 @@ impl Config {
             if value.is_nan() || value <= 0.0 {
                 return wrong(name, value.to_string(), "more than 0");
             }
+        }
+        if self.device_prior_windows.is_nan() || self.device_prior_windows < 0.0 {
+            return wrong("device_prior_windows", self.device_prior_windows.to_string(), "0 or more");
         }
         for (name, value) in [("sample_rows", self.sample_rows), ("max_destinations", self.max_destinations)] {
             if value == 0 {

@@ -111,12 +111,10 @@ pub struct ContactClass {
 
 impl Application {
     /// As far as the contact alone tells; whether the type uses it regularly is the baseline's to say.
-    pub fn of(contact: &Contact) -> Application {
-        match Category::of(contact) {
-            category @ (Category::Topic | Category::Command | Category::SignIn | Category::Icmp) => {
-                Application::Category(category)
-            }
-            category if contact.port >= FIRST_EPHEMERAL => Application::Category(category),
+    fn of(contact: &Contact, category: Category) -> Application {
+        match category {
+            Category::Topic | Category::Command | Category::SignIn | Category::Icmp => Application::Category(category),
+            _ if contact.port >= FIRST_EPHEMERAL => Application::Category(category),
             _ => Application::Port(contact.protocol, contact.port),
         }
     }
@@ -124,16 +122,22 @@ impl Application {
 
 impl ContactKey {
     pub fn of(contact: &Contact) -> ContactKey {
-        let place = match contact.service.0.as_str() {
-            Service::TOPIC | Service::COMMAND => Place::Nowhere,
+        ContactKey::with_category(contact).0
+    }
+
+    pub fn with_category(contact: &Contact) -> (ContactKey, Category) {
+        let category = Category::of(contact);
+        let place = match category {
+            Category::Topic | Category::Command => Place::Nowhere,
             _ => contact.destination.place(),
         };
-        ContactKey {
+        let key = ContactKey {
             direction: contact.direction,
             place,
-            application: Application::of(contact),
+            application: Application::of(contact, category),
             target: target(contact, place),
-        }
+        };
+        (key, category)
     }
 }
 
@@ -185,8 +189,7 @@ pub struct Folded<'w> {
 pub fn fold<'w>(contacts: &'w [Contact], regular: impl Fn(&ContactKey) -> bool, folded: &mut Vec<Folded<'w>>) {
     folded.clear();
     for contact in contacts.iter().filter(|contact| !contact.is_rest()) {
-        let category = Category::of(contact);
-        let mut key = ContactKey::of(contact);
+        let (mut key, category) = ContactKey::with_category(contact);
         if !regular(&key) {
             key.application = Application::Category(category);
         }

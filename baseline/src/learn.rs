@@ -6,7 +6,7 @@ use fleet::{Confidence, Device, DeviceKey, EventTime, FEATURES, Feature, Window}
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use crate::config::Config;
@@ -36,20 +36,31 @@ pub fn learn<'a>(
     version: u32,
     config: &Config,
 ) -> Result<Baselines, Error> {
-    let mut groups: BTreeMap<(SmolStr, SmolStr), Group<'_>> = BTreeMap::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut group_of_type: BTreeMap<(SmolStr, SmolStr), usize> = BTreeMap::new();
+    let mut group_of: FxHashMap<DeviceKey, usize> = FxHashMap::default();
     for window in windows {
         if window.end <= period.since || window.end > period.until {
             continue;
         }
         let Some(device) = devices(window.device) else { continue };
-        let group = groups.entry((device.device_type.clone(), device.segment.clone())).or_default();
+        let group = *group_of.entry(window.device).or_insert_with(|| {
+            let next = groups.len();
+            let of_type = (device.device_type.clone(), device.segment.clone());
+            *group_of_type.entry(of_type).or_insert_with(|| {
+                groups.push(Group::default());
+                next
+            })
+        });
+        let group = &mut groups[group];
         match reason_to_leave_out(window, device, config).or_else(|| excluded(window)) {
             Some(reason) => *group.left_out.entry(SmolStr::new_static(reason)).or_default() += 1,
             None => group.windows.push(window),
         }
     }
-    groups.retain(|(device_type, _), group| !device_type.is_empty() && !group.windows.is_empty());
-    let types = learn_types(groups, devices, config);
+    let groups = group_of_type.into_iter().map(|(of_type, group)| (of_type, std::mem::take(&mut groups[group])));
+    let types = groups.filter(|((device_type, _), group)| !device_type.is_empty() && !group.windows.is_empty());
+    let types = learn_types(types.collect(), devices, config);
     if types.is_empty() {
         return Err(Error::NothingToLearn { since: period.since.to_string(), until: period.until.to_string() });
     }
@@ -58,7 +69,7 @@ pub fn learn<'a>(
 
 /// Types are learned side by side: none knows of another.
 fn learn_types(
-    groups: BTreeMap<(SmolStr, SmolStr), Group<'_>>,
+    groups: Vec<((SmolStr, SmolStr), Group<'_>)>,
     devices: DeviceLookup<'_>,
     config: &Config,
 ) -> Vec<TypeBaseline> {
@@ -90,8 +101,12 @@ fn learn_type<'a>(
         by_device.entry(window.device).or_default().push(window);
     }
     let seen = Seen { windows: group.windows.len() as u64, devices: by_device.len() as u32, days: days.len() as u32 };
-    let features: Vec<FeatureBaseline> =
-        Feature::ALL.iter().map(|feature| learn_feature(*feature, &group.windows, &seen, config)).collect();
+    let starts: Vec<EventTime> = group.windows.iter().map(|window| window.start).collect();
+    let features: Vec<FeatureBaseline> = Feature::ALL
+        .iter()
+        .zip(columns(&group.windows))
+        .map(|(feature, values)| learn_feature(*feature, values, &starts, &seen, config))
+        .collect();
     let device_offsets =
         by_device.iter().map(|(key, own)| (name(*key), offsets(own, &features, config.device_prior_windows))).collect();
     TypeBaseline {
@@ -129,12 +144,30 @@ impl Seen {
     }
 }
 
-fn learn_feature(feature: Feature, windows: &[&Window], seen: &Seen, config: &Config) -> FeatureBaseline {
-    let mut values: Vec<f32> = windows.iter().map(|window| window.get(feature)).collect();
-    let robust = Robust::fit(&mut values).unwrap_or_default();
-    let hours = if seen.days >= 7 * config.min_weeks { 168 } else { 24 };
+/// The values of each feature, in the order of the windows: the windows themselves are gone through once.
+fn columns(windows: &[&Window]) -> Vec<Vec<f32>> {
+    let mut columns: Vec<Vec<f32>> = (0..FEATURES).map(|_| Vec::with_capacity(windows.len())).collect();
+    for window in windows {
+        for (column, value) in columns.iter_mut().zip(window.features) {
+            column.push(value);
+        }
+    }
+    columns
+}
+
+/// `values` and `starts` of the same windows.
+fn learn_feature(
+    feature: Feature,
+    mut values: Vec<f32>,
+    starts: &[EventTime],
+    seen: &Seen,
+    config: &Config,
+) -> FeatureBaseline {
+    let robust = Robust::fit(&mut values.clone()).unwrap_or_default();
     let season = if seen.days >= 2 && robust.q005 != robust.q995 {
-        season(feature, windows, &robust, hours, config)
+        let hours = if seen.days >= 7 * config.min_weeks { 168 } else { 24 };
+        values.iter_mut().for_each(|value| *value = log_scale(*value) - robust.location);
+        season(&values, starts, hours, config)
     } else {
         Vec::new()
     };
@@ -142,11 +175,11 @@ fn learn_feature(feature: Feature, windows: &[&Window], seen: &Seen, config: &Co
 }
 
 /// Shift of each hour's median, shrunk towards 0 by how little was seen of that hour.
-fn season(feature: Feature, windows: &[&Window], robust: &Robust, hours: usize, config: &Config) -> Vec<f32> {
+fn season(shifts: &[f32], starts: &[EventTime], hours: usize, config: &Config) -> Vec<f32> {
     let mut by_hour: Vec<Vec<f32>> = vec![Vec::new(); hours];
-    for window in windows {
-        let hour = if hours == 24 { window.start.hour() } else { window.start.hour_of_week() };
-        by_hour[hour].push(log_scale(window.get(feature)) - robust.location);
+    for (shift, start) in shifts.iter().zip(starts) {
+        let hour = if hours == 24 { start.hour() } else { start.hour_of_week() };
+        by_hour[hour].push(*shift);
     }
     by_hour.iter_mut().map(|shifts| shrunk_median(shifts, config.device_prior_windows)).collect()
 }

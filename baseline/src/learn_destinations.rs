@@ -3,9 +3,11 @@
 //! The unit is the device-day: a destination that one device calls ten thousand times is still one habit. What at most
 //! `rare_share` of the device-days uses is not known but counted, by class and behaviour.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod parts;
 
-use fleet::{Contact, DeviceKey, Direction, EventTime, Place, Service, Window};
+use std::collections::BTreeMap;
+
+use fleet::{DeviceKey, Direction, EventTime, Window};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
@@ -14,9 +16,11 @@ use crate::behaviour::{
     SLOT_SECONDS, STAY_SLOTS, Usual,
 };
 use crate::config::Config;
-use crate::destinations::{ApplicationUse, DestinationUse, Destinations, EpisodeCount, Habit, Vocabulary};
-use crate::keys::{Application, Category, ContactClass, ContactKey, fold};
+use crate::destinations::{ApplicationUse, DestinationUse, Destinations, EpisodeCount, Habit};
+use crate::keys::{Application, Category, ContactClass};
 use crate::robust::select_quantile;
+
+use self::parts::{Part, Parts, Use};
 
 /// Administration is normal for a type only when more than this share of its device-days shows it.
 const ADMINISTRATION_SHARE: f32 = 0.5;
@@ -28,26 +32,27 @@ const LONGEST_BELIEVED_RUN: u32 = 12;
 const MIN_WINDOWS_OF_PAIR: usize = 40;
 
 type DeviceDay = (DeviceKey, i64);
-type Use = (Direction, Place, Application);
 
 /// `name` gives a device's id.
 pub fn learn_destinations(windows: &[&Window], name: &dyn Fn(DeviceKey) -> SmolStr, config: &Config) -> Destinations {
     let device_days: FxHashSet<DeviceDay> = windows.iter().map(|window| device_day(window)).collect();
     let devices = device_days.iter().map(|(device, _)| *device).collect::<FxHashSet<_>>().len();
     let total = device_days.len().max(1) as f32;
-    let applications = learn_applications(windows, total, config.rare_share as f32);
+    let (mut parts, vocabulary) = Parts::of(windows);
+    let applications = learn_applications(&parts, total, config.rare_share as f32);
     let usual: FxHashMap<Use, Usual> =
         applications.iter().map(|usage| ((usage.direction, usage.place, usage.application), usage.usual())).collect();
 
-    let days = exchanges(windows, &usual);
-    let mut known = known_destinations(&days, total, config.rare_share as f32, devices);
-    let forgotten = known.len().saturating_sub(config.max_destinations) as u64;
-    known.truncate(config.max_destinations);
-    let known_keys: FxHashSet<ContactKey> = known.iter().map(|usage| usage.key.clone()).collect();
-    let rare: FxHashSet<&ContactKey> =
-        days.keys().map(|(_, key)| key).filter(|key| !known_keys.contains(*key)).collect();
-    let episodes = count_episodes(&days, &known_keys, &usual);
-    add_habits(&mut known, windows, &usual, name);
+    parts.fold(|usage| usual.contains_key(&usage));
+    let days = exchanges(&parts);
+    let mut ranked = known_destinations(&parts, &days, total, config.rare_share as f32, devices);
+    let forgotten = ranked.len().saturating_sub(config.max_destinations) as u64;
+    ranked.truncate(config.max_destinations);
+    let places: FxHashMap<u32, usize> = ranked.iter().enumerate().map(|(place, (key, _))| (*key, place)).collect();
+    let mut known: Vec<DestinationUse> = ranked.into_iter().map(|(_, usage)| usage).collect();
+    let rare: FxHashSet<u32> = days.keys().map(|(_, key)| *key).filter(|key| !places.contains_key(key)).collect();
+    let episodes = count_episodes(&parts, &days, &places, &usual);
+    add_habits(&mut known, &parts, &places, name);
     let (activity, device_activity) = activity(windows, &device_days, name);
     Destinations {
         rare: rare.len() as u64,
@@ -57,7 +62,7 @@ pub fn learn_destinations(windows: &[&Window], name: &dyn Fn(DeviceKey) -> SmolS
         episodes,
         activity,
         device_activity,
-        vocabulary: vocabulary(windows),
+        vocabulary,
     }
 }
 
@@ -65,28 +70,31 @@ fn device_day(window: &Window) -> DeviceDay {
     (window.device, window.start.day())
 }
 
+fn device_day_of(part: &Part) -> DeviceDay {
+    (part.device, part.start.day())
+}
+
 /// Applications that more than a rare share of device-days uses; ephemeral ports never are one.
-fn learn_applications(windows: &[&Window], total: f32, rare_share: f32) -> Vec<ApplicationUse> {
+fn learn_applications(parts: &Parts, total: f32, rare_share: f32) -> Vec<ApplicationUse> {
     #[derive(Default)]
     struct Seen {
         device_days: FxHashSet<DeviceDay>,
         sent: Vec<f32>,
         peaks: FxHashMap<DeviceKey, f32>,
     }
-    let mut seen: BTreeMap<Use, Seen> = BTreeMap::new();
-    for window in windows {
-        for contact in window.contacts.iter().filter(|contact| !contact.is_rest()) {
-            let key = ContactKey::of(contact);
-            if key.application == Application::Category(Category::High) {
-                continue;
-            }
-            let seen = seen.entry((key.direction, key.place, key.application)).or_default();
-            seen.device_days.insert(device_day(window));
-            seen.sent.push(contact.bytes_out as f32);
-            let peak = seen.peaks.entry(window.device).or_default();
-            *peak = peak.max(contact.bytes_out as f32);
+    let mut seen: FxHashMap<Use, Seen> = FxHashMap::default();
+    for part in &parts.all {
+        let key @ (_, _, application) = parts.usage(part);
+        if application == Application::Category(Category::High) {
+            continue;
         }
+        let seen = seen.entry(key).or_default();
+        seen.device_days.insert(device_day_of(part));
+        seen.sent.push(part.bytes_out as f32);
+        let peak = seen.peaks.entry(part.device).or_default();
+        *peak = peak.max(part.bytes_out as f32);
     }
+    let seen: BTreeMap<Use, Seen> = seen.into_iter().collect();
     let mut applications = Vec::new();
     for ((direction, place, application), mut seen) in seen {
         let share = seen.device_days.len() as f32 / total;
@@ -110,19 +118,14 @@ fn median(values: &mut [f32]) -> f32 {
     select_quantile(values, 0.5)
 }
 
-type Days = FxHashMap<(DeviceDay, ContactKey), (Category, Exchange)>;
+/// By device-day and key.
+type Days = FxHashMap<(DeviceDay, u32), Exchange>;
 
-fn exchanges(windows: &[&Window], usual: &FxHashMap<Use, Usual>) -> Days {
+fn exchanges(parts: &Parts) -> Days {
     let mut days = Days::default();
-    let mut folded = Vec::new();
-    for window in windows {
-        fold(&window.contacts, |key| usual.contains_key(&(key.direction, key.place, key.application)), &mut folded);
-        for part in &folded {
-            let (_, exchange) = days
-                .entry((device_day(window), part.key.clone()))
-                .or_insert_with(|| (part.category, Exchange::default()));
-            exchange.add(part.flows, part.refused, part.bytes_out, part.bytes_in, window.start);
-        }
+    for part in &parts.all {
+        let exchange = days.entry((device_day_of(part), part.key)).or_default();
+        exchange.add(part.flows, part.refused, part.bytes_out, part.bytes_in, part.start);
     }
     days
 }
@@ -131,7 +134,14 @@ fn is_attack(exchange: &Exchange, category: Category) -> bool {
     exchange.is_refused() || category == Category::Administration && exchange.flows >= ADMINISTRATION_FLOWS
 }
 
-fn known_destinations(days: &Days, total: f32, rare_share: f32, devices: usize) -> Vec<DestinationUse> {
+/// With their keys; those that most device-days use first.
+fn known_destinations(
+    parts: &Parts,
+    days: &Days,
+    total: f32,
+    rare_share: f32,
+    devices: usize,
+) -> Vec<(u32, DestinationUse)> {
     #[derive(Default)]
     struct Usage {
         device_days: u32,
@@ -139,17 +149,15 @@ fn known_destinations(days: &Days, total: f32, rare_share: f32, devices: usize) 
         days: FxHashSet<i64>,
         refused: u32,
         attacks: u32,
-        administration: bool,
     }
-    let mut usages: BTreeMap<&ContactKey, Usage> = BTreeMap::new();
-    for (((device, day), key), (category, exchange)) in days {
-        let usage = usages.entry(key).or_default();
+    let mut usages: FxHashMap<u32, Usage> = FxHashMap::default();
+    for (((device, day), key), exchange) in days {
+        let usage = usages.entry(*key).or_default();
         usage.device_days += 1;
         usage.devices.insert(*device);
         usage.days.insert(*day);
         usage.refused += u32::from(exchange.refused >= REFUSED_FLOWS);
-        usage.administration = *category == Category::Administration;
-        usage.attacks += u32::from(is_attack(exchange, *category));
+        usage.attacks += u32::from(is_attack(exchange, parts.category(*key)));
     }
     let mut known = Vec::new();
     for (key, usage) in usages {
@@ -157,30 +165,39 @@ fn known_destinations(days: &Days, total: f32, rare_share: f32, devices: usize) 
         // What few devices do in an attack's shape is not normal because they repeat it; and one scan of everybody does
         // not make administration normal.
         let suspicious = usage.attacks > 0 && 2 * usage.devices.len() < devices;
-        let least_share = if usage.administration { rare_share.max(ADMINISTRATION_SHARE) } else { rare_share };
+        let is_administration = parts.category(key) == Category::Administration;
+        let least_share = if is_administration { rare_share.max(ADMINISTRATION_SHARE) } else { rare_share };
         if share <= least_share || suspicious {
             continue;
         }
-        known.push(DestinationUse {
-            key: key.clone(),
+        let usage = DestinationUse {
+            key: parts.key(key).clone(),
             share,
             devices: usage.devices.len() as u32,
             days: usage.days.len() as u32,
             refused_share: usage.refused as f32 / usage.device_days as f32,
             habits: BTreeMap::new(),
-        });
+        };
+        known.push((key, usage));
     }
-    known.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.key.cmp(&b.key)));
+    known.sort_by(|(_, a), (_, b)| b.share.total_cmp(&a.share).then_with(|| a.key.cmp(&b.key)));
     known
 }
 
-fn count_episodes(days: &Days, known: &FxHashSet<ContactKey>, usual: &FxHashMap<Use, Usual>) -> Vec<EpisodeCount> {
+fn count_episodes(
+    parts: &Parts,
+    days: &Days,
+    known: &FxHashMap<u32, usize>,
+    usual: &FxHashMap<Use, Usual>,
+) -> Vec<EpisodeCount> {
     let mut counted: BTreeMap<(ContactClass, Behaviour), FxHashSet<DeviceDay>> = BTreeMap::new();
-    for ((device_day, key), (category, exchange)) in days {
-        if known.contains(key) || is_attack(exchange, *category) {
+    for ((device_day, key), exchange) in days {
+        let category = parts.category(*key);
+        if known.contains_key(key) || is_attack(exchange, category) {
             continue;
         }
-        let class = ContactClass { direction: key.direction, place: key.place, category: *category };
+        let key = parts.key(*key);
+        let class = ContactClass { direction: key.direction, place: key.place, category };
         let usual = usual.get(&(key.direction, key.place, key.application)).copied();
         for (behaviour, shown) in [
             (Behaviour::Touch, true),
@@ -211,22 +228,17 @@ pub fn run_threshold(usual_bytes_out: f32) -> f32 {
     RUN_FACTOR * usual_bytes_out.max(FLOOR_BYTES)
 }
 
+/// `places` says where in `known` a key stands.
 fn add_habits(
     known: &mut [DestinationUse],
-    windows: &[&Window],
-    usual: &FxHashMap<Use, Usual>,
+    parts: &Parts,
+    places: &FxHashMap<u32, usize>,
     name: &dyn Fn(DeviceKey) -> SmolStr,
 ) {
-    let index: FxHashMap<ContactKey, usize> =
-        known.iter().enumerate().map(|(index, usage)| (usage.key.clone(), index)).collect();
     let mut sent: FxHashMap<(usize, DeviceKey), Vec<(EventTime, f32)>> = FxHashMap::default();
-    let mut folded = Vec::new();
-    for window in windows {
-        fold(&window.contacts, |key| usual.contains_key(&(key.direction, key.place, key.application)), &mut folded);
-        for part in &folded {
-            if let Some(index) = index.get(&part.key) {
-                sent.entry((*index, window.device)).or_default().push((window.start, part.bytes_out as f32));
-            }
+    for part in &parts.all {
+        if let Some(place) = places.get(&part.key) {
+            sent.entry((*place, part.device)).or_default().push((part.start, part.bytes_out as f32));
         }
     }
     for ((index, device), windows) in sent {
@@ -276,32 +288,4 @@ fn activity(
         .map(|(device, count)| (name(device), count as f32 / (days_of[&device] as f32 * 24.0 * SLOTS_PER_HOUR)))
         .collect();
     (hours, devices)
-}
-
-fn vocabulary(windows: &[&Window]) -> Vocabulary {
-    let mut vocabulary = Vocabulary::default();
-    for window in windows {
-        for contact in &window.contacts {
-            note_word(&mut vocabulary, contact);
-        }
-        for country in window.details.iter().flat_map(|details| &details.countries) {
-            insert(&mut vocabulary.countries, country);
-        }
-    }
-    vocabulary
-}
-
-fn note_word(vocabulary: &mut Vocabulary, contact: &Contact) {
-    match contact.service.0.as_str() {
-        Service::TOPIC => insert(&mut vocabulary.topics, &contact.destination.text()),
-        Service::COMMAND => insert(&mut vocabulary.commands, &contact.destination.text()),
-        _ if contact.peer.is_some() => insert(&mut vocabulary.peer_services, &contact.service.0),
-        _ => {}
-    }
-}
-
-fn insert(words: &mut BTreeSet<SmolStr>, word: &SmolStr) {
-    if words.len() < Vocabulary::MAX && !words.contains(word) {
-        words.insert(word.clone());
-    }
 }

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// Sign-preserving `ln(1 + |x|)`.
 pub fn log_scale(value: f32) -> f32 {
+    // Most features of most windows are 0.
+    if value == 0.0 {
+        return value;
+    }
     value.abs().ln_1p().copysign(value)
 }
 

@@ -66,7 +66,8 @@ pub struct Contact {
 impl Contact {
     /// The sum of all contacts beyond [`MAX_CONTACTS`].
     pub fn is_rest(&self) -> bool {
-        self.service.0 == Service::REST
+        // A number tells it of nearly all, without a look at the text.
+        self.port == 0 && self.service.0 == Service::REST
     }
 }
 
