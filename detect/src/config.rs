@@ -1,5 +1,6 @@
 //! The operator's knob is the budget; the rest has reasons beside it and is rarely touched.
 
+use fleet::FEATURES;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -62,17 +63,20 @@ impl Config {
                 return Err(Error::Budget { value: *budget });
             }
         }
-        for (name, is_zero) in [
-            ("half_life_seconds", self.half_life_seconds == 0),
-            ("group_min_devices", self.group_min_devices == 0),
-            ("trees", self.trees == 0),
-            ("sample_size", self.sample_size == 0),
-            ("forest_components", self.forest_components == 0),
-            ("max_episodes_per_device", self.max_episodes_per_device == 0),
+        for (name, value, least) in [
+            ("half_life_seconds", self.half_life_seconds as usize, 1),
+            ("group_min_devices", self.group_min_devices as usize, 1),
+            ("trees", self.trees, 1),
+            ("sample_size", self.sample_size, 2),
+            ("max_episodes_per_device", self.max_episodes_per_device, 1),
         ] {
-            if is_zero {
-                return Err(Error::Zero { name });
+            if value < least {
+                return Err(Error::Count { name, value, expected: format!("at least {least}") });
             }
+        }
+        if !(1..=FEATURES).contains(&self.forest_components) {
+            let (name, value) = ("forest_components", self.forest_components);
+            return Err(Error::Count { name, value, expected: format!("1 to {FEATURES}, the number of features") });
         }
         for (name, value) in [("group_share", self.group_share), ("group_share_stay", self.group_share_stay)] {
             if !(value > 0.0 && value <= 1.0) {

@@ -8,8 +8,8 @@ pub enum Error {
         "the alert budget is `{value}`, expected more than 0 and at most 1000 false findings per 1,000 device-days"
     )]
     Budget { value: f64 },
-    #[error("detect.{name} is `0`, expected at least 1")]
-    Zero { name: &'static str },
+    #[error("detect.{name} is `{value}`, expected {expected}")]
+    Count { name: &'static str, value: usize, expected: String },
     #[error("detect.{name} is `{value}`, expected a share above 0 and at most 1")]
     Share { name: &'static str, value: f64 },
     #[error("a forest for type `{device_type}` cannot be fitted: {source}; check detect.trees and detect.sample_size")]

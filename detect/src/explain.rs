@@ -120,7 +120,7 @@ fn tell(finding: &Finding, device: &Device) -> String {
     let mut text = format!(
         "{} ({device_type}, {} criticality): {}, severity {}.",
         device.id,
-        format!("{:?}", device.criticality).to_lowercase(),
+        device.criticality.name(),
         finding.kind,
         finding.severity,
     );

@@ -23,8 +23,9 @@ const STEP: f64 = 0.1;
 const LEAST_DEVICES: f64 = 3.0;
 const LEAST_SHARE_OF_POOL: f64 = 0.15;
 
-/// The same for one type: three quarters of a small one; of a large one, where so many are not infected by chance, a
-/// quarter and four.
+/// The same for one type: three quarters of a small one; of a large one a quarter and four, so that what a good part of
+/// it does on some days is no news. A worm that holds more than that while learning lasts is therefore taken for normal,
+/// but for its attack shapes, which nobody learns.
 fn least_of_type(devices: f64) -> f64 {
     (0.75 * devices).min(0.25 * devices + 4.0).max(LEAST_DEVICES)
 }

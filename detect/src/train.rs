@@ -1,5 +1,6 @@
 //! Calibrates a version of the baselines: the learning days are judged with it, as if they were new.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,11 +33,12 @@ pub fn train(
     let never = Calibration { device_days, silence: f64::MAX, ..Calibration::default() };
     let mut version = Version { baselines, calibration: never };
     let prepared = Prepared::new(&version, config)?;
-    let heard =
-        listen(prepared.with_calibration(version.calibration.clone()), &lanes, width, config, detectors::measured);
+    let measured = prepared.with_calibration(version.calibration.clone());
+    let heard = listen(measured, lanes.par_iter(), width, config, detectors::measured);
     version.calibration.set_silence(&heard.silence);
     version.calibration.set_drift(&heard.drift);
-    let heard = listen(prepared.with_calibration(version.calibration.clone()), &lanes, width, config, detectors::all);
+    let all = prepared.with_calibration(version.calibration.clone());
+    let heard = listen(all, lanes.into_par_iter(), width, config, detectors::all);
     version.calibration.set_evidence(&heard.evidence);
     let prepared = prepared.with_calibration(version.calibration.clone());
     Ok((version, prepared))
@@ -44,13 +46,13 @@ pub fn train(
 
 fn listen(
     prepared: Prepared,
-    lanes: &[Vec<Tick>],
+    lanes: impl ParallelIterator<Item: Borrow<Vec<Tick>>>,
     width: i64,
     config: &Config,
     detectors: fn() -> Vec<Box<dyn Detector>>,
 ) -> Recording {
     let prepared = Arc::new(prepared);
-    let listen_to = |ticks: &Vec<Tick>| {
+    let listen_to = |ticks: &[Tick]| {
         let mut judge = Judge::recording(config, width, Arc::clone(&prepared), detectors());
         for tick in ticks {
             judge.take_facts(tick);
@@ -58,7 +60,7 @@ fn listen(
         }
         judge.into_recording()
     };
-    lanes.par_iter().map(listen_to).reduce(Recording::default, Recording::merged)
+    lanes.map(|ticks| listen_to(ticks.borrow())).reduce(Recording::default, Recording::merged)
 }
 
 /// The windows as lanes closed them: one lane a cohort, whole types together, every lane with the ticks of all.

@@ -76,6 +76,17 @@ pub enum Criticality {
     Critical,
 }
 
+impl Criticality {
+    pub fn name(self) -> &'static str {
+        match self {
+            Criticality::Low => "low",
+            Criticality::Medium => "medium",
+            Criticality::High => "high",
+            Criticality::Critical => "critical",
+        }
+    }
+}
+
 impl FromStr for Criticality {
     type Err = String;
     fn from_str(text: &str) -> Result<Criticality, String> {

@@ -66,9 +66,8 @@ impl Detector for Drift {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
-        for (Subject { window, device, .. }, prepared) in scene.learned() {
+        for (Subject { window, device, offsets, .. }, prepared) in scene.learned() {
             let learned = &prepared.learned;
-            let offsets = learned.device_offsets.get(&device.id);
             // Unknown while it is being learned: nothing is told then.
             let reached = scene.prepared.calibration.drift.get(&device.device_type);
             let limit = reached.map_or(f64::INFINITY, |reached| LEAST.max(BEYOND_LEARNED * reached));

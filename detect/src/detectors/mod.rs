@@ -38,6 +38,8 @@ pub struct Subject<'a> {
     pub window: &'a Window,
     pub device: &'a Device,
     pub prepared: Option<&'a PreparedType>,
+    /// How the device differs from its type, by feature; see [`baseline::TypeBaseline::device_offsets`].
+    pub offsets: Option<&'a [f32]>,
 }
 
 impl<'a> Scene<'a> {
@@ -51,7 +53,9 @@ impl<'a> Scene<'a> {
     ) -> Scene<'a> {
         let subject = |(index, window): (usize, &'a Window)| {
             let device = roster.device(window.device)?;
-            Some(Subject { index, window, device, prepared: prepared.of(&device.device_type, &device.segment) })
+            let prepared = prepared.of(&device.device_type, &device.segment);
+            let offsets = prepared.and_then(|it| it.learned.device_offsets.get(&device.id)).map(Vec::as_slice);
+            Some(Subject { index, window, device, prepared, offsets })
         };
         let subjects = tick.windows.iter().enumerate().map(subject).collect();
         Scene { tick, subjects, roster, prepared, config, width, calibrating }

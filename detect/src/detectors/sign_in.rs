@@ -37,10 +37,10 @@ impl Detector for SignIn {
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
         for Subject { index, window, prepared, .. } in scene.subjects().filter(|it| it.device.is_known()) {
-            let Some(now) = attempts(window) else { continue };
-            if now.failed == 0 && !self.devices.contains_key(&window.device) {
+            if window.get(Feature::SignInFailures) == 0.0 && !self.devices.contains_key(&window.device) {
                 continue;
             }
+            let Some(now) = attempts(window) else { continue };
             let recent = self.devices.entry(window.device).or_default();
             let oldest = window.end.plus_seconds(-RECENT_SECONDS);
             recent.retain(|attempts| attempts.at > oldest);

@@ -136,7 +136,7 @@ impl Detector for Statistics {
             let extreme = models.greatest_z.last().copied().unwrap_or(f32::MAX);
             for (subject, row) in block.subjects.iter().zip(block.rows.chunks_exact(FEATURES)) {
                 let mut shift = season;
-                if let Some(offsets) = learned.device_offsets.get(&subject.device.id) {
+                if let Some(offsets) = subject.offsets {
                     shift.iter_mut().zip(offsets).for_each(|(shift, offset)| *shift += offset);
                 }
                 let (feature, z) = models.expected.strangest(row, &shift);

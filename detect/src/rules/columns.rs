@@ -119,7 +119,6 @@ impl ColumnMemory {
 
     fn row(&mut self, window: &Window, device: &Device, learned: Option<&TypeBaseline>) -> Columns {
         let mut columns = Columns::default();
-        let criticality = SmolStr::new(format!("{:?}", device.criticality).to_lowercase());
         columns.set(Number::Hour, window.start.hour() as f64);
         columns.set(Number::Weekday, (window.start.hour_of_week() / 24) as f64);
         columns.set(Number::KnownType, f64::from(learned.is_some()));
@@ -132,7 +131,7 @@ impl ColumnMemory {
             device.site.clone(),
             device.segment.clone(),
             device.owner.clone(),
-            criticality,
+            SmolStr::new_static(device.criticality.name()),
             device.purpose.clone(),
             firmware,
         ];

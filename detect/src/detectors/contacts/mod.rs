@@ -76,7 +76,7 @@ impl Detector for Contacts {
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
         self.forget(scene);
         let mut folded = Vec::new();
-        for Subject { index, window, device, prepared } in scene.subjects() {
+        for Subject { index, window, device, prepared, .. } in scene.subjects() {
             if !device.is_known() || window.contacts.is_empty() {
                 continue;
             }
