@@ -67,6 +67,8 @@ mod tests {
             ("baseline", "sample_rows", "0"),
             ("baseline", "device_prior_windows", "nan"),
             ("detect", "trees", "0"),
+            ("detect", "sample_size", "1"),
+            ("detect", "forest_components", "100"),
             ("detect", "max_episodes_per_device", "0"),
             ("responders", "cap_share", "2.0"),
             ("store", "memory_mib", "1"),
@@ -74,6 +76,7 @@ mod tests {
             std::fs::write(&path, format!("[{section}]\n{key} = {value}\n")).unwrap();
             let message = Config::load(Some(&path)).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains("vedette.toml"), "{message}");
+            assert!(!message.contains("unknown field"), "{message}");
         }
     }
 

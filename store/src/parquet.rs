@@ -285,7 +285,7 @@ impl ParquetStore {
         })? {
             windows.extend(part);
         }
-        windows.sort_unstable_by_key(|window| (window.start, window.device));
+        windows.par_sort_unstable_by_key(|window| (window.start, window.device));
         let place_of = |start: EventTime, device: DeviceKey| {
             windows.binary_search_by_key(&(start, device), |window| (window.start, window.device)).ok()
         };
@@ -356,14 +356,15 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     {
         return foreign(format!("{TABLES}/{name}"));
     }
-    // Others have a `manifest.json`, too: only one that reads as ours counts.
+    if names.iter().any(|name| name == RUN) {
+        return Ok(());
+    }
+    // Others have a `manifest.json`, too: alone, only one that reads as ours counts.
     match Manifest::load(dir) {
         Ok(_) => return Ok(()),
         Err(Error::Damaged { .. }) => return foreign(MANIFEST.to_owned()),
-        Err(_) => {}
-    }
-    if names.iter().any(|name| name == RUN) {
-        return Ok(());
+        Err(Error::NotAStore { .. } | Error::NoSuchFolder { .. }) => {}
+        Err(error) => return Err(error),
     }
     let half_made = |name: &str| name.starts_with(MANIFEST) && is_draft(name);
     // A folder of our tables alone: a store whose manifest was not written yet, or is already removed.

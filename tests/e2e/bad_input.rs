@@ -199,8 +199,18 @@ fn a_strangers_run_or_tables_stay_as_they_are() {
     assert!(store.join("plans.tmp").exists(), "starting over removes what a replay wrote and nothing else");
     std::fs::create_dir(store.join("tables/mine")).unwrap();
     fail(&["replay", text(&set), "--out", text(&store)], 1);
-    let run = std::fs::read_to_string(store.join("run.json")).unwrap();
-    assert!(run.contains("\"complete\""), "who is refused changes nothing: {run}");
+    let complete = || std::fs::read_to_string(store.join("run.json")).unwrap().contains("\"complete\"");
+    assert!(complete(), "who is refused changes nothing");
+    std::fs::remove_dir(store.join("tables/mine")).unwrap();
+    let devices = folder.path().join("devices.csv");
+    let inventory = std::fs::read(&devices).unwrap();
+    std::fs::write(&devices, "serial\n1\n").unwrap();
+    fail(&["replay", text(&set), "--out", text(&store)], 2);
+    assert!(complete(), "nor does a data set that cannot be read");
+    std::fs::write(&devices, inventory).unwrap();
+    std::fs::write(store.join("manifest.json"), "{").unwrap();
+    replay(&set, &store, &[]);
+    assert!(complete(), "a replay's own store is started over, however damaged");
 
     let file = folder.path().join("file");
     std::fs::write(&file, "a letter").unwrap();
