@@ -1,11 +1,14 @@
-//! One lane at work: log entries in, ticks judged and stored, findings out. A thread of its own; what it owns, nobody else
-//! touches.
+//! One lane at work: log entries in, ticks judged and stored, findings out. A thread of its own (and one that stores, see
+//! [`keeper`]); what it owns, nobody else touches.
+
+mod keeper;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread;
 
 use anyhow::{Context, anyhow};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use detect::rules::columns::{ColumnMemory, Columns};
 use detect::rules::{RuleHit, RuleKind};
 use detect::{CurveFinding, Judge, Prepared, ToldEvidence};
@@ -13,8 +16,10 @@ use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Tick, Window};
 use ingest::Lane;
 use ingest::windows::LaneCounters;
 use smol_str::SmolStr;
-use store::{DeviceNames, EvidenceRow, ScoredWindow, Step, Store};
+use store::{DeviceNames, EvidenceRow, ScoredWindow, Store};
 
+pub use self::keeper::Heard;
+use self::keeper::{Judged, Keeper, ToKeep};
 use crate::config::Config;
 use crate::rules::CompiledRules;
 
@@ -37,15 +42,16 @@ impl Shelf {
 
 /// What device keys mean, of all lanes: a contact's peer may live in another lane.
 #[derive(Clone, Default)]
-pub struct Names(Arc<RwLock<DeviceNames>>);
+pub struct Names(Arc<RwLock<Arc<DeviceNames>>>);
 
 impl Names {
     pub fn insert(&self, device: Arc<fleet::Device>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(device);
+        Arc::make_mut(&mut self.0.write().unwrap_or_else(PoisonError::into_inner)).insert(device);
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, DeviceNames> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    /// As they are now: nobody waits for whoever keeps them while a disk syncs.
+    fn now(&self) -> Arc<DeviceNames> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -54,8 +60,8 @@ pub enum LaneInput {
         offset: u64,
         entry: Entry,
     },
-    /// Finish the step in hand and say so.
-    Flush(Sender<()>),
+    /// Finish the step in hand and say so, see [`LaneWorker::run`].
+    Flush,
 }
 
 /// What a step gave, for the stage that joins all lanes.
@@ -78,11 +84,9 @@ pub struct LaneWorker {
     rules: Arc<CompiledRules>,
     memory: ColumnMemory,
     roster: detect::roster::Roster,
-    store: Arc<dyn Store>,
     names: Names,
     pending: Vec<Tick>,
     pending_windows: usize,
-    out: Sender<StepOutcome>,
 }
 
 impl LaneWorker {
@@ -92,9 +96,7 @@ impl LaneWorker {
         judge_from: EventTime,
         shelf: Shelf,
         rules: Arc<CompiledRules>,
-        store: Arc<dyn Store>,
         names: Names,
-        out: Sender<StepOutcome>,
     ) -> LaneWorker {
         let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
         LaneWorker {
@@ -107,16 +109,33 @@ impl LaneWorker {
             rules,
             memory: ColumnMemory::default(),
             roster: detect::roster::Roster::default(),
-            store,
             names,
             pending: Vec::new(),
             pending_windows: 0,
-            out,
         }
     }
 
-    /// Until the channel closes; gives the lane's counters.
-    pub fn run(mut self, input: &Receiver<LaneInput>) -> anyhow::Result<LaneCounters> {
+    /// Until the channel closes; gives the lane's counters, and who was heard. `flushed` is told of each flush.
+    pub fn run(
+        self,
+        input: &Receiver<LaneInput>,
+        store: Arc<dyn Store>,
+        out: Sender<StepOutcome>,
+        flushed: Sender<()>,
+    ) -> anyhow::Result<(LaneCounters, Heard)> {
+        let keeper = Keeper { store, names: self.names.clone(), out, flushed };
+        let (steps, to_keep) = bounded(0);
+        thread::scope(|scope| {
+            let keeper = scope.spawn(move || keeper.run(&to_keep));
+            let judged = self.judge_all(input, &steps);
+            drop(steps);
+            // A keeper that fails takes the judge along; its own error says why.
+            let heard = keeper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok((judged?, heard))
+        })
+    }
+
+    fn judge_all(mut self, input: &Receiver<LaneInput>, steps: &Sender<ToKeep>) -> anyhow::Result<LaneCounters> {
         let mut ticks = Vec::new();
         for message in input {
             match message {
@@ -124,19 +143,18 @@ impl LaneWorker {
                     self.lane.push(offset, entry, &mut ticks);
                     self.collect(&mut ticks);
                     if self.pending_windows >= STEP_WINDOWS {
-                        self.step()?;
+                        self.step(steps)?;
                     }
                 }
-                LaneInput::Flush(done) => {
-                    self.step()?;
-                    // Whoever asked may have given up; that is theirs to report.
-                    let _ = done.send(());
+                LaneInput::Flush => {
+                    self.step(steps)?;
+                    steps.send(ToKeep::Flush).map_err(|_| stopped())?;
                 }
             }
         }
         self.lane.finish(&mut ticks);
         self.collect(&mut ticks);
-        self.step()?;
+        self.step(steps)?;
         Ok(*self.lane.counters())
     }
 
@@ -147,8 +165,8 @@ impl LaneWorker {
         }
     }
 
-    /// Judges, stores and hands on the whole ticks that wait.
-    fn step(&mut self) -> anyhow::Result<()> {
+    /// Judges the whole ticks that wait, and hands them on to be stored.
+    fn step(&mut self, steps: &Sender<ToKeep>) -> anyhow::Result<()> {
         let ticks = std::mem::take(&mut self.pending);
         let mut windows = Vec::with_capacity(std::mem::take(&mut self.pending_windows));
         let (Some(first), Some(last)) = (ticks.first().map(|tick| tick.end), ticks.last().map(|tick| tick.end)) else {
@@ -183,19 +201,9 @@ impl LaneWorker {
                 });
             }
         }
-        let names = self.names.read();
-        let step = Step {
-            lane: self.number as u32,
-            first_tick: first,
-            last_tick: last,
-            devices: &names,
-            windows: &windows,
-            evidence: &evidence,
-        };
-        self.store.write_step(&step)?;
-        drop(names);
         let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
-        self.out.send(outcome).map_err(|_| anyhow!("the stage that joins the lanes has stopped"))
+        let judged = Judged { first_tick: first, last_tick: last, windows, evidence, outcome };
+        steps.send(ToKeep::Step(judged)).map_err(|_| stopped())
     }
 
     fn version(&self, version: u32) -> anyhow::Result<Arc<Prepared>> {
@@ -250,7 +258,7 @@ impl LaneWorker {
 
     fn evidence_row(&self, tick: &Tick, told: ToldEvidence) -> EvidenceRow {
         let ToldEvidence { evidence, total, line } = told;
-        let names = self.names.read();
+        let names = self.names.now();
         let device = names.get(evidence.device);
         let width = self.judge.width();
         EvidenceRow {
@@ -271,4 +279,9 @@ impl LaneWorker {
             records: evidence.records,
         }
     }
+}
+
+/// The keeper's own error says why; this one is only met on the way there.
+fn stopped() -> anyhow::Error {
+    anyhow!("the lane's keeper has stopped")
 }

@@ -17,7 +17,7 @@ use store::{ParquetStore, RejectedRow, Store};
 
 use crate::act::Act;
 use crate::config::Config;
-use crate::lane::{LaneWorker, Names, Shelf};
+use crate::lane::{Heard, LaneWorker, Names, Shelf};
 use crate::progress::Progress;
 use crate::route::Route;
 use crate::rules::CompiledRules;
@@ -42,6 +42,7 @@ pub struct Run<'a> {
 pub struct Outcome {
     pub tally: Tally,
     pub lanes: LaneCounters,
+    pub heard: Heard,
     pub reached: Option<EventTime>,
     pub version: Option<Version>,
     pub curve: CurveInput,
@@ -64,18 +65,11 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
         for number in 0..run.lanes {
             let (input, entries) = bounded(WAITING);
             let store = Arc::clone(&run.store) as Arc<dyn Store>;
-            let worker = LaneWorker::new(
-                number,
-                config,
-                judge_from,
-                shelf.clone(),
-                Arc::clone(&rules),
-                store,
-                names.clone(),
-                outcome_sender.clone(),
-            );
-            inputs.push(input);
-            lanes.push(scope.spawn(move || worker.run(&entries)));
+            let worker = LaneWorker::new(number, config, judge_from, shelf.clone(), Arc::clone(&rules), names.clone());
+            let out = outcome_sender.clone();
+            let (flushed, is_flushed) = bounded(1);
+            inputs.push((input, is_flushed));
+            lanes.push(scope.spawn(move || worker.run(&entries, store, out, flushed)));
         }
         drop(outcome_sender);
         let act = scope.spawn(move || act.run(&outcomes));
@@ -105,10 +99,14 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
         // The feeder has hung up: whoever still waits for it ends. A stage's own error says more than that it hung up.
         drop(fetched);
         let mut counters = LaneCounters::default();
+        let mut heard = Heard::default();
         let mut failure = joined(reader.join(), "reader").err();
         for lane in lanes {
             match joined(lane.join(), "lane") {
-                Ok(of_lane) => add(&mut counters, of_lane),
+                Ok((of_lane, heard_by_lane)) => {
+                    add(&mut counters, of_lane);
+                    heard.extend(heard_by_lane);
+                }
                 Err(error) => {
                     failure.get_or_insert(error);
                 }
@@ -125,6 +123,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
         Ok(Outcome {
             tally,
             lanes: counters,
+            heard,
             reached: fed.route.reached(),
             curve,
             devices: fed.route.devices().to_vec(),

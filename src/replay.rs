@@ -6,13 +6,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use datasets::scorecard::ScoreCard;
-use datasets::scorecard::load::{CURVE_FILE, RUN_FILE, Stored, select};
+use datasets::scorecard::load::{CURVE_FILE, RUN_FILE, Stored};
 use datasets::scorecard::run::{Episode, RunInfo, RunState};
 use datasets::{DataSet, Split};
 use fleet::EventTime;
-use rustc_hash::FxHashMap;
-use serde::Deserialize;
-use smol_str::SmolStr;
 use store::{DeviceRow, ParquetStore, Store};
 
 use crate::config::{Config, Misuse};
@@ -67,23 +64,27 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
     config.ingest.lateness_seconds = dataset.lateness_seconds;
     config.detect.lateness_seconds = dataset.lateness_seconds;
     let mut progress = Progress::start(args.quiet);
-    let store = Arc::new(fresh_store(&args.out, &config, &progress)?);
+    // Whatever is wrong with the data set is said before an earlier replay's tables are removed.
     let mut info = describe(&dataset, &config)?;
+    let inventory = dataset.inventory().map_err(misuse)?;
+    let source = dataset.open(&config.ingest).map_err(misuse)?;
+    let departures = dataset.departures(&config.ingest)?;
+    let store = Arc::new(fresh_store(&args.out, &config, &progress)?);
     save(&args.out, RUN_FILE, &info)?;
     let lanes = args.lanes.map_or_else(default_lanes, usize::from);
     let outcome = pipeline::run(
         pipeline::Run {
             config: &config,
-            inventory: dataset.inventory().map_err(misuse)?,
-            source: dataset.open(&config.ingest).map_err(misuse)?,
-            departures: dataset.departures(&config.ingest)?,
+            inventory,
+            source,
+            departures,
             learn_until: Some(dataset.split().learn_until),
             lanes,
             store: Arc::clone(&store),
         },
         &mut progress,
     )?;
-    store.replace_devices(&device_rows(&store, &outcome)?)?;
+    store.replace_devices(&device_rows(&outcome))?;
     let steps = (0..lanes as u32).map(|lane| Ok(store.steps(lane)?.len())).sum::<anyhow::Result<usize>>()?;
     if steps > MANY_STEPS {
         store.compact(EventTime::MAX)?;
@@ -192,22 +193,12 @@ fn complete(info: &mut RunInfo, dataset: &DataSet, outcome: &Outcome, window_sec
 }
 
 /// Everyone in the inventory or met on the way, with when they were heard.
-fn device_rows(store: &ParquetStore, outcome: &Outcome) -> anyhow::Result<Vec<DeviceRow>> {
-    #[derive(Deserialize)]
-    struct Heard {
-        device_id: SmolStr,
-        first: EventTime,
-        last: EventTime,
-    }
-    let sql = "select device_id, cast(min(window_start) as bigint) as first, cast(max(window_end) as bigint) as last \
-               from windows group by device_id";
-    let heard: Vec<Heard> = select(store, sql)?;
-    let heard: FxHashMap<SmolStr, Heard> = heard.into_iter().map(|row| (row.device_id.clone(), row)).collect();
+fn device_rows(outcome: &Outcome) -> Vec<DeviceRow> {
     let row = |device: &Arc<fleet::Device>| {
-        let heard = heard.get(&device.id);
-        DeviceRow::new(device, heard.map(|heard| heard.first), heard.map(|heard| heard.last))
+        let heard = outcome.heard.get(&device.key);
+        DeviceRow::new(device, heard.map(|(first, _)| *first), heard.map(|(_, last)| *last))
     };
-    Ok(outcome.devices.iter().map(row).collect())
+    outcome.devices.iter().map(row).collect()
 }
 
 fn save(out: &Path, name: &str, value: &impl serde::Serialize) -> anyhow::Result<()> {

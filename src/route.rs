@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use fleet::{Batch, Cohort, Device, Entry, EventTime, Fact, MICROS_PER_SECOND, Mark, Owner, Reading};
 use ingest::identity::{LaneTable, Router, Routes};
 
@@ -26,15 +26,16 @@ pub struct Route {
 
 struct LaneLog {
     input: Sender<LaneInput>,
+    is_flushed: Receiver<()>,
     offset: u64,
     rows: Vec<(u32, Owner)>,
 }
 
 impl Route {
-    /// Announces every device the inventory has.
+    /// Announces every device the inventory has. Each lane with its input, and where it says that it has flushed.
     pub fn new(
         router: Router,
-        lanes: Vec<Sender<LaneInput>>,
+        lanes: Vec<(Sender<LaneInput>, Receiver<()>)>,
         names: Names,
         lateness_seconds: u32,
     ) -> anyhow::Result<Route> {
@@ -42,7 +43,10 @@ impl Route {
         let mut route = Route {
             router,
             table,
-            lanes: lanes.into_iter().map(|input| LaneLog { input, offset: 0, rows: Vec::new() }).collect(),
+            lanes: lanes
+                .into_iter()
+                .map(|(input, is_flushed)| LaneLog { input, is_flushed, offset: 0, rows: Vec::new() })
+                .collect(),
             routes: Routes::default(),
             names,
             roster: Arc::from([SOURCE]),
@@ -152,13 +156,10 @@ impl Route {
 
     /// Waits until every lane has judged and stored all that its log allows.
     pub fn flush(&mut self) -> anyhow::Result<()> {
-        let mut waiting = Vec::new();
         for lane in &self.lanes {
-            let (done, is_done) = crossbeam_channel::bounded(1);
-            lane.input.send(LaneInput::Flush(done)).map_err(|_| stopped())?;
-            waiting.push(is_done);
+            lane.input.send(LaneInput::Flush).map_err(|_| stopped())?;
         }
-        waiting.into_iter().try_for_each(|is_done| is_done.recv().map_err(|_| stopped()))
+        self.lanes.iter().try_for_each(|lane| lane.is_flushed.recv().map_err(|_| stopped()))
     }
 }
 
