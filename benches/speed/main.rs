@@ -47,7 +47,11 @@ struct Replayed {
     readings: f64,
 }
 
+/// Into a new folder, as a user's first replay.
 fn replay(dataset: &Path, data: &Path, out: &Path) -> Result<Replayed, Failure> {
+    if out.exists() {
+        std::fs::remove_dir_all(out)?;
+    }
     let output = Command::new(vedette()?)
         .args(["replay", "--quiet", "--lanes", "2", "--out"])
         .arg(out)

@@ -9,5 +9,3 @@ pub const REJECTED: &str = "rejected";
 pub const LATE: &str = "late";
 /// Readings a lane had seen before (sent again after a crash).
 pub const DUPLICATES: &str = "duplicates";
-/// Readings that name no device of ours.
-pub const UNROUTED: &str = "unrouted";

@@ -110,7 +110,7 @@ pub(super) struct Numbers<P: ArrowPrimitiveType> {
 }
 
 impl<P: ArrowPrimitiveType> Numbers<P> {
-    #[inline]
+    #[inline(always)]
     pub fn cell(&self, row: usize) -> Cell<P::Native> {
         if self.values.is_valid(row) {
             return Cell::Value(self.values.value(row));

@@ -58,7 +58,7 @@ struct Column<C> {
 }
 
 impl<C> Column<C> {
-    #[inline]
+    #[inline(always)]
     fn optional<T>(&self, cell: impl Fn(&C) -> Cell<T>) -> Result<Option<T>, Fault> {
         match self.cells.as_ref().map(cell) {
             Some(Cell::Value(value)) => Ok(Some(value)),
