@@ -216,9 +216,10 @@ impl LaneWorker {
     /// Rules are matched for all ticks of the step at once. Facts are taken here by a roster of our own, because the judge
     /// takes them tick by tick.
     fn match_rules(&mut self, ticks: &[Tick], findings: &mut Vec<Finding>) -> anyhow::Result<Vec<Vec<RuleHit>>> {
-        let mut windows: Vec<&Window> = Vec::new();
-        let mut places: Vec<(usize, usize)> = Vec::new();
-        let mut columns: Vec<Columns> = Vec::new();
+        let total = ticks.iter().map(|tick| tick.windows.len()).sum();
+        let mut windows: Vec<&Window> = Vec::with_capacity(total);
+        let mut places: Vec<(usize, usize)> = Vec::with_capacity(total);
+        let mut columns: Vec<Columns> = Vec::with_capacity(total);
         let mut versions: BTreeMap<u32, Arc<Prepared>> = BTreeMap::new();
         for (index, tick) in ticks.iter().enumerate() {
             for fact in &tick.facts {

@@ -47,11 +47,7 @@ struct Replayed {
     readings: f64,
 }
 
-/// Into a new folder, as a user's first replay.
 fn replay(dataset: &Path, data: &Path, out: &Path) -> Result<Replayed, Failure> {
-    if out.exists() {
-        std::fs::remove_dir_all(out)?;
-    }
     let output = Command::new(vedette()?)
         .args(["replay", "--quiet", "--lanes", "2", "--out"])
         .arg(out)
@@ -79,7 +75,8 @@ fn fleet(data: &Path) -> Result<(), Failure> {
     let mut rates = Vec::new();
     println!("round,readings,seconds,readings_per_second");
     for round in 1..=ROUNDS {
-        let run = replay(&dataset, data, &scratch.path().join("out"))?;
+        // A new folder each: starting over has an earlier replay's files to remove.
+        let run = replay(&dataset, data, &scratch.path().join(format!("out-{round}")))?;
         println!("{round},{},{:.3},{:.0}", run.readings, run.seconds, run.readings / run.seconds);
         rates.push(run.readings / run.seconds);
     }
@@ -101,7 +98,7 @@ fn parquet(rows: usize) -> Result<(), Failure> {
     println!("round,datafusion_seconds,vedette_seconds,ratio");
     for round in 1..=ROUNDS {
         let a = group_by(&file)?;
-        let b = replay(&dataset, scratch.path(), &scratch.path().join("out"))?.seconds;
+        let b = replay(&dataset, scratch.path(), &scratch.path().join(format!("out-{round}")))?.seconds;
         println!("{round},{a:.3},{b:.3},{:.3}", a / b);
         grouped.push(a);
         replayed.push(b);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use arrow::record_batch::RecordBatch;
-use fleet::{DeviceKey, EventTime, Window};
+use fleet::{Contact, DeviceKey, EventTime, Window};
 use rayon::prelude::*;
 
 pub use read::ALWAYS;
@@ -276,13 +276,14 @@ impl ParquetStore {
         keys: impl Fn(&str) -> Option<DeviceKey> + Sync,
     ) -> Result<Vec<Window>, Error> {
         let mut files = self.files()?;
-        let mut windows: Vec<Window> = Vec::new();
-        for part in read_side_by_side(&files.remove(&Table::Windows).unwrap_or_default(), |file, part| {
+        let parts = read_side_by_side(&files.remove(&Table::Windows).unwrap_or_default(), |file, part| {
             let wanted = Wanted { time_column: "window_start", range: &range };
             for_each_batch(file, Table::Windows, TextLayout::Dictionary, Some(wanted), |batch| {
                 restore::windows(batch, &range, &keys, part)
             })
-        })? {
+        })?;
+        let mut windows: Vec<Window> = Vec::with_capacity(parts.iter().map(Vec::len).sum());
+        for part in parts {
             windows.extend(part);
         }
         windows.par_sort_unstable_by_key(|window| (window.start, window.device));
@@ -292,24 +293,26 @@ impl ParquetStore {
         // A window's contacts stand together in one file and in their order: they were written so, and compaction keeps
         // the order by `ordinal`.
         let contacts = read_side_by_side(&files.remove(&Table::Contacts).unwrap_or_default(), |file, part| {
-            let mut last = None;
+            let mut together: Vec<Contact> = Vec::new();
+            let mut of = None;
+            let mut done = |window: Option<(EventTime, DeviceKey)>, together: &mut Vec<Contact>| {
+                let contacts: Vec<Contact> = together.drain(..).collect();
+                part.extend(window.and_then(|(start, device)| place_of(start, device)).map(|place| (place, contacts)));
+            };
             let wanted = Wanted { time_column: "window_start", range: &range };
             for_each_batch(file, Table::Contacts, TextLayout::Dictionary, Some(wanted), |batch| {
                 restore::contacts(batch, &range, &keys, |start, device, contact| {
-                    if last != Some((start, device)) {
-                        last = Some((start, device));
-                        part.push((place_of(start, device), Vec::new()));
+                    if of != Some((start, device)) {
+                        done(of.replace((start, device)), &mut together);
                     }
-                    if let Some((Some(_), contacts)) = part.last_mut() {
-                        contacts.push(contact);
-                    }
+                    together.push(contact);
                 })
-            })
+            })?;
+            done(of, &mut together);
+            Ok(())
         })?;
         for (place, contacts) in contacts.into_iter().flatten() {
-            if let Some(place) = place {
-                windows[place].contacts = contacts;
-            }
+            windows[place].contacts = contacts;
         }
         Ok(windows)
     }

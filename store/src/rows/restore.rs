@@ -39,6 +39,7 @@ pub(crate) fn windows(
     let malicious: &UInt32Array = columns.get("malicious")?;
     let details: &StringArray = columns.get("details")?;
     let (first, last) = (Positions::new(&columns, "first")?, Positions::new(&columns, "last")?);
+    out.reserve(batch.num_rows());
     for row in 0..batch.num_rows() {
         if !range.contains(&EventTime(start.value(row))) {
             continue;
