@@ -23,8 +23,8 @@ use self::keeper::{Judged, Keeper, ToKeep};
 use crate::config::Config;
 use crate::rules::CompiledRules;
 
-/// A step is cut when this many windows wait: so many that files are few, so few that readings do not queue up meanwhile.
-const STEP_WINDOWS: usize = 4_096;
+/// A step is cut when this many windows wait: files are few, and a device's rows in them many; what waits is some 30 MB.
+const STEP_WINDOWS: usize = 32_768;
 
 /// Versions of the baselines, by number; the trainer puts them there before the log names them.
 #[derive(Clone, Default)]
