@@ -296,6 +296,7 @@ impl ParquetStore {
             let mut together: Vec<Contact> = Vec::new();
             let mut of = None;
             let mut done = |window: Option<(EventTime, DeviceKey)>, together: &mut Vec<Contact>| {
+                #[expect(clippy::drain_collect, reason = "a vector of its size, while the roomy one is filled again")]
                 let contacts: Vec<Contact> = together.drain(..).collect();
                 part.extend(window.and_then(|(start, device)| place_of(start, device)).map(|place| (place, contacts)));
             };
