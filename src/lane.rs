@@ -23,7 +23,7 @@ use self::keeper::{Judged, Keeper, ToKeep};
 use crate::config::Config;
 use crate::rules::CompiledRules;
 
-/// A step is cut when this many windows wait: files are few, and a device's rows in them many; what waits is some 30 MB.
+/// A step is cut when this many windows wait: each file costs a sync and a header for every column, so few large ones.
 const STEP_WINDOWS: usize = 32_768;
 
 /// Versions of the baselines, by number; the trainer puts them there before the log names them.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use baseline::{Period, TypeBaseline};
+use baseline::Period;
 use detect::Version;
 use fleet::{Confidence, Device, DeviceKey, EventTime, MICROS_PER_SECOND};
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 use store::{BaselineRow, ParquetStore, Store};
@@ -49,8 +48,9 @@ pub fn learn_version(
 
 /// One row a type, and one of no type for what is pooled.
 fn rows(version: &Version) -> anyhow::Result<Vec<BaselineRow>> {
-    let row = |learned: &TypeBaseline| {
-        Ok(BaselineRow {
+    let mut rows = Vec::new();
+    for learned in &version.baselines.types {
+        rows.push(BaselineRow {
             version: version.baselines.version,
             device_type: learned.device_type.clone(),
             segment: learned.segment.clone(),
@@ -60,9 +60,8 @@ fn rows(version: &Version) -> anyhow::Result<Vec<BaselineRow>> {
             windows: learned.windows,
             days: learned.days,
             body: serde_json::to_string(learned)?,
-        })
-    };
-    let mut rows: Vec<BaselineRow> = version.baselines.types.par_iter().map(row).collect::<anyhow::Result<_>>()?;
+        });
+    }
     rows.push(BaselineRow {
         version: version.baselines.version,
         device_type: SmolStr::default(),
