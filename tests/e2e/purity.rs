@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{query, recordings, replay, shipped, text};
+use crate::support::{count, query, recordings, replay, shipped, text};
 
 /// Device findings without the wall clock, in a fixed order.
 fn findings(store: &Path) -> Vec<Value> {
@@ -26,6 +26,12 @@ fn one_two_and_seven_lanes_find_the_same() {
         let windows =
             query(&out, "select count(*) as n, sum(records) as r, sum(score) as s, sum(bytes_out) as b from windows");
         results.push((findings(&out), windows));
+        let otherwise = "select count(*) from devices d join (select device_id, min(window_start) as f, \
+                         max(window_end) as l from windows group by 1) w on d.device_id = w.device_id \
+                         where d.first_seen <> w.f or d.last_seen <> w.l";
+        assert_eq!(count(&out, otherwise), 0, "devices say when they were heard as windows do");
+        let heard = count(&out, "select count(*) from devices where first_seen is not null and last_seen is not null");
+        assert_eq!(heard, count(&out, "select count(distinct device_id) from windows"));
     }
     assert!(results[0].0.len() > 10, "there is something to compare");
     assert_eq!(results[0].0, results[1].0);
