@@ -4,12 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::{SmolStr, format_smolstr};
 
-/// IEEE 802 MAC address, 48 bits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+/// IEEE 802 MAC address, 48 bits. Serialized as its text for people, as six bytes between machines (as `IpAddr` is).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
 impl FromStr for Mac {
@@ -47,16 +47,18 @@ impl Mac {
     }
 }
 
-impl TryFrom<String> for Mac {
-    type Error = String;
-    fn try_from(text: String) -> Result<Mac, String> {
-        text.parse()
+impl Serialize for Mac {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        if out.is_human_readable() { out.collect_str(self) } else { self.0.serialize(out) }
     }
 }
 
-impl From<Mac> for String {
-    fn from(mac: Mac) -> String {
-        mac.to_string()
+impl<'de> Deserialize<'de> for Mac {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Mac, D::Error> {
+        if !input.is_human_readable() {
+            return <[u8; 6]>::deserialize(input).map(Mac);
+        }
+        SmolStr::deserialize(input)?.parse().map_err(Error::custom)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::device::DeviceKey;
 use crate::time::EventTime;
 use crate::window::Service;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {
     pub time: EventTime,
     pub position: Position,
@@ -32,7 +32,7 @@ pub struct Position {
 }
 
 /// A device as a record names it; every part may be missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     pub client_id: Option<SmolStr>,
     pub mac: Option<Mac>,
@@ -41,7 +41,7 @@ pub struct Identity {
     pub certificate: Option<SmolStr>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Kind {
     Message(Message),
     Flow(Flow),
@@ -65,7 +65,7 @@ impl Kind {
 }
 
 /// A message the device published to, or was delivered by, a broker. Only the payload's size is kept.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// `true`: delivered to the device; `false`: published by it.
     pub inbound: bool,
@@ -80,7 +80,7 @@ pub struct Message {
 }
 
 /// One network flow record between the reading's identity (originator) and `responder`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
     pub responder: Peer,
     pub originator_port: u16,
@@ -101,7 +101,7 @@ pub struct Flow {
     pub country: Option<[u8; 2]>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     pub mac: Option<Mac>,
     pub ip: IpAddr,
@@ -196,7 +196,7 @@ impl Outcome {
 }
 
 /// An attempt to sign in: to the device (`inbound`), or by the device to a service.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SignIn {
     pub inbound: bool,
     pub success: bool,
@@ -213,7 +213,7 @@ pub struct SignIn {
 }
 
 /// A broker session begins, ends or is denied something.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     pub event: SessionEvent,
     /// Where the client connected from.
@@ -239,7 +239,7 @@ pub enum SessionEvent {
 }
 
 /// What the device, or a scanner or agent for it, reports about its state.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Posture {
     pub firmware: Option<SmolStr>,
     /// `Some(false)`: remote attestation failed.
@@ -256,7 +256,7 @@ pub struct Posture {
 }
 
 /// Whose a reading is: what a router finds out. A flow between two devices has two owners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     pub device: DeviceKey,
     pub role: Role,
@@ -271,7 +271,7 @@ pub struct Routed<'a> {
     pub reading: &'a Reading,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// The device did it: published, connected, originated the flow.
     Originator,
