@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::device::{Device, DeviceKey};
 use crate::reading::{Owner, Reading, Routed};
@@ -45,20 +45,31 @@ impl FromIterator<(Owner, Reading)> for Batch {
 }
 
 /// "Source `source` is complete up to event time `through`, and all its records below `below` stand before this entry."
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mark {
     pub source: u32,
     /// Every source the log may carry; nothing closes before each of them has a mark.
+    #[serde(serialize_with = "roster_as_slice", deserialize_with = "roster_from_slice")]
     pub roster: Arc<[u32]>,
     pub through: EventTime,
     pub below: u64,
 }
 
+fn roster_as_slice<S: Serializer>(roster: &Arc<[u32]>, out: S) -> Result<S::Ok, S::Error> {
+    roster.as_ref().serialize(out)
+}
+
+fn roster_from_slice<'de, D: Deserializer<'de>>(input: D) -> Result<Arc<[u32]>, D::Error> {
+    Vec::deserialize(input).map(Arc::from)
+}
+
 /// What else changes results; holds from event time `from`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
-    /// Announces what a device key means; precedes the key's first reading.
-    Device(Arc<Device>),
+    /// Announces what a device key means; stands before the key's first reading. An unknown device is announced by each
+    /// router that meets it, so it may come several times; `from` is the event time at which that router met it (the same
+    /// in every run), `EventTime::MIN` for what was known before.
+    Device { device: Arc<Device>, from: EventTime },
     /// The device left this lane's cohort (re-assigned or retired): stop expecting it.
     Left { device: DeviceKey, from: EventTime },
     /// The baselines in force.
@@ -75,7 +86,7 @@ pub struct Tick {
     pub end: EventTime,
     /// Ordered by device key.
     pub windows: Vec<Window>,
-    /// Facts that came into force since the previous tick.
+    /// Facts that came into force since the previous tick. A device is announced at the latest with its first window.
     pub facts: Vec<Fact>,
     pub baseline_version: u32,
 }
@@ -87,7 +98,7 @@ pub struct Versions {
 }
 
 /// Where to go on: committed with every step, as the log offset and an ASCII string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// First log offset to read again: the least of the open windows' first offsets and the sources' standing marks.
     pub low: u64,

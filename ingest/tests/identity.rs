@@ -88,8 +88,8 @@ fn who_originates_or_answers_becomes_an_unknown_device_and_the_target_of_a_scan_
     assert_eq!(scan(&mut router, flow("- 192.168.1.50")), 1);
     assert_eq!(scan(&mut router, flow("- 192.168.1.50")), 0, "announced once");
     let facts = route(&mut router, 1, "- fe80::5", to_internet()).facts;
-    let [(cohort, Fact::Device(device))] = facts.as_slice() else { panic!("{facts:?}") };
-    assert_eq!((device.id.as_str(), device.standing), ("unknown:fe80::5", Standing::Unknown));
+    let [(cohort, Fact::Device { device, from })] = facts.as_slice() else { panic!("{facts:?}") };
+    assert_eq!((device.id.as_str(), device.standing, *from), ("unknown:fe80::5", Standing::Unknown, at(1)));
     assert_eq!((cohort, device.device_type.as_str()), (&device.cohort, ""));
     for nobody in ["- 0.0.0.0", "- ::", "- 239.1.1.1", "ff:ff:ff:ff:ff:ff", "- 127.0.0.1", "- 8.8.4.4"] {
         assert_eq!(route(&mut router, 2, nobody, to_internet()).owners, [], "{nobody}");

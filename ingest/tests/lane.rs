@@ -2,9 +2,11 @@
 
 mod support;
 
-use fleet::{DeviceKey, Entry, EventTime, Fact, Kind, Mark, Owner, Position, Reading, Resume, Role, Tick};
+use fleet::reading::{Flow, Message, Posture, Session, SessionEvent};
+use fleet::{DeviceKey, Entry, EventTime, Fact, Kind, Mac, Mark, Owner, Position, Reading, Resume, Role, Tick};
 use ingest::Config;
 use ingest::windows::{LONGEST_EMPTY_STRETCH, Lane};
+use support::log::unknown_device;
 use support::readings::{at, flow, message, reading};
 
 struct Writer {
@@ -157,6 +159,49 @@ fn facts_come_with_the_tick_from_which_they_hold() {
     assert_eq!((first.baseline_version, &first.facts), (0, &vec![left]));
     assert_eq!((second.baseline_version, second.facts.len()), (7, 1));
     assert_eq!((at_first.low, at_first.versions.baseline), (0, 0), "the waiting baseline is to be read again");
+}
+
+/// Two routers meet a device, one at second 70, one at 130; a record from second 5 comes last.
+#[test]
+fn a_device_is_announced_at_the_latest_with_its_first_window() {
+    let announced = |from: EventTime| Fact::Device { device: unknown_device(0), from };
+    let (at_70, at_130) = (announced(at(70)), announced(at(130)));
+    let mut log = writer();
+    log.fact(announced(EventTime::MIN)).mark(1, &[1], 0).mark(1, &[1], 60);
+    log.fact(at_130.clone()).says(130).fact(at_70.clone()).says(70).mark(1, &[1], 120).mark(1, &[1], 180);
+    let facts = |log: &mut Writer| log.ticks.drain(..).map(|(tick, _)| tick.facts).collect::<Vec<_>>();
+    let expected = [vec![announced(EventTime::MIN)], vec![at_70.clone(), at_130.clone()], vec![at_130.clone()]];
+    assert_eq!(facts(&mut log), expected);
+
+    let mut disordered = writer();
+    disordered.fact(at_70.clone()).says(70).says(5).mark(1, &[1], 120);
+    assert_eq!(facts(&mut disordered), [vec![at_70.clone()], vec![at_70]]);
+}
+
+#[test]
+fn what_a_log_carries_survives_a_format_that_does_not_describe_itself() {
+    let mac = "02:00:00:00:00:07".parse().ok();
+    let flow =
+        Flow { server_name: Some("a.example".into()), country: Some(*b"DE"), ..flow("02:00:00:00:00:09 fe80::1") };
+    let posture = Posture { attested: Some(false), listening_ports: vec![23, 80], ..Posture::default() };
+    let said = Message { value: Some(-0.1), command: Some("reboot".into()), ..message("a/b", 7) };
+    let kinds = [
+        Kind::Message(said),
+        Kind::Flow(flow),
+        Kind::SignIn(support::readings::sign_in(true, "8.8.8.8")),
+        Kind::Session(Session { event: SessionEvent::TakenOver, ..Session::default() }),
+        Kind::Posture(posture),
+    ];
+    let readings = kinds.map(|kind| {
+        let mut reading = reading(5, "- 192.168.1.10 sensor-7", kind);
+        (reading.identity.mac, reading.position) = (mac, Position { source: 3, offset: u64::MAX });
+        (Owner { device: DeviceKey(4), role: Role::Responder, peer: Some(DeviceKey(9)) }, reading)
+    });
+    let bytes = postcard::to_stdvec(&readings).unwrap();
+    assert_eq!(postcard::from_bytes::<[(Owner, Reading); 5]>(&bytes).unwrap(), readings);
+    let mark = Mark { source: 2, roster: [1, 2].into(), through: at(5), below: 9 };
+    assert_eq!(postcard::from_bytes::<Mark>(&postcard::to_stdvec(&mark).unwrap()).unwrap(), mark);
+    assert_eq!(postcard::to_stdvec(&mac.unwrap_or(Mac([0; 6]))).unwrap(), [2, 0, 0, 0, 0, 7]);
 }
 
 #[test]

@@ -84,7 +84,7 @@ proptest! {
             prop_assert_eq!(&routed, reading);
             for (_, fact) in &routes.facts {
                 match fact {
-                    Fact::Device(device) => prop_assert!(announced.insert(device.key), "announced twice"),
+                    Fact::Device { device, .. } => prop_assert!(announced.insert(device.key), "announced twice"),
                     Fact::RetiredSpoke { device, at } => prop_assert!(retired.insert((*device, at.day())), "told twice"),
                     other => prop_assert!(false, "{other:?}"),
                 }

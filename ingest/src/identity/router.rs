@@ -53,7 +53,7 @@ impl Router {
 
     /// Announces every device known so far; to be written to the log before the first reading.
     pub fn announce_all(&self, out: &mut Routes) {
-        out.facts.extend(self.known.devices.iter().map(announcement));
+        out.facts.extend(self.known.devices.iter().map(|device| announcement(device, EventTime::MIN)));
     }
 
     /// Puts the side that calls first and finds the device or devices of a reading at its event time. An identity nobody
@@ -123,7 +123,7 @@ impl Router {
             }
             Found::New(key) => {
                 self.counters.unknown_devices += 1;
-                out.facts.push(announcement(&self.known.devices[key.0 as usize]));
+                out.facts.push(announcement(&self.known.devices[key.0 as usize], time));
                 Some(key)
             }
             Found::Shared => {
@@ -151,6 +151,6 @@ impl Router {
     }
 }
 
-fn announcement(device: &Arc<Device>) -> (Cohort, Fact) {
-    (device.cohort.clone(), Fact::Device(device.clone()))
+fn announcement(device: &Arc<Device>, from: EventTime) -> (Cohort, Fact) {
+    (device.cohort.clone(), Fact::Device { device: device.clone(), from })
 }

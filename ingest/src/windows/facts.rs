@@ -3,8 +3,13 @@
 //! A fact with a time comes into force in the first tick that ends after it, one without a time in the next tick. A
 //! waiting fact holds `low` back; of facts read again after a resume, those that already came into force are told by
 //! their time alone, because the tick of every `Resume` was closed after everything below its `frontier` was read.
+//!
+//! A router announces a device when it first meets it, which need not be the device's earliest reading: readings are
+//! disordered, and other routers met it too. A tick with a window of a device therefore gives the announcement that still
+//! waits, and gives it again in its time. So the first announcement of a device comes with its first window, in whatever
+//! order routers met it.
 
-use fleet::{EventTime, Fact, Resume, Versions};
+use fleet::{DeviceKey, EventTime, Fact, Resume, Versions, Window};
 
 pub(crate) struct Facts {
     waiting: Vec<Waiting>,
@@ -25,9 +30,9 @@ impl Facts {
 
     pub(crate) fn take(&mut self, offset: u64, fact: Fact) {
         let from = match &fact {
-            Fact::Baseline { from, .. } | Fact::Left { from, .. } => *from,
+            Fact::Device { from, .. } | Fact::Baseline { from, .. } | Fact::Left { from, .. } => *from,
             Fact::RetiredSpoke { at, .. } => *at,
-            Fact::Device(_) | Fact::SourceRemoved { .. } => EventTime::MIN,
+            Fact::SourceRemoved { .. } => EventTime::MIN,
         };
         let read_again = offset < self.resumed_at.frontier;
         if read_again && from < self.resumed_at.closed_through {
@@ -36,8 +41,9 @@ impl Facts {
         self.waiting.push(Waiting { from, offset, fact });
     }
 
-    /// The facts that hold for the tick ending at `end` and did not before, in order of their time, then of the log.
-    pub(crate) fn come_into_force(&mut self, end: EventTime) -> Vec<Fact> {
+    /// The facts that hold for the tick ending at `end` and did not before, in order of their time, then of the log; last
+    /// the announcements that wait for later, of devices that have one of `windows` (ordered by device).
+    pub(crate) fn come_into_force(&mut self, end: EventTime, windows: &[Window]) -> Vec<Fact> {
         if self.waiting.is_empty() {
             return Vec::new();
         }
@@ -50,7 +56,12 @@ impl Facts {
                 self.versions.baseline = version;
             }
         }
-        due.into_iter().map(|due| due.fact).collect()
+        let spoke = |device: DeviceKey| windows.binary_search_by_key(&device, |window| window.device).is_ok();
+        let early = self.waiting.iter().filter(|waiting| match &waiting.fact {
+            Fact::Device { device, .. } => spoke(device.key),
+            _ => false,
+        });
+        due.into_iter().map(|due| due.fact).chain(early.map(|waiting| waiting.fact.clone())).collect()
     }
 
     /// Log offset of the first fact that waits.
@@ -69,11 +80,11 @@ mod tests {
         let mut facts = Facts::new(Resume::START);
         facts.take(1, Fact::Baseline { version: 3, from: EventTime(120) });
         facts.take(2, Fact::Left { device: DeviceKey(1), from: EventTime(10) });
-        assert_eq!(facts.come_into_force(EventTime(60)).len(), 1);
+        assert_eq!(facts.come_into_force(EventTime(60), &[]).len(), 1);
         assert_eq!(facts.first_offset(), Some(1));
-        assert!(facts.come_into_force(EventTime(120)).is_empty());
+        assert!(facts.come_into_force(EventTime(120), &[]).is_empty());
         assert_eq!(facts.versions.baseline, 0);
-        assert_eq!(facts.come_into_force(EventTime(180)).len(), 1);
+        assert_eq!(facts.come_into_force(EventTime(180), &[]).len(), 1);
         assert_eq!((facts.versions.baseline, facts.first_offset()), (3, None));
     }
 
@@ -82,7 +93,7 @@ mod tests {
         let mut facts = Facts::new(Resume::START);
         facts.take(1, Fact::Baseline { version: 5, from: EventTime(50) });
         facts.take(2, Fact::Baseline { version: 4, from: EventTime(40) });
-        facts.come_into_force(EventTime(60));
+        facts.come_into_force(EventTime(60), &[]);
         assert_eq!(facts.versions.baseline, 5);
     }
 
@@ -94,6 +105,6 @@ mod tests {
         facts.take(2, Fact::Baseline { version: 1, from: EventTime(59) });
         facts.take(3, Fact::Baseline { version: 2, from: EventTime(60) });
         facts.take(9, Fact::SourceRemoved { source: 2 });
-        assert_eq!(facts.come_into_force(EventTime(120)).len(), 2);
+        assert_eq!(facts.come_into_force(EventTime(120), &[]).len(), 2);
     }
 }

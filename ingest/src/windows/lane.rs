@@ -156,7 +156,7 @@ impl Lane {
         while let Some(end) = self.next_end(watermark) {
             self.closed_through = end;
             let windows = self.open.close(end);
-            let facts = self.facts.come_into_force(end);
+            let facts = self.facts.come_into_force(end, &windows);
             let tick = Tick { end, windows, facts, baseline_version: self.facts.versions.baseline };
             out.push((tick, self.position()));
         }

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use fleet::device::{Criticality, Standing};
 use fleet::reading::{Flow, Message, Outcome, Peer, Protocol, SignIn};
 use fleet::{
-    Batch, DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Owner, Position, Reading, Role,
-    Routed,
+    Batch, Device, DeviceKey, Entry, EventTime, Fact, Identity, Kind, MICROS_PER_SECOND, Mark, Owner, Position,
+    Reading, Role, Routed,
 };
 use proptest::prelude::*;
 
@@ -55,6 +56,11 @@ pub enum Action {
         device: u32,
         ahead: i64,
     },
+    /// A router announces a device; others may have done so.
+    Meet {
+        device: u32,
+        ahead: i64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -81,6 +87,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         1 => source.prop_map(|source| Action::Remove { source }),
         1 => (1u32..9, -600i64..900).prop_map(|(version, ahead)| Action::Baseline { version, ahead }),
         1 => (0u32..12, -600i64..900).prop_map(|(device, ahead)| Action::Left { device, ahead }),
+        1 => (0u32..12, -300i64..300).prop_map(|(device, ahead)| Action::Meet { device, ahead }),
     ];
     (any::<bool>(), 1..=SOURCES, proptest::collection::vec(action, 20..200))
         .prop_map(|(crashes, first_sources, actions)| Plan { crashes, first_sources, actions })
@@ -175,6 +182,10 @@ impl Log {
                     let from = EventTime((now + ahead) * MICROS_PER_SECOND);
                     log.append(Entry::Fact(Fact::Left { device: DeviceKey(device), from }));
                 }
+                Action::Meet { device, ahead } => {
+                    let from = EventTime((now + ahead) * MICROS_PER_SECOND);
+                    log.append(Entry::Fact(Fact::Device { device: unknown_device(device), from }));
+                }
             }
         }
         log
@@ -241,6 +252,16 @@ impl Log {
             below: source.sent as u64,
         }));
     }
+}
+
+pub fn unknown_device(key: u32) -> Arc<Device> {
+    Arc::new(Device {
+        key: DeviceKey(key),
+        id: "unknown:x".into(),
+        criticality: Criticality::default(),
+        standing: Standing::Unknown,
+        profile: Arc::default(),
+    })
 }
 
 fn address(last: u32) -> IpAddr {
