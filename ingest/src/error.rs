@@ -28,6 +28,12 @@ pub enum Error {
     )]
     TooManyRejected { rejected: u64, total: u64, share: f64, allowed: f64, by_reason: String, examples: String },
 
+    #[error("`{field}` is `{value}`, expected {expected}; correct it in the section [source]")]
+    SourceConfig { field: &'static str, value: String, expected: &'static str },
+
+    #[error("Kafka, while {doing}: {problem}")]
+    Kafka { doing: String, problem: String, retry: bool },
+
     #[error("inventory `{name}`, line {line}: {problem}")]
     Inventory { name: String, line: u64, problem: String },
 }
@@ -42,6 +48,7 @@ impl Error {
                     io::ErrorKind::Interrupted | io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
                 )
             }
+            Error::Kafka { retry, .. } => *retry,
             _ => false,
         }
     }

@@ -6,15 +6,16 @@
 //! * [`identity`]: whose a reading is: inventory, leases, unknown devices, and which lane a cohort belongs to
 //! * [`windows`]: a lane's log to its ticks
 //! * [`config`], [`error`], [`metrics`]: the room's settings, failures and counts
-//! * `kafka` (feature `kafka`): librdkafka
+//! * [`log`]: what a router writes for lanes, as the bytes of the readings topic
+//! * [`kafka`]: where live records come from (librdkafka, feature `kafka`)
 
 pub mod config;
 pub mod decode;
 pub mod error;
 pub mod identity;
-#[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod lines;
+pub mod log;
 pub mod metrics;
 pub mod source;
 pub mod windows;
@@ -22,6 +23,7 @@ pub mod windows;
 pub use config::Config;
 pub use decode::{Decoder, Format, RejectReason, Rejected, Tally, to_native_json};
 pub use error::Error;
+pub use kafka::config::SourceConfig;
 pub use identity::{Inventory, LaneTable, Router, RouterCounters, Routes};
 pub use source::{Fetched, FileSource, Source};
 pub use windows::{Lane, LaneCounters, SourceClock};

@@ -1,0 +1,100 @@
+//! Clients: the operator's properties, secrets read at the last moment, and what carries correctness on top.
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+
+use super::config::KafkaConfig;
+use crate::error::Error;
+
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reads as a member of the group `<group>-<role>`.
+    Member { role: &'static str },
+    /// Writes entries that a lane must see once and in order.
+    Writer,
+    /// Asks and creates.
+    Admin,
+}
+
+/// # Errors
+/// A property librdkafka does not know, or a secret that is not there; by name.
+pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, Error> {
+    let mut settings = ClientConfig::new();
+    for (name, value) in &config.properties {
+        settings.set(name, value);
+    }
+    for (name, secret) in &config.secrets {
+        let value = secret.read().map_err(|problem| Error::Kafka {
+            doing: format!("reading the secret `{name}` of [source.kafka.secrets]"),
+            problem,
+            retry: false,
+        })?;
+        settings.set(name, value);
+    }
+    settings.set("bootstrap.servers", &config.brokers);
+    if settings.get("client.id").is_none() {
+        settings.set("client.id", "vedette");
+    }
+    match purpose {
+        Purpose::Member { role } => {
+            settings
+                .set("group.id", format!("{}-{role}", config.group))
+                .set("enable.auto.commit", "false")
+                .set("enable.auto.offset.store", "false")
+                .set("auto.offset.reset", "earliest")
+                .set("isolation.level", "read_committed")
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("topic.metadata.refresh.interval.ms", "10000");
+        }
+        Purpose::Writer => {
+            settings.set("enable.idempotence", "true").set("message.timeout.ms", "0");
+            for (name, value) in [("linger.ms", "20"), ("compression.type", "lz4"), ("batch.size", "1000000")] {
+                if settings.get(name).is_none() {
+                    settings.set(name, value);
+                }
+            }
+        }
+        Purpose::Admin => {}
+    }
+    settings.set_log_level(RDKafkaLogLevel::Warning);
+    Ok(settings)
+}
+
+pub fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+    config: &KafkaConfig,
+    purpose: Purpose,
+    context: C,
+) -> Result<T, Error> {
+    settings(config, purpose)?.create_with_context(context).map_err(|error| failed("making a client", &error))
+}
+
+/// An error of librdkafka, with what was being done; some will pass by themselves.
+pub fn failed(doing: impl Into<String>, error: &KafkaError) -> Error {
+    use rdkafka::types::RDKafkaErrorCode::*;
+    let retry = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            BrokerTransportFailure
+                | AllBrokersDown
+                | OperationTimedOut
+                | TimedOutQueue
+                | RequestTimedOut
+                | CoordinatorLoadInProgress
+                | CoordinatorNotAvailable
+                | NotCoordinator
+                | LeaderNotAvailable
+                | NotLeaderForPartition
+                | WaitingForCoordinator
+                | RebalanceInProgress
+                | NetworkException
+                | Resolve
+        )
+    );
+    let problem = match error {
+        KafkaError::ClientConfig(_, description, key, _) => format!("property `{key}`: {description}"),
+        error => error.to_string(),
+    };
+    Error::Kafka { doing: doing.into(), problem, retry }
+}
