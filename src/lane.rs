@@ -1,9 +1,12 @@
 //! One lane at work: log entries in, ticks judged and stored, findings out. A thread of its own (and one that stores, see
 //! [`keeper`]); what it owns, nobody else touches.
+//!
+//! A step is what is stored at once. Where it is cut follows from the log alone: after the entry that leaves enough windows
+//! pending, and every [`STEP_WINDOWS`] within what one entry closed. So whoever does a lane again cuts it in the same places.
 
 mod keeper;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
@@ -12,31 +15,56 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use detect::rules::columns::{ColumnMemory, Columns};
 use detect::rules::{RuleHit, RuleKind};
 use detect::{CurveFinding, Judge, Prepared, ToldEvidence};
-use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Tick, Window};
+use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Resume, Tick, Window};
 use ingest::Lane;
 use ingest::windows::LaneCounters;
 use smol_str::SmolStr;
 use store::{DeviceNames, EvidenceRow, ScoredWindow, Store};
 
-pub use self::keeper::Heard;
-use self::keeper::{Judged, Keeper, ToKeep};
+pub use self::keeper::{Heard, Judged};
+use self::keeper::{Keeper, ToKeep};
 use crate::config::Config;
 use crate::rules::CompiledRules;
 
 /// A step is cut when this many windows wait: each file costs a sync and a header for every column, so few large ones.
 const STEP_WINDOWS: usize = 32_768;
 
-/// Versions of the baselines, by number; the trainer puts them there before the log names them.
+/// Where a version that is not on the shelf comes from.
+pub type Loader = dyn Fn(u32) -> anyhow::Result<Option<Arc<Prepared>>> + Send + Sync;
+
+/// Versions of the baselines, by number; the trainer puts them there before the log names them, and those that another
+/// process learned are loaded.
 #[derive(Clone, Default)]
-pub struct Shelf(Arc<Mutex<BTreeMap<u32, Arc<Prepared>>>>);
+pub struct Shelf {
+    versions: Arc<Mutex<BTreeMap<u32, Arc<Prepared>>>>,
+    loader: Option<Arc<Loader>>,
+}
 
 impl Shelf {
-    pub fn put(&self, prepared: Arc<Prepared>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.version, prepared);
+    pub fn loading(loader: Arc<Loader>) -> Shelf {
+        Shelf { versions: Arc::default(), loader: Some(loader) }
     }
 
-    fn take(&self, version: u32) -> Option<Arc<Prepared>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+    pub fn put(&self, prepared: Arc<Prepared>) {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(prepared.version, prepared);
+    }
+
+    /// # Errors
+    /// The version is neither here nor stored: nothing can be judged by it.
+    pub fn take(&self, version: u32) -> anyhow::Result<Arc<Prepared>> {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = versions.get(&version) {
+            return Ok(Arc::clone(prepared));
+        }
+        let loaded = match &self.loader {
+            Some(load) => load(version)?,
+            None => None,
+        };
+        let prepared = loaded.with_context(|| {
+            format!("baseline version `{version}` was announced and is not stored; pin one that `vedette baselines list` shows")
+        })?;
+        versions.insert(version, Arc::clone(&prepared));
+        Ok(prepared)
     }
 }
 
@@ -85,7 +113,7 @@ pub struct LaneWorker {
     memory: ColumnMemory,
     roster: detect::roster::Roster,
     names: Names,
-    pending: Vec<Tick>,
+    pending: VecDeque<(Tick, Resume)>,
     pending_windows: usize,
 }
 
@@ -110,9 +138,25 @@ impl LaneWorker {
             memory: ColumnMemory::default(),
             roster: detect::roster::Roster::default(),
             names,
-            pending: Vec::new(),
+            pending: VecDeque::new(),
             pending_windows: 0,
         }
+    }
+
+    /// The log's next entry.
+    pub fn push(&mut self, offset: u64, entry: Entry) {
+        let mut ticks = Vec::new();
+        self.lane.push(offset, entry, &mut ticks);
+        self.collect(ticks);
+    }
+
+    /// Windows that were closed and are in no step yet.
+    pub fn pending_windows(&self) -> usize {
+        self.pending_windows
+    }
+
+    pub fn counters(&self) -> &LaneCounters {
+        self.lane.counters()
     }
 
     /// Until the channel closes; gives the lane's counters, and who was heard. `flushed` is told of each flush.
@@ -136,41 +180,56 @@ impl LaneWorker {
     }
 
     fn judge_all(mut self, input: &Receiver<LaneInput>, steps: &Sender<ToKeep>) -> anyhow::Result<LaneCounters> {
-        let mut ticks = Vec::new();
         for message in input {
             match message {
                 LaneInput::Entry { offset, entry } => {
-                    self.lane.push(offset, entry, &mut ticks);
-                    self.collect(&mut ticks);
+                    self.push(offset, entry);
                     if self.pending_windows >= STEP_WINDOWS {
-                        self.step(steps)?;
+                        self.hand_over(steps)?;
                     }
                 }
                 LaneInput::Flush => {
-                    self.step(steps)?;
+                    self.hand_over(steps)?;
                     steps.send(ToKeep::Flush).map_err(|_| stopped())?;
                 }
             }
         }
+        let mut ticks = Vec::new();
         self.lane.finish(&mut ticks);
-        self.collect(&mut ticks);
-        self.step(steps)?;
+        self.collect(ticks);
+        self.hand_over(steps)?;
         Ok(*self.lane.counters())
     }
 
-    fn collect(&mut self, ticks: &mut Vec<(Tick, fleet::Resume)>) {
-        for (tick, _) in ticks.drain(..) {
-            self.pending_windows += tick.windows.len();
-            self.pending.push(tick);
+    fn hand_over(&mut self, steps: &Sender<ToKeep>) -> anyhow::Result<()> {
+        while let Some(judged) = self.step()? {
+            steps.send(ToKeep::Step(judged)).map_err(|_| stopped())?;
         }
+        Ok(())
     }
 
-    /// Judges the whole ticks that wait, and hands them on to be stored.
-    fn step(&mut self, steps: &Sender<ToKeep>) -> anyhow::Result<()> {
-        let ticks = std::mem::take(&mut self.pending);
-        let mut windows = Vec::with_capacity(std::mem::take(&mut self.pending_windows));
-        let (Some(first), Some(last)) = (ticks.first().map(|tick| tick.end), ticks.last().map(|tick| tick.end)) else {
-            return Ok(());
+    fn collect(&mut self, ticks: Vec<(Tick, Resume)>) {
+        self.pending_windows += ticks.iter().map(|(tick, _)| tick.windows.len()).sum::<usize>();
+        self.pending.extend(ticks);
+    }
+
+    /// Judges the next whole ticks that wait, about [`STEP_WINDOWS`] windows at most.
+    pub fn step(&mut self) -> anyhow::Result<Option<Judged>> {
+        let (mut ticks, mut total) = (Vec::new(), 0);
+        let mut resume = None;
+        while total < STEP_WINDOWS
+            && let Some((tick, after)) = self.pending.pop_front()
+        {
+            total += tick.windows.len();
+            resume = Some(after);
+            ticks.push(tick);
+        }
+        self.pending_windows -= total;
+        let mut windows = Vec::with_capacity(total);
+        let (Some(first), Some(last), Some(resume)) =
+            (ticks.first().map(|tick| tick.end), ticks.last().map(|tick| tick.end), resume)
+        else {
+            return Ok(None);
         };
         let mut findings = Vec::new();
         let mut hits = self.match_rules(&ticks, &mut findings)?.into_iter();
@@ -182,7 +241,7 @@ impl LaneWorker {
                 self.judge.use_version(self.version(tick.baseline_version)?);
             }
             for fact in &tick.facts {
-                if let Fact::Device(device) = fact {
+                if let Fact::Device { device, .. } = fact {
                     devices.push(Arc::clone(device));
                 }
             }
@@ -202,15 +261,14 @@ impl LaneWorker {
             }
         }
         let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
-        let judged = Judged { first_tick: first, last_tick: last, windows, evidence, outcome };
-        steps.send(ToKeep::Step(judged)).map_err(|_| stopped())
+        Ok(Some(Judged { first_tick: first, last_tick: last, resume, windows, evidence, outcome }))
     }
 
     fn version(&self, version: u32) -> anyhow::Result<Arc<Prepared>> {
         if version == 0 {
             return Ok(Arc::new(Prepared::nothing_learned()));
         }
-        self.shelf.take(version).with_context(|| format!("baseline version `{version}` was announced and is not there"))
+        self.shelf.take(version)
     }
 
     /// Rules are matched for all ticks of the step at once. Facts are taken here by a roster of our own, because the judge
@@ -224,7 +282,7 @@ impl LaneWorker {
         for (index, tick) in ticks.iter().enumerate() {
             for fact in &tick.facts {
                 match fact {
-                    Fact::Device(device) => self.roster.join(device),
+                    Fact::Device { device, .. } => self.roster.join(device),
                     Fact::Left { device, .. } => self.roster.leave(*device),
                     _ => {}
                 }

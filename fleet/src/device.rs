@@ -47,6 +47,12 @@ impl Deref for Device {
 }
 
 impl Device {
+    /// But for the key, which is a number of the run.
+    pub fn says_the_same(&self, other: &Device) -> bool {
+        (&self.id, self.criticality, self.standing) == (&other.id, other.criticality, other.standing)
+            && self.profile == other.profile
+    }
+
     pub fn is_known(&self) -> bool {
         self.standing != Standing::Unknown
     }

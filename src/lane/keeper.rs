@@ -4,24 +4,45 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use crossbeam_channel::{Receiver, Sender};
-use fleet::{DeviceKey, EventTime};
+use fleet::{DeviceKey, EventTime, Resume};
 use rustc_hash::FxHashMap;
-use store::{EvidenceRow, ScoredWindow, Step, Store};
+use store::{DeviceNames, EvidenceRow, ScoredWindow, Step, Store};
 
 use super::{Names, StepOutcome};
 
 /// The whole ticks of a step, judged.
-pub(super) struct Judged {
+pub struct Judged {
     pub first_tick: EventTime,
     pub last_tick: EventTime,
+    /// Where to go on once all of it is durable.
+    pub resume: Resume,
     pub windows: Vec<ScoredWindow>,
     pub evidence: Vec<EvidenceRow>,
     /// Goes out once the rest is stored.
     pub outcome: StepOutcome,
 }
 
+impl Judged {
+    pub fn step<'a>(&'a self, devices: &'a DeviceNames) -> Step<'a> {
+        Step {
+            lane: self.outcome.lane as u32,
+            first_tick: self.first_tick,
+            last_tick: self.last_tick,
+            devices,
+            windows: &self.windows,
+            evidence: &self.evidence,
+        }
+    }
+}
+
 /// From the start of a device's first window to the end of its last.
 pub type Heard = FxHashMap<DeviceKey, (EventTime, EventTime)>;
+
+pub fn note_heard(heard: &mut Heard, windows: &[ScoredWindow]) {
+    for ScoredWindow { window, .. } in windows {
+        heard.entry(window.device).or_insert((window.start, window.end)).1 = window.end;
+    }
+}
 
 pub(super) enum ToKeep {
     Step(Judged),
@@ -43,9 +64,7 @@ impl Keeper {
         for message in steps {
             match message {
                 ToKeep::Step(judged) => {
-                    for ScoredWindow { window, .. } in &judged.windows {
-                        heard.entry(window.device).or_insert((window.start, window.end)).1 = window.end;
-                    }
+                    note_heard(&mut heard, &judged.windows);
                     self.keep(judged)?;
                 }
                 // Whoever asked may have given up; that is theirs to report.
@@ -56,15 +75,7 @@ impl Keeper {
     }
 
     fn keep(&self, judged: Judged) -> anyhow::Result<()> {
-        let names = self.names.now();
-        self.store.write_step(&Step {
-            lane: judged.outcome.lane as u32,
-            first_tick: judged.first_tick,
-            last_tick: judged.last_tick,
-            devices: &names,
-            windows: &judged.windows,
-            evidence: &judged.evidence,
-        })?;
+        self.store.write_step(&judged.step(&self.names.now()))?;
         self.out.send(judged.outcome).map_err(|_| anyhow!("the stage that joins the lanes has stopped"))
     }
 }

@@ -21,24 +21,32 @@ impl LaneTable {
     /// `lanes` is at least 1. The same devices and number of lanes give the same table.
     pub fn new(devices: &[Arc<Device>], lanes: usize) -> LaneTable {
         let lanes = lanes.clamp(1, usize::from(u16::MAX));
-        let mut sizes: BTreeMap<&Cohort, usize> = BTreeMap::new();
-        for device in devices {
-            *sizes.entry(&device.cohort).or_default() += 1;
-        }
-        let mut largest_first: Vec<(&Cohort, usize)> = sizes.into_iter().collect();
-        largest_first.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-        let mut load = vec![0usize; lanes];
-        let mut cohorts = FxHashMap::default();
-        for (cohort, size) in largest_first {
-            let lane = (0..lanes).min_by_key(|&lane| load[lane]).unwrap_or(0);
-            load[lane] += size;
-            cohorts.insert(cohort.clone(), lane as u16);
-        }
-        let mut table = LaneTable { lanes, cohorts, devices: Vec::with_capacity(devices.len()) };
-        for device in devices {
-            table.announce(device);
-        }
+        let mut table = LaneTable { lanes, cohorts: FxHashMap::default(), devices: Vec::with_capacity(devices.len()) };
+        table.renew(devices);
         table
+    }
+
+    /// The devices changed: cohorts that were there stay where they are, new ones go where there are fewest devices.
+    pub fn renew(&mut self, devices: &[Arc<Device>]) {
+        let mut load = vec![0usize; self.lanes];
+        let mut new: BTreeMap<&Cohort, usize> = BTreeMap::new();
+        for device in devices {
+            match self.cohorts.get(&device.cohort) {
+                Some(lane) => load[usize::from(*lane)] += 1,
+                None => *new.entry(&device.cohort).or_default() += 1,
+            }
+        }
+        let mut largest_first: Vec<(&Cohort, usize)> = new.into_iter().collect();
+        largest_first.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        for (cohort, size) in largest_first {
+            let lane = least(&load);
+            load[lane] += size;
+            self.cohorts.insert(cohort.clone(), lane as u16);
+        }
+        self.devices.clear();
+        for device in devices {
+            self.announce(device);
+        }
     }
 
     pub fn lane_of(&self, cohort: &Cohort) -> usize {
@@ -74,6 +82,10 @@ impl LaneTable {
     }
 }
 
+fn least(load: &[usize]) -> usize {
+    (0..load.len()).min_by_key(|&lane| load[lane]).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +110,16 @@ mod tests {
             table.lane_of_device(device.key)
         };
         assert_eq!((lane("b"), lane("c"), lane("d"), lane("a")), (0, 1, 1, 0));
+    }
+
+    #[test]
+    fn cohorts_stay_when_the_inventory_grows() {
+        let mut table = LaneTable::new(&devices(&[("a", 1), ("b", 5)]), 2);
+        let before = [table.lane_of_device(DeviceKey(0)), table.lane_of_device(DeviceKey(1))];
+        let grown = devices(&[("a", 9), ("b", 5), ("c", 3)]);
+        table.renew(&grown);
+        assert_eq!([table.lane_of_device(DeviceKey(0)), table.lane_of_device(DeviceKey(9))], before);
+        assert_eq!(table.lane_of_device(DeviceKey(14)), before[1], "c goes where there are fewest");
     }
 
     #[test]

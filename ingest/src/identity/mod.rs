@@ -14,4 +14,4 @@ mod router;
 
 pub use inventory::{COLUMNS, Inventory};
 pub use lanes::LaneTable;
-pub use router::{Router, RouterCounters, Routes};
+pub use router::{Replaced, Router, RouterCounters, Routes};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fleet::reading::{Peer, SessionEvent};
 use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Kind, Owner, Place, Reading, Role, place};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::inventory::Inventory;
 use super::known::{Found, Known};
@@ -27,6 +27,13 @@ pub struct RouterCounters {
     pub too_many_devices: u64,
     /// Unknown devices announced.
     pub unknown_devices: u64,
+}
+
+/// What another inventory changed.
+pub struct Replaced {
+    /// As they were.
+    pub left: Vec<Arc<Device>>,
+    pub changed: Vec<Arc<Device>>,
 }
 
 pub struct Router {
@@ -54,6 +61,26 @@ impl Router {
     /// Announces every device known so far; to be written to the log before the first reading.
     pub fn announce_all(&self, out: &mut Routes) {
         out.facts.extend(self.known.devices.iter().map(|device| announcement(device, EventTime::MIN)));
+    }
+
+    /// Another inventory holds from now on: gives who left a cohort, and whoever is new or other than before. Unknown
+    /// devices are met anew; device keys are other ones afterwards.
+    pub fn replace(&mut self, inventory: Inventory, config: &Config) -> Replaced {
+        let before = std::mem::replace(&mut self.known, Known::new(inventory, config));
+        self.reported.clear();
+        let now: FxHashMap<&str, &Arc<Device>> =
+            self.known.devices.iter().map(|device| (device.id.as_str(), device)).collect();
+        let mut left = Vec::new();
+        let mut unchanged = FxHashSet::default();
+        for device in before.devices.into_iter().filter(|device| device.is_known()) {
+            match now.get(device.id.as_str()) {
+                Some(same) if same.says_the_same(&device) => _ = unchanged.insert(device.id.clone()),
+                Some(other) if other.cohort == device.cohort => {}
+                _ => left.push(device),
+            }
+        }
+        let changed = self.known.devices.iter().filter(|device| !unchanged.contains(&device.id));
+        Replaced { left, changed: changed.cloned().collect() }
     }
 
     /// Puts the side that calls first and finds the device or devices of a reading at its event time. An identity nobody

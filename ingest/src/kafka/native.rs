@@ -4,8 +4,7 @@
 //!    the rest librdkafka does for a small message.
 //! 2. The id of a topic (KIP-516): a topic that was deleted and made again has its name, and is another log.
 //!
-//! What makes it sound: a queue holds a reference on its client inside librdkafka, and [`BatchQueue`] holds the client
-//! itself; every message is destroyed exactly once, after the callback that borrowed it; no pointer leaves this file.
+//! What makes it sound: a queue is released once, after everyone who uses it, and before its client; every message is destroyed exactly once, after the callback that borrowed it; no pointer leaves this file.
 
 use std::ffi::{CStr, CString};
 use std::ptr;
@@ -64,39 +63,64 @@ pub struct PartitionProblem {
     pub code: RDKafkaErrorCode,
 }
 
+/// A queue inside librdkafka, released once.
+struct Queue(*mut native::rd_kafka_queue_t);
+
+// SAFETY: librdkafka's queues may be used from any thread at the same time.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: ours, and used by nobody after this.
+        unsafe { native::rd_kafka_queue_destroy(self.0) }
+    }
+}
+
+/// Makes partitions deliver to a [`BatchQueue`].
+#[derive(Clone)]
+pub struct Forwarder(Arc<Queue>);
+
+impl Forwarder {
+    /// From now on the partition's records go to the queue. To be called before the partition is assigned, so that none is
+    /// delivered elsewhere; `false` when the name cannot be one.
+    pub fn forward<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> bool {
+        let Ok(topic) = CString::new(topic) else { return false };
+        // SAFETY: client and queue are alive; the partition's queue is released here, its forwarding stays.
+        unsafe {
+            let from = native::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition);
+            if from.is_null() {
+                return false;
+            }
+            native::rd_kafka_queue_forward(from, self.0.0);
+            native::rd_kafka_queue_destroy(from);
+        }
+        true
+    }
+}
+
 /// A queue of our own that chosen partitions deliver to; the consumer's own queue is left with its events, which
 /// [`BaseConsumer::poll`] serves.
 pub struct BatchQueue<C: ConsumerContext + 'static> {
-    queue: *mut native::rd_kafka_queue_t,
+    queue: Arc<Queue>,
     room: Vec<*mut native::rd_kafka_message_t>,
-    consumer: Arc<BaseConsumer<C>>,
+    /// Outlives the queue.
+    _consumer: Arc<BaseConsumer<C>>,
 }
 
-// SAFETY: librdkafka's queues may be used from any thread; `room` is empty between calls.
+// SAFETY: `room` is empty between calls.
 unsafe impl<C: ConsumerContext> Send for BatchQueue<C> {}
 
 impl<C: ConsumerContext> BatchQueue<C> {
     pub fn new(consumer: Arc<BaseConsumer<C>>, most: usize) -> BatchQueue<C> {
         // SAFETY: the client is alive: we hold it.
         let queue = unsafe { native::rd_kafka_queue_new(consumer.client().native_ptr()) };
-        BatchQueue { queue, room: Vec::with_capacity(most.max(1)), consumer }
+        BatchQueue { queue: Arc::new(Queue(queue)), room: Vec::with_capacity(most.max(1)), _consumer: consumer }
     }
 
-    /// From now on the partition's records come here. To be called before the partition is assigned, so that none is
-    /// delivered elsewhere; `false` when the name cannot be one.
-    pub fn forward(&self, topic: &str, partition: i32) -> bool {
-        let Ok(topic) = CString::new(topic) else { return false };
-        // SAFETY: client and queue are alive; the partition's queue is released here, its forwarding stays.
-        unsafe {
-            let from =
-                native::rd_kafka_queue_get_partition(self.consumer.client().native_ptr(), topic.as_ptr(), partition);
-            if from.is_null() {
-                return false;
-            }
-            native::rd_kafka_queue_forward(from, self.queue);
-            native::rd_kafka_queue_destroy(from);
-        }
-        true
+    pub fn forwarder(&self) -> Forwarder {
+        Forwarder(Arc::clone(&self.queue))
     }
 
     /// Hands over what is there, at most as many as there is room for, after waiting `timeout` for the first one.
@@ -110,7 +134,7 @@ impl<C: ConsumerContext> BatchQueue<C> {
         // SAFETY: the queue is alive, `room` has the capacity that is named, and librdkafka fills what it says it filled.
         unsafe {
             let got = native::rd_kafka_consume_batch_queue(
-                self.queue,
+                self.queue.0,
                 wait,
                 self.room.as_mut_ptr(),
                 self.room.capacity(),
@@ -150,13 +174,6 @@ impl<C: ConsumerContext> BatchQueue<C> {
             }
         }
         count
-    }
-}
-
-impl<C: ConsumerContext> Drop for BatchQueue<C> {
-    fn drop(&mut self) {
-        // SAFETY: ours, and used by nobody after this.
-        unsafe { native::rd_kafka_queue_destroy(self.queue) }
     }
 }
 

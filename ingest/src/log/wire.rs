@@ -60,8 +60,10 @@ impl WireOwner {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoggedMark {
     pub source: u32,
-    /// Topic and partition, for people.
-    pub name: SmolStr,
+    pub topic: SmolStr,
+    /// A topic that was made again has another id; its partitions are other sources.
+    pub topic_id: SmolStr,
+    pub partition: i32,
     pub roster: Vec<u32>,
     pub through: EventTime,
     pub below: u64,
@@ -301,7 +303,9 @@ mod tests {
     fn other_versions_and_strangers_are_named() {
         let mark = LoggedMark {
             source: 1,
-            name: "raw/0".into(),
+            topic: "raw".into(),
+            topic_id: "uuid".into(),
+            partition: 0,
             roster: vec![1, 2],
             through: EventTime(5),
             below: 9,

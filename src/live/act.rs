@@ -1,0 +1,205 @@
+//! The role `act`: all lanes' findings in the order of event time, joined into incidents, answered, stored.
+//!
+//! The findings topic has one partition, so one process works and the others stand by. Like a lane it is a function of its
+//! log: what it stores is named by the log's offset, and what it remembers is stored now and then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use fleet::device::Standing;
+use fleet::EventTime;
+use ingest::Inventory;
+use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
+use ingest::kafka::topics;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::Message as _;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use store::Store;
+
+use super::assignment::{Change, Member};
+use super::lease::Lease;
+use super::message::StepMessage;
+use super::retry::until_it_works;
+use super::stop::Stop;
+use crate::act::Act;
+use crate::config::Config;
+
+const POLL: Duration = Duration::from_millis(200);
+/// The store's name for what this role remembers.
+const MEMORY: &str = "act";
+
+pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Result<()> {
+    let kafka = &config.source.kafka;
+    let member = Member::default();
+    let lease = Arc::new(std::sync::Mutex::new(Lease::default()));
+    let of_member = Arc::clone(&lease);
+    member.before_revoked(Box::new(move |_| {
+        of_member.lock().unwrap_or_else(std::sync::PoisonError::into_inner).withdraw();
+    }));
+    let consumer: BaseConsumer<Member> = create(kafka, Purpose::Member { role: "act" }, member)?;
+    consumer.subscribe(&[&kafka.findings]).context("subscribing to the findings")?;
+    let mut acting: Option<Acting<'_>> = None;
+    while !stop.is_asked() {
+        let polled = consumer.poll(POLL);
+        for change in consumer.context().changes() {
+            match change {
+                Change::Assigned(_) => {
+                    let fresh = Lease::default();
+                    *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
+                    acting = Some(Acting::begin(config, store, &consumer, fresh)?);
+                }
+                Change::Revoked(_) => {
+                    acting = None;
+                    tracing::info!("act stands by");
+                }
+            }
+        }
+        match polled {
+            Some(Ok(record)) => {
+                let Some(acting) = &mut acting else { continue };
+                let offset = u64::try_from(record.offset()).unwrap_or(0);
+                acting.take(offset, record.payload().unwrap_or_default())?;
+            }
+            Some(Err(error)) => super::logs::client_error("act", &error, "while reading findings"),
+            None => {}
+        }
+        if let Some(acting) = &mut acting {
+            acting.commit_if_due(&consumer, false)?;
+        }
+    }
+    if let Some(acting) = &mut acting {
+        acting.commit_if_due(&consumer, true)?;
+    }
+    consumer.unsubscribe();
+    tracing::info!("act has stopped");
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Memory {
+    act: Vec<u8>,
+    /// By lane: everything up to here was taken.
+    closed: BTreeMap<usize, EventTime>,
+    next: u64,
+}
+
+struct Acting<'c> {
+    config: &'c Config,
+    store: Arc<dyn Store>,
+    lease: Lease,
+    act: Act,
+    closed: BTreeMap<usize, EventTime>,
+    next: u64,
+    remembered: Instant,
+    remembered_next: u64,
+}
+
+impl<'c> Acting<'c> {
+    fn begin(
+        config: &'c Config,
+        store: &Arc<dyn Store>,
+        consumer: &BaseConsumer<Member>,
+        lease: Lease,
+    ) -> anyhow::Result<Acting<'c>> {
+        let kafka = &config.source.kafka;
+        let described = topics::describe(consumer.client(), &[&kafka.readings])?;
+        let lanes = described.first().map_or(0, |topic| topic.partitions.len());
+        anyhow::ensure!(lanes > 0, "topic `{}` is not there; make it with `vedette topics create`", kafka.readings);
+        let mut act = Act::live(config, lanes, type_sizes(config)?, Arc::clone(store));
+        let mark = committed(consumer, &kafka.findings, 0)?;
+        let (first, _) = bounds(consumer, &kafka.findings, 0)?;
+        let mut closed = BTreeMap::new();
+        let mut next = mark.offset.unwrap_or(first);
+        if let Some(tick) = mark.metadata.strip_prefix("v1 memory=") {
+            let tick = EventTime(tick.parse().with_context(|| format!("`{tick}` is no memory's name"))?);
+            let bytes = store
+                .read_memory(MEMORY, tick)?
+                .with_context(|| format!("what `act` remembers at {tick} is not in the store; was it emptied?"))?;
+            let memory: Memory = postcard::from_bytes(&bytes)
+                .map_err(|error| anyhow!("what `act` remembers cannot be read: {error}"))?;
+            act.recall(&memory.act)?;
+            closed = memory.closed;
+            next = memory.next;
+        }
+        tracing::info!(from = next, "act begins");
+        let remembered_next = next;
+        Ok(Acting {
+            config,
+            store: Arc::clone(store),
+            lease,
+            act,
+            closed,
+            next,
+            remembered: Instant::now(),
+            remembered_next,
+        })
+    }
+
+    fn take(&mut self, offset: u64, payload: &[u8]) -> anyhow::Result<()> {
+        if offset < self.next {
+            return Ok(());
+        }
+        self.next = offset + 1;
+        let message = match StepMessage::decode(payload) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::error!(offset, error = format!("{error:#}"), "a message of the findings topic is none of ours; passing over it");
+                return Ok(());
+            }
+        };
+        let closed = self.closed.entry(message.lane).or_insert(EventTime::MIN);
+        // Published again by a lane that could not commit, or by one that lost its place.
+        if message.through <= *closed {
+            return Ok(());
+        }
+        *closed = message.through;
+        let name = format!("act-{offset}");
+        let answered = self.act.take_step(message)?;
+        let (store, lease) = (&self.store, &self.lease);
+        until_it_works("store findings", &|| lease.holds(), || answered.store(&name, store.as_ref()))?;
+        Ok(())
+    }
+
+    /// What is remembered goes with the offset: after a crash the log is read again from there, and everything stored
+    /// again under the same names.
+    fn commit_if_due(&mut self, consumer: &BaseConsumer<Member>, now: bool) -> anyhow::Result<()> {
+        let due = self.remembered.elapsed() >= Duration::from_secs(u64::from(self.config.run.memory_seconds));
+        if !(due || now) || self.next == self.remembered_next {
+            return Ok(());
+        }
+        // A name that ascends with the log, whoever gives it.
+        let tick = EventTime(i64::try_from(self.next).unwrap_or(i64::MAX));
+        let memory = Memory { act: self.act.memory(), closed: self.closed.clone(), next: self.next };
+        let bytes = postcard::to_stdvec(&memory)?;
+        let (store, lease) = (&self.store, &self.lease);
+        if !until_it_works("store what act remembers", &|| lease.holds(), || store.write_memory(MEMORY, tick, &bytes))? {
+            return Ok(());
+        }
+        let metadata = format!("v1 memory={}", tick.0);
+        let topic = &self.config.source.kafka.findings;
+        let to_commit = [ToCommit { topic, partition: 0, offset: self.next, metadata: &metadata }];
+        let mode = if now { CommitMode::Sync } else { CommitMode::Async };
+        if let Some(Err(error)) = self.lease.while_held(|| commit(consumer, &to_commit, mode)) {
+            tracing::debug!(%error, "act's offset was not committed");
+        }
+        self.remembered = Instant::now();
+        self.remembered_next = self.next;
+        Ok(())
+    }
+}
+
+fn type_sizes(config: &Config) -> anyhow::Result<BTreeMap<SmolStr, u32>> {
+    let mut sizes: BTreeMap<SmolStr, u32> = BTreeMap::new();
+    let Some(path) = &config.source.inventory else { return Ok(sizes) };
+    let file = std::fs::File::open(path)
+        .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?;
+    let inventory = Inventory::from_csv(file, &path.display().to_string())?;
+    for device in inventory.devices().iter().filter(|device| device.standing == Standing::Active) {
+        *sizes.entry(device.device_type.clone()).or_default() += 1;
+    }
+    Ok(sizes)
+}

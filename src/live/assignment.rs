@@ -1,0 +1,96 @@
+//! A member of a consumer group: what it was given and what was taken from it, told on the thread that polls.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use ingest::kafka::native::Forwarder;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::TopicPartitionList;
+
+pub enum Change {
+    Assigned(Vec<(String, i32)>),
+    Revoked(Vec<(String, i32)>),
+}
+
+/// Called before partitions are given up: whoever works on them must not commit any more when it returns.
+pub type Revoking = dyn Fn(&[(String, i32)]) + Send + Sync;
+
+#[derive(Default)]
+pub struct Member {
+    changes: Mutex<VecDeque<Change>>,
+    forwarder: Mutex<Option<Forwarder>>,
+    revoking: Mutex<Option<Box<Revoking>>>,
+}
+
+impl Member {
+    /// Records of assigned partitions go to this queue from the first one on.
+    pub fn forward_to(&self, forwarder: Forwarder) {
+        *self.forwarder.lock().unwrap_or_else(PoisonError::into_inner) = Some(forwarder);
+    }
+
+    pub fn before_revoked(&self, revoking: Box<Revoking>) {
+        *self.revoking.lock().unwrap_or_else(PoisonError::into_inner) = Some(revoking);
+    }
+
+    pub fn changes(&self) -> Vec<Change> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+
+    fn tell(&self, change: Change) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}
+
+impl ClientContext for Member {
+    fn error(&self, error: KafkaError, reason: &str) {
+        super::logs::client_error("consumer", &error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::logs::client_log("consumer", level, facility, message);
+    }
+}
+
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Member>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => {
+                if let Some(forwarder) = &*self.forwarder.lock().unwrap_or_else(PoisonError::into_inner) {
+                    for (topic, partition) in partitions(list) {
+                        forwarder.forward(consumer, &topic, partition);
+                    }
+                }
+            }
+            Rebalance::Revoke(list) => {
+                if let Some(revoking) = &*self.revoking.lock().unwrap_or_else(PoisonError::into_inner) {
+                    revoking(&partitions(list));
+                }
+            }
+            Rebalance::Error(error) => tracing::warn!(%error, "a rebalance failed"),
+        }
+    }
+
+    fn post_rebalance(&self, _: &BaseConsumer<Member>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => self.tell(Change::Assigned(partitions(list))),
+            Rebalance::Revoke(list) => self.tell(Change::Revoked(partitions(list))),
+            Rebalance::Error(_) => {}
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            // The next commit says more; what was not committed is done again.
+            Err(error) => tracing::debug!(%error, "a commit was refused"),
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
+    list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}

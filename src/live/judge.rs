@@ -1,0 +1,336 @@
+//! The role `judge`: the readings log to windows, evidence and findings. One thread polls and never blocks; a lane that is
+//! full has its partition paused; lanes that fail are begun again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use detect::RuleSet;
+use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::committed::{bounds, committed};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+use store::Store;
+
+use super::assignment::{Change, Member};
+use super::keep::Keep;
+use super::lane::{Begin, LiveLane, ToLane};
+use super::lease::Lease;
+use super::position::LanePosition;
+use super::publisher::Publisher;
+use super::status::Status;
+use super::stop::Stop;
+use crate::config::Config;
+use crate::lane::Shelf;
+use crate::rules::CompiledRules;
+
+const POLL: Duration = Duration::from_millis(50);
+/// Entries a lane may have waiting; its partition is paused beyond, and resumed at half.
+const WAITING: usize = 64;
+/// Between a lane's failure and its new beginning.
+const BEGIN_AGAIN: Duration = Duration::from_secs(15);
+
+type Leases = Arc<Mutex<BTreeMap<i32, Lease>>>;
+
+pub struct JudgeParts {
+    pub store: Arc<dyn Store>,
+    pub shelf: Shelf,
+    pub status: Status,
+}
+
+pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()> {
+    let mut judge = Judging::start(config, parts)?;
+    while !stop.is_asked() {
+        judge.turn()?;
+    }
+    judge.finish()
+}
+
+struct Judging<'c> {
+    config: &'c Config,
+    parts: JudgeParts,
+    rules: Arc<CompiledRules>,
+    consumer: Arc<BaseConsumer<Member>>,
+    publisher: Publisher,
+    leases: Leases,
+    lanes: BTreeMap<i32, Running>,
+    /// Lanes that failed, and when to begin again.
+    failed: BTreeMap<i32, Instant>,
+}
+
+struct Running {
+    input: Sender<ToLane>,
+    overflow: VecDeque<ToLane>,
+    paused: bool,
+    lease: Lease,
+    thread: JoinHandle<anyhow::Result<()>>,
+    /// Offset it began at.
+    from: u64,
+}
+
+impl<'c> Judging<'c> {
+    fn start(config: &'c Config, parts: JudgeParts) -> anyhow::Result<Judging<'c>> {
+        let kafka = &config.source.kafka;
+        let leases: Leases = Arc::default();
+        let member = Member::default();
+        let of_member = Arc::clone(&leases);
+        member.before_revoked(Box::new(move |partitions| {
+            let leases = of_member.lock().unwrap_or_else(PoisonError::into_inner);
+            for (_, partition) in partitions {
+                if let Some(lease) = leases.get(partition) {
+                    lease.withdraw();
+                }
+            }
+        }));
+        let consumer: Arc<BaseConsumer<Member>> =
+            Arc::new(create(kafka, Purpose::Member { role: "judge" }, member)?);
+        consumer.subscribe(&[&kafka.readings]).context("subscribing to the readings log")?;
+        Ok(Judging {
+            config,
+            parts,
+            rules: Arc::new(CompiledRules::compile(RuleSet::shipped()?)?),
+            consumer,
+            publisher: Publisher::new(kafka)?,
+            leases,
+            lanes: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        })
+    }
+
+    fn turn(&mut self) -> anyhow::Result<()> {
+        let consumer = Arc::clone(&self.consumer);
+        let mut polled = consumer.poll(POLL);
+        self.changes();
+        // Up to as many as one lane takes, before the lanes are looked at again.
+        for _ in 0..WAITING {
+            match polled {
+                None => break,
+                Some(Ok(record)) => {
+                    let timestamp = record.timestamp().to_millis();
+                    let payload = record.payload().unwrap_or_default().to_vec();
+                    let offset = u64::try_from(record.offset()).unwrap_or(0);
+                    self.dispatch(record.partition(), ToLane::Record { offset, timestamp, payload });
+                }
+                Some(Err(error)) => super::logs::client_error("judge", &error, "while reading the readings log"),
+            }
+            polled = consumer.poll(Duration::ZERO);
+            self.changes();
+        }
+        self.drain();
+        self.watch();
+        Ok(())
+    }
+
+    fn changes(&mut self) {
+        for change in self.consumer.context().changes() {
+            match change {
+                Change::Assigned(partitions) => {
+                    for (_, partition) in partitions {
+                        self.begin_or_retry(partition);
+                    }
+                }
+                Change::Revoked(partitions) => {
+                    for (_, partition) in partitions {
+                        self.failed.remove(&partition);
+                        if let Some(running) = self.lanes.remove(&partition) {
+                            // Its lease is withdrawn: it ends by itself, and nothing it still does counts.
+                            tracing::info!(lane = partition, "lane given up");
+                            drop(running.input);
+                        }
+                        self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+                        self.parts.status.lane_gone(partition);
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin_or_retry(&mut self, partition: i32) {
+        if let Err(error) = self.begin(partition) {
+            tracing::error!(lane = partition, error = format!("{error:#}"), "the lane cannot begin; trying again");
+            self.pause(partition);
+            self.failed.insert(partition, Instant::now());
+            self.parts.status.lane_failed(partition, format!("{error:#}"));
+        }
+    }
+
+    fn begin(&mut self, partition: i32) -> anyhow::Result<()> {
+        let topic = &self.config.source.kafka.readings;
+        let mark = committed(&self.consumer, topic, partition)?;
+        let (first, _) = bounds(&self.consumer, topic, partition)?;
+        let position: Option<LanePosition> = match mark.offset {
+            Some(_) => Some(mark.metadata.parse().map_err(|problem: String| anyhow!(problem))?),
+            None => None,
+        };
+        let lane = partition.to_string();
+        let memory = match position.and_then(|position| position.memory) {
+            Some(tick) => Some(self.parts.store.read_memory(&lane, tick)?.with_context(|| {
+                format!(
+                    "what lane {lane} remembers at {tick} was committed and is not in the store; \
+                     was the store changed or emptied? Restore it, or begin anew with another group and store"
+                )
+            })?),
+            None => None,
+        };
+        if position.is_none() && self.parts.store.newest_memory(&lane)?.is_some() {
+            anyhow::bail!(
+                "the store has rows of lane {lane}, and the group `{}-judge` has no commit for it; \
+                 was the group deleted? Begin with an empty store, or restore the group's offsets",
+                self.config.source.kafka.group
+            );
+        }
+        let mut offset = mark.offset.unwrap_or(first);
+        if offset < first {
+            tracing::error!(lane = partition, lost = first - offset, "retention deleted readings before they were judged; \
+                going on from the earliest");
+            offset = first;
+        }
+        let position = position.unwrap_or(LanePosition { step: fleet::Resume::START, memory: None });
+        let begin = Begin { lane: partition, position: mark.offset.map(|_| position), memory };
+        let worker = LiveLane::begin(self.config, begin, &self.parts.shelf, &self.rules)?;
+        let lease = Lease::default();
+        let keep = Keep {
+            lane: partition,
+            topic: topic.clone(),
+            store: Arc::clone(&self.parts.store),
+            publisher: self.publisher.clone(),
+            consumer: Arc::clone(&self.consumer),
+            lease: lease.clone(),
+            offset,
+            position,
+        };
+        let (input, entries) = bounded(WAITING);
+        let of_thread = lease.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("lane-{partition}"))
+            .spawn(move || worker.run(&entries, keep, &of_thread))?;
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, lease.clone());
+        self.parts.status.lane_runs(partition, lease.clone());
+        tracing::info!(lane = partition, from = offset, closed_through = %position.step.closed_through, "lane begins");
+        self.lanes.insert(partition, Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset });
+        Ok(())
+    }
+
+    fn dispatch(&mut self, partition: i32, message: ToLane) {
+        let Some(running) = self.lanes.get_mut(&partition) else { return };
+        running.offer(message);
+        if !running.overflow.is_empty() && !running.paused {
+            running.paused = true;
+            self.pause(partition);
+        }
+    }
+
+    fn drain(&mut self) {
+        let mut resume = Vec::new();
+        for (partition, running) in &mut self.lanes {
+            running.drain();
+            if running.paused && running.overflow.is_empty() && running.input.len() <= WAITING / 2 {
+                running.paused = false;
+                resume.push(*partition);
+            }
+        }
+        for partition in resume {
+            if let Err(error) = self.consumer.resume(&self.list(partition)) {
+                tracing::warn!(lane = partition, %error, "the partition cannot be resumed");
+            }
+        }
+    }
+
+    /// Lanes that ended by themselves failed: what they were at is done again from what was committed.
+    fn watch(&mut self) {
+        let ended: Vec<i32> =
+            self.lanes.iter().filter(|(_, running)| running.thread.is_finished()).map(|(number, _)| *number).collect();
+        for partition in ended {
+            let Some(running) = self.lanes.remove(&partition) else { continue };
+            running.lease.withdraw();
+            let failure = match running.thread.join() {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => "it panicked; this is a defect of vedette, please report it".to_owned(),
+            };
+            tracing::error!(lane = partition, failure, "a lane stands still; it begins again in a while");
+            self.parts.status.lane_failed(partition, failure);
+            self.pause(partition);
+            self.failed.insert(partition, Instant::now());
+        }
+        let due: Vec<i32> = self
+            .failed
+            .iter()
+            .filter(|(_, since)| since.elapsed() >= BEGIN_AGAIN)
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in due {
+            self.failed.remove(&partition);
+            self.begin_or_retry(partition);
+            let Some(running) = self.lanes.get(&partition) else { continue };
+            let from = Offset::Offset(i64::try_from(running.from).unwrap_or(i64::MAX));
+            let sought = self.consumer.seek(&self.config.source.kafka.readings, partition, from, Duration::from_secs(10));
+            let resumed = self.consumer.resume(&self.list(partition));
+            if let Err(error) = sought.and(resumed) {
+                tracing::error!(lane = partition, %error, "the lane cannot be read from where it was");
+            }
+        }
+    }
+
+    fn pause(&self, partition: i32) {
+        if let Err(error) = self.consumer.pause(&self.list(partition)) {
+            tracing::warn!(lane = partition, %error, "the partition cannot be paused");
+        }
+    }
+
+    fn list(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.config.source.kafka.readings, partition);
+        list
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        for running in self.lanes.values_mut() {
+            // What waits before it was not judged; it is read again.
+            running.overflow.clear();
+            while let Err(TrySendError::Full(_)) = running.input.try_send(ToLane::Stop) {
+                std::thread::sleep(POLL);
+                if running.thread.is_finished() {
+                    break;
+                }
+            }
+        }
+        for (partition, running) in std::mem::take(&mut self.lanes) {
+            drop(running.input);
+            match running.thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(lane = partition, error = format!("{error:#}"), "a lane ended badly"),
+                Err(_) => tracing::error!(lane = partition, "a lane panicked"),
+            }
+        }
+        self.consumer.unsubscribe();
+        tracing::info!("judge has stopped");
+        Ok(())
+    }
+}
+
+impl Running {
+    fn offer(&mut self, message: ToLane) {
+        if !self.overflow.is_empty() {
+            self.overflow.push_back(message);
+            return;
+        }
+        // A lane that hung up has failed, and is begun again from what it committed.
+        if let Err(TrySendError::Full(message)) = self.input.try_send(message) {
+            self.overflow.push_back(message);
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(message) = self.overflow.pop_front() {
+            if let Err(TrySendError::Full(message)) = self.input.try_send(message) {
+                self.overflow.push_front(message);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Keeps what a lane gave: stored, published, then committed, in this order. Nothing is stepped over: what fails for a
+//! while is tried until it works, what is refused stops the lane.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use crossbeam_channel::Receiver;
+use fleet::Resume;
+use ingest::kafka::committed::{ToCommit, commit};
+use rdkafka::consumer::{BaseConsumer, CommitMode};
+use store::{DeviceNames, DeviceRow, RejectedRow, Store};
+
+use super::assignment::Member;
+use super::lease::Lease;
+use super::message::StepMessage;
+use super::position::LanePosition;
+use super::publisher::Publisher;
+use super::retry::until_it_works;
+use crate::lane::Judged;
+
+/// One hand-over of a lane.
+pub struct Kept {
+    pub judged: Option<Judged>,
+    pub rejected: Vec<RejectedRow>,
+    /// What to begin with after `Resume`.
+    pub memory: Option<(Resume, Vec<u8>)>,
+    pub names: Arc<DeviceNames>,
+    pub devices: Vec<DeviceRow>,
+}
+
+pub struct Keep {
+    pub lane: i32,
+    pub topic: String,
+    pub store: Arc<dyn Store>,
+    pub publisher: Publisher,
+    pub consumer: Arc<BaseConsumer<Member>>,
+    pub lease: Lease,
+    /// Offset that goes with the memory that is stored, and what was committed.
+    pub offset: u64,
+    pub position: LanePosition,
+}
+
+impl Keep {
+    /// Until the lane hangs up, or the lease is withdrawn.
+    pub fn run(mut self, steps: &Receiver<Kept>) -> anyhow::Result<()> {
+        for kept in steps {
+            if !self.keep(&kept)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// `false`: the lane is somebody else's by now.
+    fn keep(&mut self, kept: &Kept) -> anyhow::Result<bool> {
+        let store = Arc::clone(&self.store);
+        if let Some(judged) = &kept.judged {
+            let step = judged.step(&kept.names);
+            let name = format!("{}-{}-{}", self.lane, judged.first_tick.0, judged.last_tick.0);
+            let stored = self.try_to("store a step", || {
+                if !kept.rejected.is_empty() {
+                    store.write_rejected(&name, &kept.rejected)?;
+                }
+                store.write_step(&step)
+            })?;
+            if !stored {
+                return Ok(false);
+            }
+            let message = StepMessage::new(judged, &kept.names).encode()?;
+            if !self.publisher.publish(&message, &|| self.lease.holds())? {
+                return Ok(false);
+            }
+            self.position.step = judged.resume;
+        }
+        if let Some((resume, bytes)) = &kept.memory {
+            let (lane, tick) = (self.lane, resume.closed_through);
+            let stored = self.try_to("store what the lane remembers", || {
+                store.write_devices(&format!("lane-{lane}"), &kept.devices)?;
+                store.write_memory(&lane.to_string(), tick, bytes)
+            })?;
+            if !stored {
+                return Ok(false);
+            }
+            self.position.memory = Some(tick);
+            self.offset = resume.low;
+        }
+        let metadata = self.position.to_string();
+        let to_commit =
+            [ToCommit { topic: &self.topic, partition: self.lane, offset: self.offset, metadata: &metadata }];
+        // A memory without a step is the last thing before the lane ends.
+        let mode = if kept.judged.is_some() { CommitMode::Async } else { CommitMode::Sync };
+        let committed = self.lease.while_held(|| commit(&self.consumer, &to_commit, mode));
+        match committed {
+            None => return Ok(false),
+            // The next step commits more; until then this one would be done again, with the same names.
+            Some(Err(error)) => tracing::debug!(lane = self.lane, %error, "a step was not committed"),
+            Some(Ok(())) => self.lease.note_commit(self.position.step.closed_through, super::now_millis()),
+        }
+        Ok(true)
+    }
+
+    fn try_to(&self, what: &str, work: impl FnMut() -> Result<(), store::Error>) -> anyhow::Result<bool> {
+        until_it_works(what, &|| self.lease.holds(), work)
+            .with_context(|| format!("lane {} stands still: cannot {what}", self.lane))
+    }
+}

@@ -1,0 +1,288 @@
+//! A lane of the readings log: one partition, one thread that judges and one that keeps.
+//!
+//! A step is what one mark closed, so whoever reads this log cuts it alike; its rows have names that follow from the cut,
+//! and doing it again leaves one copy. What the judge remembers is stored now and then; after a crash it is loaded and
+//! the log read again from there, in silence up to what was committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, Mark, Resume};
+use ingest::log::{DeviceRecord, Intern, LoggedMark, Message, RejectedRecord};
+use ingest::windows::LaneMemory;
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+use store::RejectedRow;
+
+use super::keep::{Keep, Kept};
+use super::lease::Lease;
+use super::position::LanePosition;
+use crate::config::Config;
+use crate::lane::{Heard, Judged, LaneWorker, Names, Shelf, note_heard};
+use crate::rules::CompiledRules;
+
+/// What the poll loop hands over.
+pub enum ToLane {
+    Record { offset: u64, timestamp: Option<i64>, payload: Vec<u8> },
+    /// Store what is remembered, and end.
+    Stop,
+}
+
+/// Where to begin.
+pub struct Begin {
+    pub lane: i32,
+    /// `None`: nothing was ever committed for this lane.
+    pub position: Option<LanePosition>,
+    /// The stored memory that the position names.
+    pub memory: Option<Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Memory {
+    resume: String,
+    lane: LaneMemory,
+    worker: Vec<u8>,
+    ids: Vec<SmolStr>,
+    devices: Vec<DeviceRecord>,
+    sources: Sources,
+    heard: Vec<(DeviceKey, EventTime, EventTime)>,
+}
+
+/// Which source is of which topic, so that a topic made again takes the place of the one before.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Sources {
+    of_topic: BTreeMap<u32, (SmolStr, SmolStr)>,
+    superseded: BTreeSet<SmolStr>,
+}
+
+impl Sources {
+    /// Sources that the mark's topic takes the place of; `None`: the mark itself is of a topic that is no more.
+    fn meet(&mut self, mark: &LoggedMark) -> Option<Vec<u32>> {
+        if self.superseded.contains(&mark.topic_id) {
+            return None;
+        }
+        let mut gone = Vec::new();
+        for (source, (topic, id)) in &self.of_topic {
+            if *topic == mark.topic && *id != mark.topic_id {
+                self.superseded.insert(id.clone());
+                gone.push(*source);
+            }
+        }
+        for source in &gone {
+            self.of_topic.remove(source);
+        }
+        self.of_topic.insert(mark.source, (mark.topic.clone(), mark.topic_id.clone()));
+        Some(gone)
+    }
+}
+
+pub struct LiveLane {
+    lane: i32,
+    worker: LaneWorker,
+    intern: Intern,
+    names: Names,
+    sources: Sources,
+    devices: BTreeMap<SmolStr, DeviceRecord>,
+    heard: Heard,
+    rejected: Vec<RejectedRow>,
+    /// Up to here everything is stored and published: it is judged again only to remember it.
+    done: Resume,
+    /// The lane's own memory as it was after the last step.
+    at_step: Option<(Resume, LaneMemory)>,
+}
+
+impl LiveLane {
+    pub fn begin(config: &Config, begin: Begin, shelf: &Shelf, rules: &Arc<CompiledRules>) -> anyhow::Result<LiveLane> {
+        let names = Names::default();
+        let judge_from = config.run.judge_from.unwrap_or(EventTime::MIN);
+        let number = begin.lane as usize;
+        let mut worker =
+            LaneWorker::new(number, config, judge_from, shelf.clone(), Arc::clone(rules), names.clone()).ordered(config);
+        let done = begin.position.map_or(Resume::START, |position| position.step);
+        let mut lane = LiveLane {
+            lane: begin.lane,
+            intern: Intern::default(),
+            sources: Sources::default(),
+            devices: BTreeMap::new(),
+            heard: Heard::default(),
+            rejected: Vec::new(),
+            done,
+            at_step: None,
+            names,
+            worker,
+        };
+        if let Some(bytes) = begin.memory {
+            let memory: Memory = postcard::from_bytes(&bytes)
+                .map_err(|error| anyhow!("the stored memory of lane {} cannot be read: {error}", begin.lane))?;
+            let resume: Resume = memory.resume.parse().map_err(|problem: String| anyhow!(problem))?;
+            lane.intern = Intern::from_ids(memory.ids);
+            for record in memory.devices {
+                lane.names.insert(lane.intern.device(&record));
+                lane.devices.insert(record.id.clone(), record);
+            }
+            lane.sources = memory.sources;
+            lane.heard = memory.heard.into_iter().map(|(key, first, last)| (key, (first, last))).collect();
+            worker = lane.worker.recalled(config, resume, memory.lane.clone(), &memory.worker)?;
+            lane.worker = worker;
+            lane.at_step = Some((resume, memory.lane));
+        }
+        Ok(lane)
+    }
+
+    /// Until told to stop, or the lease is withdrawn.
+    pub fn run(mut self, input: &Receiver<ToLane>, keep: Keep, lease: &Lease) -> anyhow::Result<()> {
+        let (steps, to_keep) = bounded(1);
+        std::thread::scope(|scope| {
+            let keeper = std::thread::Builder::new()
+                .name(format!("keeper-{}", self.lane))
+                .spawn_scoped(scope, move || keep.run(&to_keep))?;
+            let judged = self.judge_all(input, &steps, lease);
+            drop(steps);
+            // A keeper that fails takes the judge along; its own error says why.
+            keeper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            judged
+        })
+    }
+
+    fn judge_all(&mut self, input: &Receiver<ToLane>, steps: &Sender<Kept>, lease: &Lease) -> anyhow::Result<()> {
+        for message in input {
+            if !lease.holds() {
+                return Ok(());
+            }
+            match message {
+                ToLane::Record { offset, timestamp, payload } => {
+                    self.take(offset, &payload, steps)
+                        .with_context(|| format!("lane {} at offset {offset}", self.lane))?;
+                    lease.note(offset, timestamp, self.worker.counters());
+                }
+                ToLane::Stop => {
+                    self.send(steps, None, true)?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, offset: u64, payload: &[u8], steps: &Sender<Kept>) -> anyhow::Result<()> {
+        match Message::decode(payload)? {
+            Message::Batch { devices, rows, readings } => {
+                let keys: Vec<DeviceKey> = devices.iter().map(|id| self.known(id)).collect();
+                let rows = rows.iter().filter_map(|row| row.owner(&keys)).collect();
+                self.worker.push(offset, Entry::Batch(Batch { readings: Arc::new(readings), rows }));
+            }
+            Message::Fact(fact) => {
+                let fact = self.intern.fact(fact);
+                if let Fact::Device { device, .. } = &fact {
+                    self.names.insert(Arc::clone(device));
+                    self.devices.insert(device.id.clone(), DeviceRecord::from(device.as_ref()));
+                }
+                self.worker.push(offset, Entry::Fact(fact));
+            }
+            Message::Rejected(records) if offset >= self.done.frontier => {
+                self.rejected.extend(records.into_iter().map(rejected_row));
+            }
+            Message::Rejected(_) => {}
+            Message::Mark(mark) => self.mark(offset, mark, steps)?,
+        }
+        Ok(())
+    }
+
+    /// The key of a device; a peer of another lane has a name here and nothing else.
+    fn known(&mut self, id: &SmolStr) -> DeviceKey {
+        let before = self.intern.ids().len();
+        let key = self.intern.key(id);
+        if key.0 as usize >= before {
+            self.names.insert(Arc::new(named(key, id)));
+        }
+        key
+    }
+
+    fn mark(&mut self, offset: u64, mark: LoggedMark, steps: &Sender<Kept>) -> anyhow::Result<()> {
+        let Some(gone) = self.sources.meet(&mark) else { return Ok(()) };
+        for source in gone {
+            self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
+        }
+        let LoggedMark { source, roster, through, below, .. } = mark;
+        self.worker.push(offset, Entry::Mark(Mark { source, roster: roster.into(), through, below }));
+        while let Some(judged) = self.worker.step()? {
+            note_heard(&mut self.heard, &judged.windows);
+            let last_of_mark = !self.worker.has_pending();
+            if last_of_mark {
+                self.at_step = Some((judged.resume, self.worker.lane_memory()));
+            }
+            if judged.last_tick > self.done.closed_through {
+                self.send(steps, Some(judged), false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a step on, with what is remembered if it is time to store that.
+    fn send(&mut self, steps: &Sender<Kept>, judged: Option<Judged>, stopping: bool) -> anyhow::Result<()> {
+        let wanted = stopping || self.worker.memory_is_due();
+        let at_step = self.at_step.as_ref().filter(|_| wanted && !self.worker.has_pending());
+        let memory = match at_step {
+            // What was committed is beyond what was judged again so far: nothing new to remember.
+            Some((resume, _)) if resume.closed_through < self.done.closed_through => None,
+            Some((resume, lane)) => Some((*resume, self.remember(*resume, lane)?)),
+            None => None,
+        };
+        if judged.is_none() && memory.is_none() {
+            return Ok(());
+        }
+        let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
+        let names = self.names.now();
+        let heard = memory.is_some().then(|| self.device_rows());
+        steps
+            .send(Kept { judged, rejected, memory, names, devices: heard.unwrap_or_default() })
+            .map_err(|_| anyhow!("the keeper of lane {} has stopped", self.lane))
+    }
+
+    fn remember(&mut self, resume: Resume, lane: &LaneMemory) -> anyhow::Result<Vec<u8>> {
+        let mut heard: Vec<_> = self.heard.iter().map(|(key, (first, last))| (*key, *first, *last)).collect();
+        heard.sort_unstable();
+        let memory = Memory {
+            resume: resume.to_string(),
+            lane: lane.clone(),
+            worker: self.worker.memory(),
+            ids: self.intern.ids().to_vec(),
+            devices: self.devices.values().cloned().collect(),
+            sources: self.sources.clone(),
+            heard,
+        };
+        Ok(postcard::to_stdvec(&memory)?)
+    }
+
+    fn device_rows(&self) -> Vec<store::DeviceRow> {
+        let names = self.names.now();
+        let row = |record: &DeviceRecord| {
+            let key = self.intern.find(&record.id)?;
+            let heard = self.heard.get(&key);
+            Some(store::DeviceRow::new(names.get(key)?, heard.map(|(first, _)| *first), heard.map(|(_, last)| *last)))
+        };
+        self.devices.values().filter_map(row).collect()
+    }
+}
+
+fn named(key: DeviceKey, id: &SmolStr) -> fleet::Device {
+    fleet::Device {
+        key,
+        id: id.clone(),
+        criticality: fleet::Criticality::default(),
+        standing: fleet::device::Standing::Unknown,
+        profile: Arc::default(),
+    }
+}
+
+fn rejected_row(record: RejectedRecord) -> RejectedRow {
+    RejectedRow {
+        file: record.name,
+        position: fleet::Position { source: record.source, offset: record.offset },
+        reason: record.reason,
+        detail: record.detail,
+        sample: String::from_utf8_lossy(&record.sample).into_owned(),
+    }
+}

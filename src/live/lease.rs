@@ -1,0 +1,66 @@
+//! A lane's right to commit, withdrawn before its partition is given up; and what the outside may know of the lane.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fleet::EventTime;
+use ingest::windows::LaneCounters;
+
+#[derive(Clone, Default)]
+pub struct Lease(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    withdrawn: bool,
+    status: LaneStatus,
+}
+
+/// Where a lane is.
+#[derive(Clone, Debug, Default)]
+pub struct LaneStatus {
+    /// Offset of the last entry it took.
+    pub offset: u64,
+    /// Milliseconds: when the broker appended that entry.
+    pub appended: Option<i64>,
+    pub closed_through: Option<EventTime>,
+    /// Milliseconds since 1970, by our clock.
+    pub committed_at: Option<i64>,
+    pub counters: LaneCounters,
+}
+
+impl Lease {
+    fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn withdraw(&self) {
+        self.state(|state| state.withdrawn = true);
+    }
+
+    pub fn holds(&self) -> bool {
+        self.state(|state| !state.withdrawn)
+    }
+
+    /// Runs `commit` while the lease cannot be withdrawn; `None` when it was.
+    pub fn while_held<T>(&self, commit: impl FnOnce() -> T) -> Option<T> {
+        self.state(|state| if state.withdrawn { None } else { Some(commit()) })
+    }
+
+    pub fn note(&self, offset: u64, appended: Option<i64>, counters: &LaneCounters) {
+        self.state(|state| {
+            state.status.offset = offset;
+            state.status.appended = appended;
+            state.status.counters = *counters;
+        });
+    }
+
+    pub fn note_commit(&self, closed_through: EventTime, at: i64) {
+        self.state(|state| {
+            state.status.closed_through = Some(closed_through);
+            state.status.committed_at = Some(at);
+        });
+    }
+
+    pub fn status(&self) -> LaneStatus {
+        self.state(|state| state.status.clone())
+    }
+}

@@ -1,0 +1,165 @@
+//! What leaves for Kafka: an idempotent producer that never gives up on a message, and what has arrived of it.
+//!
+//! Messages are sent in epochs. Once everything of an epoch and of those before it is acknowledged, whatever it was made
+//! from may be committed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::config::KafkaConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+
+/// While the queue is full, the caller is asked this often whether it wants to go on waiting.
+const FULL: Duration = Duration::from_millis(50);
+
+pub struct Ticket {
+    epoch: u64,
+    /// The message is a mark of this source.
+    mark_of: Option<u32>,
+}
+
+#[derive(Default)]
+struct Arrived {
+    /// Messages on their way, of each epoch that is not through; the last one is being filled.
+    epochs: VecDeque<(u64, u64)>,
+    /// Milliseconds: when the broker appended each source's latest mark.
+    marks: BTreeMap<u32, i64>,
+    failure: Option<String>,
+}
+
+#[derive(Clone, Default)]
+pub struct OutboxContext(Arc<Mutex<Arrived>>);
+
+impl OutboxContext {
+    fn arrived<T>(&self, change: impl FnOnce(&mut Arrived) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ClientContext for OutboxContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.arrived(|arrived| arrived.failure = Some(reason.to_owned()));
+        }
+        super::logs::client_error("producer", &error, reason);
+    }
+
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        super::logs::client_log("producer", level, facility, message);
+    }
+}
+
+impl ProducerContext for OutboxContext {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        self.arrived(|arrived| match result {
+            Ok(message) => {
+                if let Some((_, waiting)) = arrived.epochs.iter_mut().find(|(epoch, _)| *epoch == ticket.epoch) {
+                    *waiting -= 1;
+                }
+                if let (Some(source), Some(at)) = (ticket.mark_of, message.timestamp().to_millis()) {
+                    arrived.marks.insert(source, at);
+                }
+            }
+            Err((error, message)) => {
+                let failure = format!("a message for topic `{}` was not taken: {error}", message.topic());
+                arrived.failure.get_or_insert(failure);
+            }
+        });
+    }
+}
+
+pub struct Outbox {
+    producer: ThreadedProducer<OutboxContext>,
+    context: OutboxContext,
+    epoch: u64,
+}
+
+impl Outbox {
+    pub fn new(config: &KafkaConfig) -> anyhow::Result<Outbox> {
+        let context = OutboxContext::default();
+        context.arrived(|arrived| arrived.epochs.push_back((0, 0)));
+        let producer = create(config, Purpose::Writer, context.clone())?;
+        Ok(Outbox { producer, context, epoch: 0 })
+    }
+
+    /// Queues a message. While there is no room, `wait` is called again and again; its error ends the wait.
+    pub fn send(
+        &self,
+        topic: &str,
+        partition: Option<i32>,
+        payload: &[u8],
+        mark_of: Option<u32>,
+        headers: Option<OwnedHeaders>,
+        mut wait: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        self.context.arrived(|arrived| {
+            if let Some((_, waiting)) = arrived.epochs.back_mut() {
+                *waiting += 1;
+            }
+        });
+        let ticket = Box::new(Ticket { epoch: self.epoch, mark_of });
+        let mut record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, ticket).payload(payload);
+        record.partition = partition;
+        record.headers = headers;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, refused)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                    record = refused;
+                    std::thread::sleep(FULL);
+                    wait()?;
+                    self.check()?;
+                }
+                Err((error, _)) => return Err(anyhow!("a message for topic `{topic}` cannot be sent: {error}")),
+            }
+        }
+    }
+
+    /// Ends the epoch; gives its number.
+    pub fn end_epoch(&mut self) -> u64 {
+        let ended = self.epoch;
+        self.epoch += 1;
+        let next = self.epoch;
+        self.context.arrived(|arrived| arrived.epochs.push_back((next, 0)));
+        ended
+    }
+
+    /// The last epoch of which, and before which, everything has arrived.
+    pub fn arrived(&self) -> Option<u64> {
+        self.context.arrived(|arrived| {
+            while arrived.epochs.len() > 1 && arrived.epochs.front().is_some_and(|(_, waiting)| *waiting == 0) {
+                arrived.epochs.pop_front();
+            }
+            arrived.epochs.front().and_then(|(epoch, _)| epoch.checked_sub(1))
+        })
+    }
+
+    /// When the broker appended the latest mark of `source` that arrived; milliseconds.
+    pub fn mark_appended(&self, source: u32) -> Option<i64> {
+        self.context.arrived(|arrived| arrived.marks.get(&source).copied())
+    }
+
+    /// # Errors
+    /// The producer cannot go on: to keep the order, the process must start over from what was committed.
+    pub fn check(&self) -> anyhow::Result<()> {
+        match self.context.arrived(|arrived| arrived.failure.clone()) {
+            Some(failure) => Err(anyhow!("{failure}; start again, what was not committed is sent again")),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until all has arrived.
+    pub fn flush(&self, timeout: Duration) -> anyhow::Result<()> {
+        self.producer.flush(timeout).map_err(|error| anyhow!("not everything arrived in time: {error}"))?;
+        self.check()
+    }
+}

@@ -1,0 +1,551 @@
+//! The role `route`: raw topics to the readings log.
+//!
+//! Once a second everything in hand is sent, each owned partition's mark after it, and what the epoch was made of is
+//! committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use fleet::{Cohort, EventTime, Fact, Owner, Position};
+use ingest::decode::Message as Record;
+use ingest::identity::{LaneTable, Replaced, Router, Routes};
+use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
+use ingest::kafka::native::{BatchQueue, RawRecord};
+use ingest::kafka::topics;
+use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
+use ingest::{Inventory, Rejected};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use smol_str::SmolStr;
+
+use super::assignment::{Change, Member};
+use super::outbox::Outbox;
+use super::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
+use super::stop::Stop;
+use crate::config::Config;
+
+/// Records taken from librdkafka with one call.
+const AT_ONCE: usize = 1_000;
+/// Readings, or bytes, of one message of the log.
+const BATCH_READINGS: usize = 1_000;
+const BATCH_BYTES: usize = 512 << 10;
+const BEAT: Duration = Duration::from_secs(1);
+/// How often the brokers are asked for partitions, and the inventory's file is looked at.
+const LOOK_AROUND: Duration = Duration::from_secs(10);
+
+pub fn run(config: &Config, stop: &Stop) -> anyhow::Result<()> {
+    let mut route = Route::start(config, stop.clone())?;
+    while !stop.is_asked() {
+        route.turn()?;
+    }
+    route.finish()
+}
+
+struct Route<'c> {
+    config: &'c Config,
+    stop: Stop,
+    consumer: Arc<BaseConsumer<Member>>,
+    queue: Option<BatchQueue<Member>>,
+    outbox: Outbox,
+    router: Router,
+    table: LaneTable,
+    inventory: InventoryFile,
+    drafts: Vec<BatchDraft>,
+    rejects: Vec<RejectedRecord>,
+    routes: Routes,
+    owned: Vec<RawPartition>,
+    /// Place in `owned` of the last record's partition.
+    last: usize,
+    roster: RosterNow,
+    /// Ended epochs with what may be committed once they have arrived.
+    waiting: VecDeque<(u64, Vec<(String, i32, u64)>)>,
+    beat: Instant,
+    looked: Instant,
+}
+
+impl<'c> Route<'c> {
+    fn start(config: &'c Config, stop: Stop) -> anyhow::Result<Route<'c>> {
+        let kafka = &config.source.kafka;
+        let admin = topics::admin(kafka)?;
+        let readings = topics::describe(admin.inner(), &[&kafka.readings])?;
+        let lanes = readings.first().filter(|topic| topic.problem.is_none()).map_or(0, |topic| topic.partitions.len());
+        anyhow::ensure!(lanes > 0, "topic `{}` is not there; make it with `vedette topics create`", kafka.readings);
+        let inventory = InventoryFile::read(config)?;
+        let router = Router::new(inventory.parse()?, &config.ingest);
+        let table = LaneTable::new(router.devices(), lanes);
+        let member = Member::default();
+        let consumer: Arc<BaseConsumer<Member>> =
+            Arc::new(create(kafka, Purpose::Member { role: "route" }, member)?);
+        let queue = BatchQueue::new(Arc::clone(&consumer), AT_ONCE);
+        consumer.context().forward_to(queue.forwarder());
+        let names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+        anyhow::ensure!(!names.is_empty(), "no raw topic to read; name one under [[source.kafka.topics]]");
+        let mut route = Route {
+            config,
+            stop,
+            queue: Some(queue),
+            outbox: Outbox::new(kafka)?,
+            router,
+            table,
+            inventory,
+            drafts: (0..lanes).map(|_| BatchDraft::default()).collect(),
+            rejects: Vec::new(),
+            routes: Routes::default(),
+            owned: Vec::new(),
+            last: 0,
+            roster: RosterNow::default(),
+            waiting: VecDeque::new(),
+            beat: Instant::now(),
+            looked: Instant::now(),
+            consumer,
+        };
+        route.refresh_roster()?;
+        route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
+        Ok(route)
+    }
+
+    /// Takes what there is, and does what is due.
+    fn turn(&mut self) -> anyhow::Result<()> {
+        self.serve()?;
+        let mut failure = None;
+        let mut problems = Vec::new();
+        let Some(mut queue) = self.queue.take() else { return Ok(()) };
+        queue.consume(
+            BEAT / 10,
+            |record| {
+                if failure.is_none() {
+                    failure = self.take(record).err();
+                }
+            },
+            |problem| problems.push(problem),
+        );
+        self.queue = Some(queue);
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        for problem in problems {
+            tracing::warn!(topic = problem.topic, partition = problem.partition, code = %problem.code, "a raw partition cannot be read");
+        }
+        if self.beat.elapsed() >= BEAT {
+            self.beat()?;
+        }
+        Ok(())
+    }
+
+    /// Group events, on this thread.
+    fn serve(&mut self) -> anyhow::Result<()> {
+        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+            super::logs::client_error("route", &error, "while reading raw topics");
+        }
+        for change in self.consumer.context().changes() {
+            match change {
+                Change::Assigned(partitions) => {
+                    self.refresh_roster()?;
+                    for (topic, partition) in partitions {
+                        self.begin(&topic, partition)?;
+                    }
+                }
+                Change::Revoked(partitions) => {
+                    let is_revoked = |source: &RawPartition| {
+                        partitions.iter().any(|(topic, number)| source.is(topic, *number))
+                    };
+                    self.owned.retain(|source| !is_revoked(source));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
+        let Some(settings) = self.config.source.kafka.topics.iter().find(|raw| raw.name == topic) else {
+            return Ok(());
+        };
+        let id = self.roster.topic_id(topic).unwrap_or(topic).to_owned();
+        let mark = committed(&self.consumer, topic, partition)?;
+        let (first, _) = bounds(&self.consumer, topic, partition)?;
+        let mut next = mark.offset.unwrap_or(first);
+        if let Some(offset) = mark.offset.filter(|offset| *offset < first) {
+            let lost = first - offset;
+            tracing::error!(topic, partition, lost, from = offset, to = first,
+                "retention deleted records before they were read; going on from the earliest");
+            next = first;
+        }
+        let routing = self.inventory.version();
+        let announced = mark.metadata == metadata(&id, &routing);
+        if !announced {
+            self.announce_all()?;
+        }
+        tracing::info!(topic, partition, from = next, "reading raw partition");
+        self.owned.retain(|source| !source.is(topic, partition));
+        self.owned.push(RawPartition::new(settings, &id, partition, next));
+        Ok(())
+    }
+
+    fn take(&mut self, record: &RawRecord<'_>) -> anyhow::Result<()> {
+        if !self.owned.get(self.last).is_some_and(|source| source.is(record.topic, record.partition)) {
+            self.last = match self.owned.iter().position(|source| source.is(record.topic, record.partition)) {
+                Some(place) => place,
+                None => return Ok(()),
+            };
+        }
+        let source = &mut self.owned[self.last];
+        source.next = record.offset + 1;
+        source.heard = true;
+        let headers = record.headers();
+        if let Some(time) = heartbeat(&headers) {
+            source.observe(time);
+            return Ok(());
+        }
+        let position = Position { source: source.id, offset: record.offset };
+        let message = Record { key: record.key, value: record.value, headers: &headers };
+        let (reason, value) = match source.decoder.decode_message(&message, position) {
+            Ok(None) => return Ok(()),
+            Ok(Some(reading)) => match source.refuse_ahead(&reading, record.timestamp, &self.config.ingest) {
+                None => {
+                    source.observe(reading.time);
+                    return self.route(reading);
+                }
+                Some(reason) => (reason, record.value.unwrap_or_default()),
+            },
+            Err(reason) => (reason, record.value.unwrap_or_default()),
+        };
+        let rejected = rejected(source, record.offset, reason, value);
+        self.reject(rejected, record)
+    }
+
+    fn route(&mut self, mut reading: fleet::Reading) -> anyhow::Result<()> {
+        self.router.route(&mut reading, &mut self.routes);
+        for (cohort, fact) in std::mem::take(&mut self.routes.facts) {
+            self.tell(&cohort, &fact)?;
+        }
+        let owners = std::mem::take(&mut self.routes.owners);
+        // A flow between two devices of one lane stands there once, with two owners.
+        let mut done = 0;
+        while done < owners.len() {
+            let lane_of = |owner: &Owner| self.table.lane_of_device(owner.device);
+            let lane = lane_of(&owners[done]);
+            let together = owners[done..].iter().take_while(|owner| lane_of(owner) == lane).count();
+            let devices = self.router.devices();
+            let id_of = |key: fleet::DeviceKey| devices[key.0 as usize].id.clone();
+            let draft = &mut self.drafts[lane];
+            draft.push(&reading, &owners[done..done + together], id_of);
+            done += together;
+            if self.drafts[lane].len() >= BATCH_READINGS || self.drafts[lane].bytes() >= BATCH_BYTES {
+                self.flush(lane)?;
+            }
+        }
+        self.routes.owners = owners;
+        self.routes.owners.clear();
+        Ok(())
+    }
+
+    fn flush(&mut self, lane: usize) -> anyhow::Result<()> {
+        if self.drafts[lane].is_empty() {
+            return Ok(());
+        }
+        let message = self.drafts[lane].take();
+        self.send(lane, &message, None)
+    }
+
+    fn send(&self, lane: usize, payload: &[u8], mark_of: Option<u32>) -> anyhow::Result<()> {
+        let topic = &self.config.source.kafka.readings;
+        self.outbox.send(topic, Some(lane as i32), payload, mark_of, None, || self.still_wanted())
+    }
+
+    /// While Kafka takes nothing more we stay in the group and wait, unless asked to stop.
+    fn still_wanted(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.stop.is_asked(), "asked to stop while Kafka takes nothing");
+        Ok(())
+    }
+
+    /// A fact stands before the readings it holds for: what the lane's draft has was routed before it.
+    fn tell(&mut self, cohort: &Cohort, fact: &Fact) -> anyhow::Result<()> {
+        let lane = match fact {
+            Fact::Device { device, .. } => self.table.announce(device),
+            _ => self.table.lane_of(cohort),
+        };
+        self.flush(lane)?;
+        let Some(fact) = logged(fact, self.router.devices()) else { return Ok(()) };
+        self.send(lane, &encode(&Message::Fact(fact)), None)
+    }
+
+    fn announce_all(&mut self) -> anyhow::Result<()> {
+        let mut routes = Routes::default();
+        self.router.announce_all(&mut routes);
+        for (cohort, fact) in &routes.facts {
+            self.tell(cohort, fact)?;
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, rejected: Rejected, record: &RawRecord<'_>) -> anyhow::Result<()> {
+        let dead_letter = &self.config.source.kafka.dead_letter;
+        if !dead_letter.is_empty() {
+            let header = |key, value: &str| Header { key, value: Some(value.as_bytes().to_vec()) };
+            let headers = OwnedHeaders::new()
+                .insert(header("vedette-reason", rejected.reason.name()).as_ref())
+                .insert(header("vedette-detail", &rejected.detail).as_ref())
+                .insert(header("vedette-position", &format!("{}/{}", rejected.file, record.offset)).as_ref());
+            let value = record.value.unwrap_or_default();
+            self.outbox.send(dead_letter, None, value, None, Some(headers), || self.still_wanted())?;
+        }
+        self.rejects.push(RejectedRecord {
+            source: rejected.position.source,
+            offset: rejected.position.offset,
+            name: SmolStr::new(&rejected.file),
+            reason: SmolStr::new_static(rejected.reason.name()),
+            detail: rejected.detail,
+            sample: rejected.sample.to_vec(),
+        });
+        if self.rejects.len() >= BATCH_READINGS {
+            self.flush_rejects()?;
+        }
+        Ok(())
+    }
+
+    /// A source's rejected records always go to the same lane, in their order.
+    fn flush_rejects(&mut self) -> anyhow::Result<()> {
+        let mut by_lane: BTreeMap<usize, Vec<RejectedRecord>> = BTreeMap::new();
+        for record in std::mem::take(&mut self.rejects) {
+            by_lane.entry(record.source as usize % self.drafts.len()).or_default().push(record);
+        }
+        for (lane, records) in by_lane {
+            self.flush(lane)?;
+            self.send(lane, &encode(&Message::Rejected(records)), None)?;
+        }
+        Ok(())
+    }
+
+    fn beat(&mut self) -> anyhow::Result<()> {
+        self.beat = Instant::now();
+        self.outbox.check()?;
+        self.flush_rejects()?;
+        (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
+        self.mark()?;
+        let positions = self.positions();
+        let epoch = self.outbox.end_epoch();
+        self.waiting.push_back((epoch, positions));
+        self.commit(CommitMode::Async)?;
+        if self.looked.elapsed() >= LOOK_AROUND {
+            self.looked = Instant::now();
+            self.refresh_roster()?;
+            self.refresh_inventory()?;
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<(String, i32, u64)> {
+        self.owned.iter().map(|source| (source.topic.name.clone(), source.partition, source.next)).collect()
+    }
+
+    fn mark(&mut self) -> anyhow::Result<()> {
+        let mut marks = Vec::new();
+        for source in &mut self.owned {
+            let appended = self.outbox.mark_appended(source.id);
+            let mut quiet_since = None;
+            if source.topic.live && !source.heard && appended.is_some() {
+                match bounds(&self.consumer, &source.topic.name, source.partition) {
+                    Ok((_, end)) if source.next >= end => quiet_since = appended,
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "not vouching for a partition that cannot be asked"),
+                }
+            }
+            source.heard = false;
+            if source.has_time() {
+                let through = source.through(quiet_since);
+                marks.push(LoggedMark {
+                    source: source.id,
+                    topic: source.topic.name.as_str().into(),
+                    topic_id: source.topic_id.clone(),
+                    partition: source.partition,
+                    roster: self.roster.ids.clone(),
+                    through,
+                    below: source.next,
+                });
+            }
+        }
+        for mark in marks {
+            let source = mark.source;
+            let message = encode(&Message::Mark(mark));
+            for lane in 0..self.drafts.len() {
+                self.send(lane, &message, Some(source))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, mode: CommitMode) -> anyhow::Result<()> {
+        let Some(arrived) = self.outbox.arrived() else { return Ok(()) };
+        let mut newest = None;
+        while self.waiting.front().is_some_and(|(epoch, _)| *epoch <= arrived) {
+            newest = self.waiting.pop_front();
+        }
+        let Some((_, positions)) = newest else { return Ok(()) };
+        let routing = self.inventory.version();
+        let texts: Vec<(String, i32, u64, String)> = positions
+            .into_iter()
+            .filter_map(|(topic, partition, next)| {
+                let source = self.owned.iter().find(|source| source.is(&topic, partition))?;
+                let text = metadata(&source.topic_id, &routing);
+                Some((topic, partition, next, text))
+            })
+            .collect();
+        let commits: Vec<ToCommit<'_>> = texts
+            .iter()
+            .map(|(topic, partition, offset, metadata)| ToCommit {
+                topic,
+                partition: *partition,
+                offset: *offset,
+                metadata,
+            })
+            .collect();
+        if commits.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = commit(&self.consumer, &commits, mode) {
+            // The next beat commits more; until then it would only be sent again.
+            tracing::debug!(%error, "raw offsets were not committed");
+        }
+        Ok(())
+    }
+
+    fn refresh_roster(&mut self) -> anyhow::Result<()> {
+        let kafka = &self.config.source.kafka;
+        let names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+        let described = match topics::describe(self.consumer.client(), &names) {
+            Ok(described) => described,
+            Err(error) if error.retry() && !self.roster.ids.is_empty() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for topic in &described {
+            if let Some(problem) = topic.problem {
+                tracing::warn!(topic = topic.name, %problem, "a raw topic cannot be read");
+            }
+        }
+        let before: BTreeMap<String, Option<String>> =
+            names.iter().map(|name| ((*name).to_owned(), self.roster.topic_id(name).map(str::to_owned))).collect();
+        if self.roster.update(&described) {
+            tracing::info!(partitions = self.roster.ids.len(), "raw partitions there are");
+        }
+        // A topic made again under our hands: its partitions begin anew, as other sources.
+        for (topic, id) in before {
+            let now = self.roster.topic_id(&topic).map(str::to_owned);
+            if id.is_none() || now == id {
+                continue;
+            }
+            tracing::warn!(topic, "the raw topic was deleted and made again: reading it from its beginning");
+            let again: Vec<i32> =
+                self.owned.iter().filter(|source| source.topic.name == topic).map(|source| source.partition).collect();
+            for partition in again {
+                self.begin(&topic, partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A changed inventory holds from a commit on: everything sent by the old one has arrived before.
+    fn refresh_inventory(&mut self) -> anyhow::Result<()> {
+        let Some(changed) = self.inventory.changed() else { return Ok(()) };
+        let inventory = match changed.parse() {
+            Ok(inventory) => inventory,
+            Err(error) => {
+                tracing::error!(%error, "the changed inventory cannot be used; going on with the last one");
+                // Said once, not every ten seconds; the next change is looked at again.
+                self.inventory.looked_at = changed.text;
+                return Ok(());
+            }
+        };
+        self.outbox.flush(Duration::from_secs(30))?;
+        self.commit(CommitMode::Sync)?;
+        let from = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
+        let Replaced { left, changed: devices } = self.router.replace(inventory, &self.config.ingest);
+        self.table.renew(self.router.devices());
+        self.inventory = changed;
+        for device in &left {
+            let fact = LoggedFact::Left { device: device.id.clone(), from };
+            self.send(self.table.lane_of(&device.cohort), &encode(&Message::Fact(fact)), None)?;
+        }
+        for device in &devices {
+            self.tell(&device.cohort, &Fact::Device { device: Arc::clone(device), from })?;
+        }
+        tracing::info!(left = left.len(), changed = devices.len(), "the inventory changed");
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.flush_rejects()?;
+        (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
+        let positions = self.positions();
+        let epoch = self.outbox.end_epoch();
+        self.waiting.push_back((epoch, positions));
+        self.outbox.flush(Duration::from_secs(10))?;
+        self.commit(CommitMode::Sync)?;
+        self.consumer.unsubscribe();
+        tracing::info!("route has stopped");
+        Ok(())
+    }
+}
+
+/// Beside a raw partition's offset: the topic it is of, and the routing by which everything before it went.
+fn metadata(topic_id: &str, routing: &str) -> String {
+    format!("v1 topic={topic_id} routing={routing}")
+}
+
+fn heartbeat(headers: &[(&str, Option<&[u8]>)]) -> Option<EventTime> {
+    let (_, value) = headers.iter().find(|(name, _)| *name == HEARTBEAT)?;
+    std::str::from_utf8((*value)?).ok()?.parse().ok().map(EventTime)
+}
+
+fn logged(fact: &Fact, devices: &[Arc<fleet::Device>]) -> Option<LoggedFact> {
+    let id = |key: &fleet::DeviceKey| devices.get(key.0 as usize).map(|device| device.id.clone());
+    Some(match fact {
+        Fact::Device { device, from } => {
+            LoggedFact::Device { device: DeviceRecord::from(device.as_ref()), from: *from }
+        }
+        Fact::Left { device, from } => LoggedFact::Left { device: id(device)?, from: *from },
+        Fact::Baseline { version, from } => LoggedFact::Baseline { version: *version, from: *from },
+        Fact::SourceRemoved { source } => LoggedFact::SourceRemoved { source: *source },
+        Fact::RetiredSpoke { device, at } => LoggedFact::RetiredSpoke { device: id(device)?, at: *at },
+    })
+}
+
+/// The inventory's file, as it was when it was read.
+struct InventoryFile {
+    path: Option<std::path::PathBuf>,
+    text: Vec<u8>,
+    /// What was last found there, usable or not.
+    looked_at: Vec<u8>,
+}
+
+impl InventoryFile {
+    fn read(config: &Config) -> anyhow::Result<InventoryFile> {
+        let path = config.source.inventory.clone();
+        let text = match &path {
+            Some(path) => std::fs::read(path)
+                .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?,
+            None => Vec::new(),
+        };
+        Ok(InventoryFile { path, looked_at: text.clone(), text })
+    }
+
+    fn parse(&self) -> Result<Inventory, ingest::Error> {
+        match &self.path {
+            Some(path) => Inventory::from_csv(self.text.as_slice(), &path.display().to_string()),
+            None => Ok(Inventory::empty()),
+        }
+    }
+
+    /// 16 hexadecimal digits of its content.
+    fn version(&self) -> String {
+        fleet::id::stable_id(&[&String::from_utf8_lossy(&self.text)])
+    }
+
+    fn changed(&self) -> Option<InventoryFile> {
+        let path = self.path.as_ref()?;
+        let text = std::fs::read(path).ok()?;
+        (text != self.looked_at).then(|| InventoryFile { path: self.path.clone(), looked_at: text.clone(), text })
+    }
+}

@@ -1,0 +1,157 @@
+//! The raw partitions a router owns: their decoders, how far each is read, and up to which event time it is complete.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fleet::id::stable_hash;
+use fleet::{EventTime, MICROS_PER_SECOND, Reading};
+use ingest::kafka::config::RawTopic;
+use ingest::kafka::native::Described;
+use ingest::{Config, Decoder, RejectReason, Rejected};
+use smol_str::SmolStr;
+
+/// A header of this name says: this partition is complete up to that event time (microseconds since 1970, in decimal).
+pub const HEARTBEAT: &str = "vedette-heartbeat";
+
+/// A raw partition by the id of its topic, so that one made again is another. The same number in every process.
+pub fn source_id(topic_id: &str, partition: i32) -> u32 {
+    (stable_hash(&["source", topic_id, &partition.to_string()]) >> 32) as u32
+}
+
+pub struct RawPartition {
+    pub id: u32,
+    pub topic: RawTopic,
+    pub topic_id: SmolStr,
+    pub partition: i32,
+    /// Topic and partition, for people.
+    pub name: Arc<str>,
+    pub decoder: Decoder,
+    /// Offset of the next record.
+    pub next: u64,
+    /// Greatest event time seen.
+    greatest: EventTime,
+    /// The last mark's.
+    vouched: EventTime,
+    /// Records since the last mark.
+    pub heard: bool,
+}
+
+impl RawPartition {
+    pub fn new(topic: &RawTopic, topic_id: &str, partition: i32, next: u64) -> RawPartition {
+        RawPartition {
+            id: source_id(topic_id, partition),
+            topic: topic.clone(),
+            topic_id: topic_id.into(),
+            partition,
+            name: format!("{}/{partition}", topic.name).into(),
+            decoder: Decoder::new(topic.format),
+            next,
+            greatest: EventTime::MIN,
+            vouched: EventTime::MIN,
+            heard: false,
+        }
+    }
+
+    pub fn is(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && self.topic.name == topic
+    }
+
+    /// Greatest event time seen.
+    pub fn reached(&self) -> EventTime {
+        self.greatest
+    }
+
+    pub fn observe(&mut self, time: EventTime) {
+        self.greatest = self.greatest.max(time);
+    }
+
+    /// A reading dated too far after the broker's own time is refused: one clock in 2099 must not close every window.
+    pub fn refuse_ahead(&self, reading: &Reading, timestamp: Option<i64>, config: &Config) -> Option<RejectReason> {
+        let appended = timestamp?.saturating_mul(1_000);
+        let ahead = i64::try_from(config.max_ahead_seconds).unwrap_or(i64::MAX).saturating_mul(MICROS_PER_SECOND);
+        let limit = EventTime(appended.saturating_add(ahead));
+        (reading.time > limit).then_some(RejectReason::ClockAhead { time: reading.time, limit })
+    }
+
+    /// Up to where this partition is complete. `quiet_since`: the broker's time (milliseconds) at which the previous mark
+    /// was appended, if the partition was read to its end after that. A process that slept, or whose clock is wrong, so
+    /// never vouches for what it has not read.
+    pub fn through(&mut self, quiet_since: Option<i64>) -> EventTime {
+        let lateness = i64::from(self.topic.lateness_seconds) * MICROS_PER_SECOND;
+        let read = EventTime(self.greatest.0.saturating_sub(lateness));
+        let quiet = quiet_since
+            .filter(|_| self.topic.live)
+            .map_or(EventTime::MIN, |at| EventTime(at.saturating_mul(1_000).saturating_sub(lateness)));
+        self.vouched = self.vouched.max(read).max(quiet);
+        self.vouched
+    }
+
+    /// Whether there is anything to say: a partition of fed history without a record has no time at all.
+    pub fn has_time(&self) -> bool {
+        self.topic.live || self.greatest > EventTime::MIN
+    }
+}
+
+/// Every raw partition there is, owned by whomever.
+#[derive(Default)]
+pub struct RosterNow {
+    pub ids: Vec<u32>,
+    topic_ids: BTreeMap<String, String>,
+}
+
+impl RosterNow {
+    /// From what the brokers say of the raw topics; those that are missing are left as they were.
+    pub fn update(&mut self, described: &[Described]) -> bool {
+        let mut ids = Vec::new();
+        for topic in described.iter().filter(|topic| topic.problem.is_none()) {
+            self.topic_ids.insert(topic.name.clone(), topic.id.clone());
+            ids.extend(topic.partitions.iter().map(|partition| source_id(&topic.id, *partition)));
+        }
+        ids.sort_unstable();
+        let changed = !ids.is_empty() && ids != self.ids;
+        if changed {
+            self.ids = ids;
+        }
+        changed
+    }
+
+    pub fn topic_id(&self, topic: &str) -> Option<&str> {
+        self.topic_ids.get(topic).map(String::as_str)
+    }
+}
+
+pub fn rejected(source: &RawPartition, offset: u64, reason: RejectReason, value: &[u8]) -> Rejected {
+    let position = fleet::Position { source: source.id, offset };
+    Rejected::new(position, &source.name, reason, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ingest::Format;
+
+    fn partition(live: bool) -> RawPartition {
+        let topic = RawTopic { name: "raw".into(), format: Format::Native, lateness_seconds: 70, live };
+        RawPartition::new(&topic, "uuid", 3, 0)
+    }
+
+    #[test]
+    fn a_quiet_partition_is_complete_up_to_the_brokers_time_only_where_records_come_as_they_happen() {
+        let appended = 1_772_755_200_000;
+        let mut live = partition(true);
+        assert_eq!(live.through(None), EventTime(i64::MIN));
+        assert_eq!(live.through(Some(appended)), EventTime(appended * 1_000 - 70_000_000));
+        assert_eq!(live.through(None), EventTime(appended * 1_000 - 70_000_000), "it takes nothing back");
+        let mut fed = partition(false);
+        assert!(!fed.has_time());
+        fed.observe(EventTime(100_000_000));
+        assert_eq!(fed.through(Some(appended)), EventTime(30_000_000));
+    }
+
+    #[test]
+    fn a_topic_made_again_is_another_source() {
+        assert_ne!(source_id("one", 0), source_id("other", 0));
+        assert_ne!(source_id("one", 0), source_id("one", 1));
+        assert_eq!(source_id("one", 0), source_id("one", 0));
+    }
+}
