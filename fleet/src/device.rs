@@ -24,7 +24,7 @@ pub struct Device {
     pub profile: Arc<Profile>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Profile {
     /// Empty for an unknown device.
     pub device_type: SmolStr,
