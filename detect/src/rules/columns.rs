@@ -4,11 +4,16 @@
 use std::collections::BTreeSet;
 
 use baseline::TypeBaseline;
+use fleet::memory::{Format, sorted};
 use fleet::{Device, DeviceKey, Direction, Place, Service, Tick, Window};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::error::Error;
 use crate::roster::Roster;
+
+const FORMAT: Format = Format { of: "rules", version: 1 };
 
 /// One window's values, in the order of [`NAMES`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,15 +87,18 @@ impl Columns {
 }
 
 /// Remembers what a later window is compared with.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct ColumnMemory {
+    #[serde(serialize_with = "sorted::map")]
     devices: FxHashMap<DeviceKey, Last>,
     /// Who used a credential, and a token from where, first.
+    #[serde(serialize_with = "sorted::map")]
     credentials: FxHashMap<SmolStr, BTreeSet<DeviceKey>>,
+    #[serde(serialize_with = "sorted::map")]
     tokens: FxHashMap<SmolStr, (DeviceKey, SmolStr)>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Last {
     firmware: SmolStr,
     configuration: SmolStr,
@@ -100,6 +108,14 @@ struct Last {
 const MAX_REMEMBERED: usize = 100_000;
 
 impl ColumnMemory {
+    pub fn memory(&self) -> Vec<u8> {
+        FORMAT.save(self)
+    }
+
+    pub fn recall(memory: &[u8]) -> Result<ColumnMemory, Error> {
+        Ok(FORMAT.load(memory)?)
+    }
+
     /// One row per window of the tick, in its order.
     pub fn rows<'b>(
         &mut self,
