@@ -117,18 +117,19 @@ impl ColumnMemory {
     }
 
     /// One row per window of the tick, in its order.
-    pub fn rows<'b>(
+    pub fn rows<'w, 'b>(
         &mut self,
-        tick: &Tick,
+        tick: &'w Tick,
         roster: &Roster,
         learned: &dyn Fn(&Device) -> Option<&'b TypeBaseline>,
     ) -> Vec<Columns> {
-        let mut rows = Vec::with_capacity(tick.windows.len());
-        for window in &tick.windows {
-            rows.push(match roster.device(window.device) {
-                Some(device) => self.row(window, device, learned(device)),
-                None => Columns::default(),
-            });
+        let mut rows = vec![Columns::default(); tick.windows.len()];
+        let member = |(index, window): (usize, &'w Window)| Some((index, window, roster.device(window.device)?));
+        let mut members: Vec<_> = tick.windows.iter().enumerate().filter_map(member).collect();
+        // Who is first with a token is not to hang on how strangers are numbered.
+        members.sort_by_key(|(.., device)| (!device.is_known()).then_some(&device.id));
+        for (index, window, device) in members {
+            rows[index] = self.row(window, device, learned(device));
         }
         rows
     }
