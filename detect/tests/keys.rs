@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use fleet::device::Standing;
 use fleet::window::Details;
-use fleet::{Device, DeviceKey, Fact, Tick};
+use fleet::{Device, DeviceKey, EventTime, Fact, Tick, Window};
 use support::shapes::eventful;
-use support::{DAY, JUDGED, Lane, Minute, World};
+use support::{DAY, JUDGED, Lane, MINUTE, Minute, World, at};
 
 const STRANGERS: usize = 3;
 
@@ -30,7 +30,8 @@ fn world() -> World {
     world.inject_all(&all, JUDGED + DAY + 60, JUDGED + DAY + 62, shares)
 }
 
-fn renumbered(ticks: &[Tick], number: &dyn Fn(DeviceKey) -> DeviceKey) -> Vec<Tick> {
+fn renumbered(ticks: &[Tick], strangers: [u32; STRANGERS]) -> Vec<Tick> {
+    let number = |key: DeviceKey| number(key, strangers);
     let mut ticks = ticks.to_vec();
     for tick in &mut ticks {
         for window in &mut tick.windows {
@@ -75,24 +76,52 @@ fn said(world: &World, ticks: &[Tick]) -> Vec<String> {
     said
 }
 
+/// Strangers come after all others, before them, and among them, in any order.
+const STRANGERS_NUMBERED: [[u32; STRANGERS]; 3] = [[2_000, 1_000, 1_500], [2, 0, 1], [0, 31, 9_000]];
+
+fn number(key: DeviceKey, strangers: [u32; STRANGERS]) -> DeviceKey {
+    let known = 16;
+    DeviceKey(if key.0 < known { key.0 * 3 + 5 } else { strangers[(key.0 - known) as usize] })
+}
+
 #[test]
 fn other_numbers_in_the_same_order_say_the_same() {
     let world = world();
     let ticks = world.ticks();
-    let known = (world.devices.len() - STRANGERS) as u32;
     let expected = said(&world, &ticks);
     assert!(
         expected.iter().any(|line| line.contains("a session token was presented again")),
         "nobody's token was reused"
     );
-    // Strangers come after all others, before them, and among them, in any order.
-    for strangers in [[2_000, 1_000, 1_500], [2, 0, 1], [0, 31, 9_000]] {
-        let number =
-            |key: DeviceKey| DeviceKey(if key.0 < known { key.0 * 3 + 5 } else { strangers[(key.0 - known) as usize] });
-        let found = said(&world, &renumbered(&ticks, &number));
+    for strangers in STRANGERS_NUMBERED {
+        let found = said(&world, &renumbered(&ticks, strangers));
         for (expected, found) in expected.iter().zip(&found) {
             assert_eq!(expected, found, "{strangers:?}");
         }
         assert_eq!(expected.len(), found.len(), "{strangers:?}");
+    }
+}
+
+#[test]
+fn other_numbers_in_the_same_order_learn_the_same() {
+    let world = world();
+    let learn = |devices: &[Arc<Device>], windows: Vec<Window>| {
+        let lookup = |key| devices.iter().find(|device| device.key == key).map(AsRef::as_ref);
+        let period = baseline::Period { since: EventTime(at(0).0 - 1), until: at(JUDGED) };
+        let baselines =
+            baseline::learn(&windows, &lookup, &|_| None, &period, 1, &baseline::Config::default()).unwrap();
+        detect::train(baselines, windows, devices, MINUTE, &world.config).unwrap().0
+    };
+    let windows = world.windows(0, JUDGED);
+    let expected = learn(&world.devices, windows.clone());
+    for strangers in STRANGERS_NUMBERED {
+        let facts = world.devices.iter().map(|device| Fact::Device(Arc::clone(device))).collect();
+        let all = Tick { end: at(0), windows: windows.clone(), facts, baseline_version: 0 };
+        let Tick { mut windows, facts, .. } = renumbered(&[all], strangers).remove(0);
+        windows.sort_by_key(|window| (window.end, window.device));
+        let device = |fact| if let Fact::Device(device) = fact { Some(device) } else { None };
+        let mut devices: Vec<Arc<Device>> = facts.into_iter().filter_map(device).collect();
+        devices.sort_by_key(|device| device.key);
+        assert_eq!(learn(&devices, windows), expected, "{strangers:?}");
     }
 }
