@@ -95,6 +95,45 @@ proptest! {
     }
 }
 
+/// A lane for each type; they run one after the other for a while, so that much waits in the joiner.
+#[test]
+fn a_joiner_of_several_lanes_is_recalled_after_every_push() {
+    let world = eventful(World::usual());
+    let mut lanes = ["camera", "sensor", "plug"].map(|name| (name, Lane::new(&world.config, versions(&world))));
+    let joiner = || Joiner::new(&world.config, 3);
+    let (mut straight, mut recalled) = (joiner(), joiner());
+    for device in &world.devices {
+        straight.locate(device.id.clone(), device.site.clone());
+        recalled.locate(device.id.clone(), device.site.clone());
+    }
+    let mut released = Vec::new();
+    for hour in ticks(&world).chunks(60) {
+        for (number, (device_type, lane)) in lanes.iter_mut().enumerate() {
+            let own = |key: DeviceKey| {
+                world.devices.get(key.0 as usize).is_some_and(|device| device.device_type == *device_type)
+            };
+            for tick in hour {
+                let mut tick = tick.clone();
+                tick.windows.retain(|window| own(window.device));
+                tick.facts.retain(|fact| matches!(fact, Fact::Device(device) if own(device.key)));
+                let findings = lane.tick(&tick).findings;
+                straight.push(number, tick.end, findings.clone());
+                recalled.push(number, tick.end, findings);
+                let left = straight.advance();
+                assert_eq!(left, recalled.advance());
+                released.extend(left);
+                let memory = recalled.memory();
+                assert_eq!(memory, straight.memory());
+                recalled = joiner();
+                recalled.recall(&memory).unwrap();
+            }
+        }
+    }
+    assert_eq!(straight.finish(), recalled.finish());
+    assert_eq!(straight.incidents(), recalled.incidents());
+    assert!(released.iter().any(|finding| finding.scope == fleet::Scope::Site), "an outage of the site");
+}
+
 #[test]
 fn damaged_memory_is_refused_and_changes_nothing() {
     let world = eventful(World::usual());
