@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use fleet::memory::sorted;
 use fleet::{DeviceKey, EventTime};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::config::Config;
@@ -17,13 +19,20 @@ const GROUP_ENDS_SECONDS: f64 = 3.0 * 3600.0;
 
 type CohortName = (SmolStr, SmolStr);
 
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Account {
+    /// Follows from the baselines and the budget.
+    #[serde(skip)]
     pub line: f64,
+    #[serde(serialize_with = "sorted::map")]
     ledgers: FxHashMap<DeviceKey, Ledger>,
     waiting: Vec<Waiting>,
+    /// Nobody, between ticks.
+    #[serde(skip)]
     touched: FxHashSet<DeviceKey>,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Waiting {
     device: DeviceKey,
     crossed_at: EventTime,
@@ -138,7 +147,7 @@ impl Account {
 }
 
 /// Which cohort shares what, and since when.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Groups {
     shown: BTreeMap<(CohortName, Group), BTreeMap<DeviceKey, EventTime>>,
     known_since: BTreeMap<(CohortName, Group), EventTime>,

@@ -1,4 +1,4 @@
-//! What can go wrong before judging begins. Judging itself cannot fail.
+//! What can go wrong before judging begins, or goes on. Judging itself cannot fail.
 
 use thiserror::Error;
 
@@ -16,6 +16,21 @@ pub enum Error {
     Forest { device_type: String, source: crate::forest::ForestError },
     #[error("the policy rules cannot be read: {0}")]
     Rules(String),
+    #[error(transparent)]
+    Memory(#[from] fleet::memory::Unreadable),
+    #[error("the lane was judged by baseline version `{expected}`, and version `{given}` was given: load that one")]
+    OtherBaselines { expected: u32, given: u32 },
+    #[error(
+        "the lane's memory has books for `{remembered}` budgets, the configuration has `{configured}`: expected the same \
+         number of detect.curve_budgets as before, or start the lane over from the log"
+    )]
+    OtherBudgets { remembered: usize, configured: usize },
+    #[error(
+        "the lane's memory is of the detectors `{remembered}`, this program has others; start the lane over from the log"
+    )]
+    OtherDetectors { remembered: String },
+    #[error("the joiner's memory is of `{remembered}` lanes, expected `{configured}`; start over from the log")]
+    OtherLanes { remembered: usize, configured: usize },
 }
 
 impl Error {

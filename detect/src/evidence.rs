@@ -6,10 +6,13 @@
 //! [`crate::Config::half_life_seconds`], so a device that stays quiet drains.
 
 use fleet::{DeviceKey, EventTime, Position};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+mod words;
+
 /// What a piece of evidence says about the device, were it alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Bearing {
     /// Somebody else may be using the device.
     Compromise,
@@ -19,14 +22,19 @@ pub enum Bearing {
     Novelty,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// By this name, because serde would borrow a `&str` from what it reads.
+type Word = &'static str;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     pub device: DeviceKey,
-    pub detector: &'static str,
+    #[serde(with = "words")]
+    pub detector: Word,
     /// With the detector, what makes this one piece and not another: the destination, the feature.
     pub subject: SmolStr,
     /// What it did there (a behaviour, or the detector's own word).
-    pub shape: &'static str,
+    #[serde(with = "words")]
+    pub shape: Word,
     /// `-ln` of the rate per device-day.
     pub weight: f64,
     pub bearing: Bearing,
@@ -42,7 +50,8 @@ pub struct Evidence {
     pub peers_now: Option<String>,
     pub first_seen_type: Option<bool>,
     pub first_seen_device: Option<bool>,
-    pub technique: &'static str,
+    #[serde(with = "words")]
+    pub technique: Word,
     pub records: Option<(Position, Position)>,
 }
 
@@ -58,7 +67,7 @@ impl Evidence {
 }
 
 /// What a group of devices shares when it changes together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Group {
     pub outage: bool,
     /// A worm does it too: more of the cohort must share it.
@@ -85,7 +94,7 @@ impl Group {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Piece {
     pub evidence: Evidence,
     /// What it weighs beyond what was told.
@@ -97,7 +106,7 @@ pub struct Piece {
 }
 
 /// What is held against one device.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     pieces: Vec<Piece>,
 }

@@ -3,28 +3,37 @@
 //!
 //! A finding is released when no lane can give an earlier one any more, so the result does not depend on how lanes run.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::id::stable_id;
+use fleet::memory::{Format, sorted};
 use fleet::{EventTime, Finding, FindingKind, Incident, MICROS_PER_SECOND, Scope};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::config::Config;
+use crate::error::Error;
+
+const FORMAT: Format = Format { of: "joiner", version: 1 };
 
 /// Outages of several types are one of the site when they begin within this time; so long single ones wait.
 const SITE_HOLD_SECONDS: i64 = 600;
 /// Findings further apart than this are separate incidents.
 const INCIDENT_GAP: i64 = 3 * 3600 * MICROS_PER_SECOND;
 
+#[derive(Serialize, Deserialize)]
 pub struct Joiner {
+    /// Configured.
+    #[serde(skip)]
     lateness_seconds: i64,
     /// Each lane has closed every tick up to here.
     closed: Vec<EventTime>,
     waiting: Vec<Finding>,
     outages: Vec<Finding>,
+    #[serde(serialize_with = "sorted::map")]
     sites: FxHashMap<SmolStr, SmolStr>,
-    once: HashSet<String>,
+    once: BTreeSet<String>,
     incidents: Vec<Incident>,
     /// Latest incident of a subject: position in `incidents`.
     latest: BTreeMap<SmolStr, usize>,
@@ -38,10 +47,25 @@ impl Joiner {
             waiting: Vec::new(),
             outages: Vec::new(),
             sites: FxHashMap::default(),
-            once: HashSet::new(),
+            once: BTreeSet::new(),
             incidents: Vec::new(),
             latest: BTreeMap::new(),
         }
+    }
+
+    pub fn memory(&self) -> Vec<u8> {
+        FORMAT.save(self)
+    }
+
+    /// Takes the place of everything remembered so far. With an error nothing has changed.
+    pub fn recall(&mut self, memory: &[u8]) -> Result<(), Error> {
+        let recalled: Joiner = FORMAT.load(memory)?;
+        let (remembered, configured) = (recalled.closed.len(), self.closed.len());
+        if remembered != configured {
+            return Err(Error::OtherLanes { remembered, configured });
+        }
+        *self = Joiner { lateness_seconds: self.lateness_seconds, ..recalled };
+        Ok(())
     }
 
     /// Where a device stands; needed before a finding names it.

@@ -17,6 +17,8 @@ use crate::prepared::Prepared;
 use crate::roster::Roster;
 use crate::rules::RuleHit;
 
+mod memory;
+
 /// How often drained books are closed.
 const FORGET_EVERY_TICKS: u32 = 60;
 
@@ -58,7 +60,7 @@ impl Recording {
 }
 
 /// What a tick gave.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Judgement {
     /// One per window of the tick.
     pub windows: Vec<WindowScore>,
@@ -78,6 +80,7 @@ pub struct WindowScore {
 }
 
 /// A piece of evidence, with what it added up to.
+#[derive(Debug, PartialEq)]
 pub struct ToldEvidence {
     pub evidence: Evidence,
     pub total: f64,

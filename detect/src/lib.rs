@@ -31,6 +31,6 @@ pub use config::Config;
 pub use error::Error;
 pub use joiner::Joiner;
 pub use judge::{CurveFinding, Judge, Judgement, ToldEvidence, WindowScore};
-pub use prepared::{Prepared, Version};
+pub use prepared::{Prepared, Version, prepare};
 pub use rules::RuleSet;
 pub use train::train;

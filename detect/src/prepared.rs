@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use baseline::{Baselines, DestinationIndex, TypeBaseline};
+use fleet::EventTime;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,22 @@ pub struct Version {
     pub calibration: Calibration,
 }
 
+impl Version {
+    /// From what is stored of it, in any order: one row a type, and the calibration. Since when it was learned is not stored,
+    /// and nothing is judged by it.
+    pub fn of_stored(number: u32, from: EventTime, types: Vec<TypeBaseline>, calibration: Calibration) -> Version {
+        let mut types = types;
+        types.sort_by(|a, b| (&a.device_type, &a.segment).cmp(&(&b.device_type, &b.segment)));
+        let baselines = Baselines { version: number, from, learned_since: EventTime::MIN, learned_until: from, types };
+        Version { baselines, calibration }
+    }
+}
+
+/// The same [`Prepared`] that [`crate::train()`] gave with the version, to the last bit.
+pub fn prepare(version: &Version, config: &Config) -> Result<Prepared, Error> {
+    Prepared::new(version, config)
+}
+
 impl Prepared {
     /// Fits what is fitted from a baseline's sample; deterministic in `version` and `config`.
     pub fn new(version: &Version, config: &Config) -> Result<Prepared, Error> {
@@ -73,9 +90,9 @@ impl Prepared {
     pub fn nothing_learned() -> Prepared {
         let nothing = Baselines {
             version: 0,
-            from: fleet::EventTime::MIN,
-            learned_since: fleet::EventTime::MIN,
-            learned_until: fleet::EventTime::MIN,
+            from: EventTime::MIN,
+            learned_since: EventTime::MIN,
+            learned_until: EventTime::MIN,
             types: Vec::new(),
         };
         Prepared {

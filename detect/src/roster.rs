@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use fleet::device::Standing;
+use fleet::memory::{DeviceList, Format};
 use fleet::{Device, DeviceKey};
 use rustc_hash::FxHashMap;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
+
+use crate::error::Error;
+
+const FORMAT: Format = Format { of: "roster", version: 1 };
 
 #[derive(Default)]
 pub struct Roster {
@@ -14,14 +21,41 @@ pub struct Roster {
     cohorts: FxHashMap<(SmolStr, SmolStr), Vec<DeviceKey>>,
 }
 
+/// The members, in the order of their keys; cohorts follow from them.
+impl Serialize for Roster {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members: Vec<&Device> = self.members.values().map(AsRef::as_ref).collect();
+        members.sort_unstable_by_key(|device| device.key);
+        DeviceList::of(members).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Roster {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Roster, D::Error> {
+        let list = DeviceList::deserialize(deserializer)?;
+        let devices = list.into_devices().ok_or_else(|| D::Error::custom("a device has no profile"))?;
+        let mut roster = Roster::default();
+        devices.iter().for_each(|device| roster.join(device));
+        Ok(roster)
+    }
+}
+
 impl Roster {
+    pub fn memory(&self) -> Vec<u8> {
+        FORMAT.save(self)
+    }
+
+    pub fn recall(memory: &[u8]) -> Result<Roster, Error> {
+        Ok(FORMAT.load(memory)?)
+    }
+
     pub fn join(&mut self, device: &Arc<Device>) {
         self.leave(device.key);
         self.members.insert(device.key, Arc::clone(device));
         if device.standing == Standing::Active {
             let cohort = self.cohorts.entry((device.device_type.clone(), device.segment.clone())).or_default();
-            cohort.push(device.key);
-            cohort.sort_unstable();
+            let place = cohort.partition_point(|member| *member < device.key);
+            cohort.insert(place, device.key);
         }
     }
 

@@ -11,15 +11,24 @@ pub fn stable_id(parts: &[&str]) -> String {
 
 /// The same as a number, for choosing a shard or a sample.
 pub fn stable_hash(parts: &[&str]) -> u64 {
+    u64::from_be_bytes(digest(parts))
+}
+
+/// The same of bytes, to tell whether they are still what was written.
+pub fn checksum(parts: &[&[u8]]) -> [u8; 8] {
+    digest(parts)
+}
+
+fn digest<P: AsRef<[u8]>>(parts: &[P]) -> [u8; 8] {
     let mut hasher = Sha256::new();
     for part in parts {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
+        hasher.update((part.as_ref().len() as u64).to_le_bytes());
+        hasher.update(part);
     }
     let digest = hasher.finalize();
     let mut first = [0u8; 8];
     first.copy_from_slice(&digest[..8]);
-    u64::from_be_bytes(first)
+    first
 }
 
 #[cfg(test)]

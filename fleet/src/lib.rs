@@ -10,6 +10,7 @@
 //! * [`finding`]: a device or group that departed from its baseline, with reasons
 //! * [`action`]: what was, or would have been, done about it
 //! * [`id`]: stable ids
+//! * [`memory`]: what a stage remembers, as bytes
 
 pub mod action;
 pub mod address;
@@ -18,6 +19,7 @@ pub mod feature;
 pub mod finding;
 pub mod id;
 pub mod log;
+pub mod memory;
 pub mod reading;
 pub mod time;
 pub mod window;

@@ -1,4 +1,4 @@
-//! What can be wrong with a policy.
+//! What can be wrong with a policy, or with a memory.
 
 use thiserror::Error;
 
@@ -6,6 +6,8 @@ use thiserror::Error;
 pub enum Error {
     #[error("responders.cap_share is `{value}`, expected a share between 0 and 1")]
     Share { value: f64 },
+    #[error(transparent)]
+    Memory(#[from] fleet::memory::Unreadable),
 }
 
 impl Error {

@@ -3,15 +3,20 @@
 //! It decides at an incident's findings of compromise, until it would act: what later findings add cannot undo that. Of
 //! several refusals the first is told.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::device::Standing;
 use fleet::id::stable_id;
+use fleet::memory::Format;
 use fleet::{Action, Confidence, Decision, Device, EventTime, Finding, FindingKind, Level, Mode, Scope};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::Responder;
 use crate::config::Config;
+use crate::error::Error;
+
+const FORMAT: Format = Format { of: "responder", version: 1 };
 
 const DAY: i64 = 86_400 * fleet::MICROS_PER_SECOND;
 
@@ -19,14 +24,20 @@ pub struct Observer {
     config: Config,
     /// Devices the inventory has of each type.
     type_sizes: BTreeMap<SmolStr, u32>,
+    past: Past,
+}
+
+/// What was decided so far.
+#[derive(Default, Serialize, Deserialize)]
+struct Past {
     /// Devices that would be in quarantine, by type, and since when.
     isolated: BTreeMap<SmolStr, Vec<(SmolStr, EventTime)>>,
-    decided: HashSet<(String, Decision)>,
+    decided: BTreeSet<(String, Decision)>,
 }
 
 impl Observer {
     pub fn new(config: Config, type_sizes: BTreeMap<SmolStr, u32>) -> Observer {
-        Observer { config, type_sizes, isolated: BTreeMap::new(), decided: HashSet::new() }
+        Observer { config, type_sizes, past: Past::default() }
     }
 
     /// The first guard-rail that forbids it.
@@ -56,6 +67,7 @@ impl Observer {
         let cap = self.config.cap_devices.max((f64::from(size) * self.config.cap_share).floor() as u32);
         let since = EventTime(finding.emitted_at.0.saturating_sub(DAY));
         let isolated = self
+            .past
             .isolated
             .get(&finding.device_type)
             .map_or(0, |devices| devices.iter().filter(|(id, at)| *at > since && *id != finding.device_id).count());
@@ -76,12 +88,12 @@ impl Responder for Observer {
         }
         let objection = self.objection(finding, device);
         let decision = if objection.is_some() { Decision::Refused } else { Decision::WouldAct };
-        let already_acting = self.decided.contains(&(finding.incident_id.clone(), Decision::WouldAct));
-        if already_acting || !self.decided.insert((finding.incident_id.clone(), decision)) {
+        let already_acting = self.past.decided.contains(&(finding.incident_id.clone(), Decision::WouldAct));
+        if already_acting || !self.past.decided.insert((finding.incident_id.clone(), decision)) {
             return None;
         }
         if decision == Decision::WouldAct {
-            let isolated = self.isolated.entry(finding.device_type.clone()).or_default();
+            let isolated = self.past.isolated.entry(finding.device_type.clone()).or_default();
             isolated.push((finding.device_id.clone(), finding.emitted_at));
         }
         let reason = objection.unwrap_or_else(|| {
@@ -100,6 +112,15 @@ impl Responder for Observer {
             reason,
             decided_at: finding.emitted_at,
         })
+    }
+
+    fn memory(&self) -> Vec<u8> {
+        FORMAT.save(&self.past)
+    }
+
+    fn recall(&mut self, memory: &[u8]) -> Result<(), Error> {
+        self.past = FORMAT.load(memory)?;
+        Ok(())
     }
 }
 

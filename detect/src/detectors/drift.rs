@@ -8,8 +8,10 @@ use baseline::TypeBaseline;
 use baseline::render::number;
 use baseline::robust::unlog_scale;
 use fleet::feature::Trend;
+use fleet::memory::sorted;
 use fleet::{DeviceKey, Feature, Window};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::detectors::statistics::technique_of;
 use crate::detectors::{Detector, Scene, Sightings, Subject};
@@ -24,19 +26,20 @@ const MOST_OF_ONE_WINDOW: f32 = 4.0;
 const BEYOND_LEARNED: f64 = 1.5;
 const LEAST: f64 = 50.0;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Drift {
+    #[serde(serialize_with = "sorted::map")]
     devices: FxHashMap<DeviceKey, [Sums; FEATURES_WATCHED.len()]>,
 }
 
 /// Of one feature: upwards and downwards.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Sums {
     up: Sum,
     down: Sum,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 struct Sum {
     sum: f32,
     /// Told, and not back at 0 since.

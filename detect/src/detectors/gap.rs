@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use fleet::memory::sorted;
 use fleet::{DeviceKey, Direction, EventTime};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::detectors::{Detector, Scene, Sightings};
 use crate::evidence::Group;
@@ -18,11 +20,13 @@ const FORGOTTEN_WINDOWS: i64 = 60;
 const SHARE_OF_STEADY: f64 = 0.75;
 const SHARE_OF_COHORT: f64 = 0.5;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Gap {
+    #[serde(serialize_with = "sorted::map")]
     steady: FxHashMap<DeviceKey, Steady>,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Steady {
     run: u32,
     last: EventTime,

@@ -9,7 +9,10 @@ pub mod silence;
 pub mod statistics;
 pub mod stuck;
 
+use fleet::memory::Unreadable;
 use fleet::{Device, DeviceKey, Tick, Window};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::evidence::Evidence;
@@ -101,7 +104,28 @@ impl Sightings {
     }
 }
 
-pub trait Detector: Send {
+/// What a detector remembers between two ticks. Whatever can be serialised has it: a detector derives `Serialize` and
+/// `Deserialize`, and writes its hash maps sorted ([`fleet::memory::sorted`]), so that equal states give equal bytes.
+pub trait Memory {
+    fn memory(&self) -> Vec<u8>;
+
+    /// With an error nothing has changed.
+    fn recall(&mut self, memory: &[u8]) -> Result<(), Unreadable>;
+}
+
+impl<D: Serialize + DeserializeOwned> Memory for D {
+    fn memory(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("a state has only parts that postcard can write")
+    }
+
+    fn recall(&mut self, memory: &[u8]) -> Result<(), Unreadable> {
+        let damaged = |error: postcard::Error| Unreadable::Damaged { of: "detector", what: error.to_string() };
+        *self = postcard::from_bytes(memory).map_err(damaged)?;
+        Ok(())
+    }
+}
+
+pub trait Detector: Memory + Send {
     fn name(&self) -> &'static str;
 
     /// Ticks come in the order of time. State per device must be bounded.

@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 
+use fleet::memory::sorted;
 use fleet::{DeviceKey, EventTime, Feature, Position, Service, Window};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::detectors::contacts::RECENT_SECONDS;
 use crate::detectors::{Detector, Scene, Sightings, Subject};
@@ -16,13 +18,14 @@ const FAILED: u32 = 5;
 /// A type that fails habitually must fail this many times as much.
 const BEYOND_HABIT: f32 = 2.0;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct SignIn {
     /// Of devices with a failed sign-in of late.
+    #[serde(serialize_with = "sorted::map")]
     devices: FxHashMap<DeviceKey, VecDeque<Attempts>>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Attempts {
     at: EventTime,
     failed: u32,

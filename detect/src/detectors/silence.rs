@@ -5,8 +5,10 @@
 //! type does at this hour, what the device does, and what its peers do right now. When everybody is quiet, nobody is
 //! accused.
 
+use fleet::memory::sorted;
 use fleet::{DeviceKey, Direction, EventTime, MICROS_PER_SECOND};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 
 use baseline::behaviour::SLOT_SECONDS;
 
@@ -22,14 +24,16 @@ const WORTH_TELLING: f64 = 1.5;
 /// Judged days are stranger than learned ones.
 const NOVELTY: f64 = 1.0;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Silence {
     slot: Option<i64>,
+    #[serde(serialize_with = "sorted::set")]
     spoke: FxHashSet<DeviceKey>,
+    #[serde(serialize_with = "sorted::map")]
     quiet: FxHashMap<DeviceKey, Quiet>,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone, Copy, Serialize, Deserialize)]
 struct Quiet {
     surprise: f64,
     slots: u32,

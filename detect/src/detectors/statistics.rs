@@ -8,8 +8,10 @@ use baseline::TypeBaseline;
 use baseline::render::number;
 use baseline::robust::{log_scale, unlog_scale};
 use fleet::feature::Trend;
+use fleet::memory::sorted;
 use fleet::{DeviceKey, FEATURES, Feature, Tick, Window};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::detectors::{Detector, Scene, Sightings, Subject};
@@ -116,8 +118,9 @@ struct Block<'a> {
     rows: Vec<f32>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Statistics {
+    #[serde(serialize_with = "sorted::map")]
     runs: FxHashMap<DeviceKey, u32>,
 }
 

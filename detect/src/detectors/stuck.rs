@@ -3,8 +3,10 @@
 
 use baseline::render::number;
 use baseline::still::StillRun;
-use fleet::{DeviceKey, Feature};
+use fleet::memory::sorted;
+use fleet::{DeviceKey, EventTime, FEATURES, Feature, Position, Window};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence, Group};
@@ -14,9 +16,45 @@ const TIMES_LONGEST: u32 = 3;
 const WINDOWS_MORE: u32 = 30;
 const WEIGHT: f64 = 6.0;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Stuck {
-    runs: FxHashMap<DeviceKey, StillRun>,
+    #[serde(serialize_with = "sorted::map")]
+    runs: FxHashMap<DeviceKey, Run>,
+}
+
+/// Remembered as its value and its windows.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(from = "(f32, u32)", into = "(f32, u32)")]
+struct Run(StillRun);
+
+impl From<Run> for (f32, u32) {
+    fn from(Run(run): Run) -> (f32, u32) {
+        (run.value(), run.windows)
+    }
+}
+
+impl From<(f32, u32)> for Run {
+    fn from((value, windows): (f32, u32)) -> Run {
+        let mut features = [0.0; FEATURES];
+        features[Feature::ValueMean.index()] = value;
+        let reporting = Window {
+            device: DeviceKey(0),
+            start: EventTime::MIN,
+            end: EventTime::MIN,
+            features,
+            contacts: Vec::new(),
+            details: None,
+            first_record: Position::default(),
+            last_record: Position::default(),
+            records: 0,
+            malicious: 0,
+        };
+        // A run's value is what its last window reported.
+        let mut run = StillRun::default();
+        run.add(&reporting);
+        run.windows = windows;
+        Run(run)
+    }
 }
 
 impl Detector for Stuck {
@@ -30,7 +68,7 @@ impl Detector for Stuck {
                 continue;
             }
             let Some(longest) = prepared.learned.longest_still_run else { continue };
-            let run = self.runs.entry(window.device).or_default();
+            let Run(run) = self.runs.entry(window.device).or_default();
             run.add(window);
             let allowed = longest.saturating_mul(TIMES_LONGEST).saturating_add(WINDOWS_MORE);
             if run.windows <= allowed {

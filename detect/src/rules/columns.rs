@@ -4,11 +4,16 @@
 use std::collections::BTreeSet;
 
 use baseline::TypeBaseline;
+use fleet::memory::{Format, sorted};
 use fleet::{Device, DeviceKey, Direction, Place, Service, Tick, Window};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::error::Error;
 use crate::roster::Roster;
+
+const FORMAT: Format = Format { of: "rules", version: 1 };
 
 /// One window's values, in the order of [`NAMES`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,15 +87,18 @@ impl Columns {
 }
 
 /// Remembers what a later window is compared with.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct ColumnMemory {
+    #[serde(serialize_with = "sorted::map")]
     devices: FxHashMap<DeviceKey, Last>,
     /// Who used a credential, and a token from where, first.
+    #[serde(serialize_with = "sorted::map")]
     credentials: FxHashMap<SmolStr, BTreeSet<DeviceKey>>,
+    #[serde(serialize_with = "sorted::map")]
     tokens: FxHashMap<SmolStr, (DeviceKey, SmolStr)>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Last {
     firmware: SmolStr,
     configuration: SmolStr,
@@ -100,19 +108,28 @@ struct Last {
 const MAX_REMEMBERED: usize = 100_000;
 
 impl ColumnMemory {
+    pub fn memory(&self) -> Vec<u8> {
+        FORMAT.save(self)
+    }
+
+    pub fn recall(memory: &[u8]) -> Result<ColumnMemory, Error> {
+        Ok(FORMAT.load(memory)?)
+    }
+
     /// One row per window of the tick, in its order.
-    pub fn rows<'b>(
+    pub fn rows<'w, 'b>(
         &mut self,
-        tick: &Tick,
+        tick: &'w Tick,
         roster: &Roster,
         learned: &dyn Fn(&Device) -> Option<&'b TypeBaseline>,
     ) -> Vec<Columns> {
-        let mut rows = Vec::with_capacity(tick.windows.len());
-        for window in &tick.windows {
-            rows.push(match roster.device(window.device) {
-                Some(device) => self.row(window, device, learned(device)),
-                None => Columns::default(),
-            });
+        let mut rows = vec![Columns::default(); tick.windows.len()];
+        let member = |(index, window): (usize, &'w Window)| Some((index, window, roster.device(window.device)?));
+        let mut members: Vec<_> = tick.windows.iter().enumerate().filter_map(member).collect();
+        // Who is first with a token is not to hang on how strangers are numbered.
+        members.sort_by_key(|(.., device)| (!device.is_known()).then_some(&device.id));
+        for (index, window, device) in members {
+            rows[index] = self.row(window, device, learned(device));
         }
         rows
     }

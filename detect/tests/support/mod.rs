@@ -2,16 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod lane;
 pub mod minute;
+pub mod shapes;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use baseline::{Period, learn};
-use detect::rules::columns::{ColumnMemory, Columns, NUMBERS};
-use detect::rules::{Rule, RuleHit};
-use detect::{Config, Joiner, Judge, Prepared, RuleSet};
+use detect::{Config, Prepared};
 use fleet::device::Standing;
 use fleet::{
     Cohort, Criticality, Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Incident, MICROS_PER_SECOND,
@@ -19,7 +19,8 @@ use fleet::{
 };
 use smol_str::{SmolStr, format_smolstr};
 
-pub use minute::Minute;
+pub use lane::Lane;
+pub use minute::{Minute, cloud};
 
 pub const MINUTE: i64 = 60 * MICROS_PER_SECOND;
 pub const DAY: i64 = 1440;
@@ -140,12 +141,16 @@ impl World {
     }
 
     fn learn(&self) -> detect::Version {
+        self.train().0
+    }
+
+    pub fn train(&self) -> (detect::Version, Prepared) {
         let windows = self.windows(0, JUDGED);
         let devices = &self.devices;
         let lookup = |key: DeviceKey| devices.get(key.0 as usize).map(AsRef::as_ref);
         let period = Period { since: EventTime(START - 1), until: at(JUDGED) };
         let baselines = learn(&windows, &lookup, &|_| None, &period, 1, &baseline::Config::default()).unwrap();
-        detect::train(baselines, windows, &self.devices, MINUTE, &self.config).unwrap().0
+        detect::train(baselines, windows, &self.devices, MINUTE, &self.config).unwrap()
     }
 
     pub fn ticks(&self) -> Vec<Tick> {
@@ -170,38 +175,25 @@ impl World {
     /// Judges `ticks` one by one; `to_the_end`: nothing more will come, so nothing is held back.
     pub fn judge(&self, version: &detect::Version, ticks: &[Tick], to_the_end: bool) -> Outcome {
         let line = version.calibration.line(self.config.budget);
-        let prepared = Arc::new(Prepared::new(version, &self.config).unwrap());
-        let mut judge = Judge::new(&self.config, MINUTE, EventTime::MIN);
-        judge.use_version(Arc::clone(&prepared));
-        let mut joiner = Joiner::new(&self.config, 1);
-        for device in &self.devices {
-            joiner.locate(device.id.clone(), device.site.clone());
-        }
-        let rules = BehaviourRules::shipped();
-        let mut memory = ColumnMemory::default();
+        let prepared = Prepared::new(version, &self.config).unwrap();
+        let mut lane = Lane::new(&self.config, vec![prepared]);
         let mut outcome =
             Outcome { findings: Vec::new(), incidents: Vec::new(), evidence: Vec::new(), held: Vec::new(), line };
         for tick in ticks {
-            let mut findings = judge.take_facts(tick);
-            let learned = |device: &Device| prepared.of(&device.device_type, &device.segment).map(|it| &it.learned);
-            let columns = memory.rows(tick, judge.roster(), &learned);
-            let hits = rules.hits(tick, &columns, &self.devices);
-            let judgement = judge.judge(tick, &hits);
-            findings.extend(judgement.findings);
-            joiner.push(0, tick.end, findings);
-            outcome.findings.extend(joiner.advance());
-            for told in judgement.evidence {
+            let step = lane.tick(tick);
+            outcome.findings.extend(step.released);
+            for told in step.judgement.evidence {
                 let piece = &told.evidence;
                 outcome.evidence.push((piece.device.0 as usize, piece.detector, piece.shape, told.total));
             }
-            for (window, score) in tick.windows.iter().zip(&judgement.windows) {
+            for (window, score) in tick.windows.iter().zip(&step.judgement.windows) {
                 outcome.held.push(((tick.end.0 - START) / MINUTE, window.device.0 as usize, score.evidence));
             }
         }
         if to_the_end {
-            outcome.findings.extend(joiner.finish());
+            outcome.findings.extend(lane.joiner.finish());
         }
-        outcome.incidents = joiner.incidents().to_vec();
+        outcome.incidents = lane.joiner.incidents().to_vec();
         outcome
     }
 }
@@ -258,37 +250,5 @@ fn device(key: usize, device_type: &str) -> Device {
             cohort: Cohort { device_type: SmolStr::new(device_type), segment: SmolStr::default(), shard: 0 },
             ..Profile::default()
         }),
-    }
-}
-
-/// The behaviour rules that injections trigger, with their predicates told in Rust: here is no SQL engine. That the SQL
-/// says the same is tested where there is one.
-struct BehaviourRules(Vec<(Rule, Matches)>);
-
-/// A window and its columns by name.
-type Matches = fn(&Window, &dyn Fn(&str) -> f64) -> bool;
-
-impl BehaviourRules {
-    fn shipped() -> BehaviourRules {
-        let rules = RuleSet::shipped().unwrap().rules;
-        let rule = |id: &str| rules.iter().find(|rule| rule.id == id).unwrap().clone();
-        BehaviourRules(vec![
-            (rule("command-never-used"), |_, column| column("new_commands") > 0.0 && column("known_type") == 1.0),
-            (rule("topic-never-used"), |_, column| column("new_topics") > 0.0 && column("known_type") == 1.0),
-            (rule("sign-in-guessing"), |window, _| window.get(fleet::Feature::SignInFailures) >= 5.0),
-        ])
-    }
-
-    fn hits(&self, tick: &Tick, columns: &[Columns], devices: &[Arc<Device>]) -> Vec<RuleHit> {
-        let mut hits = Vec::new();
-        for (index, (window, row)) in tick.windows.iter().zip(columns).enumerate() {
-            let column = |name: &str| row.numbers[NUMBERS.iter().position(|(it, _)| *it == name).unwrap()];
-            for (rule, matches) in &self.0 {
-                if matches(window, &column) {
-                    hits.push(rule.hit(index, window, &devices[window.device.0 as usize]));
-                }
-            }
-        }
-        hits
     }
 }

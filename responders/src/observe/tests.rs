@@ -110,6 +110,24 @@ fn the_cap_of_a_type_holds_for_a_day() {
 }
 
 #[test]
+fn who_is_recalled_decides_as_who_never_stopped() {
+    let (mut straight, mut recalled) = (observer(), observer());
+    for number in [0, 1, 0, 2, 3, 4, 3, 1] {
+        let id = format!("camera-{number}");
+        let (finding, camera) = (finding(&id, number), device(&id, Standing::Active));
+        assert_eq!(straight.respond(&finding, Some(&camera)), recalled.respond(&finding, Some(&camera)));
+        assert_eq!(straight.memory(), recalled.memory());
+        let mut next = observer();
+        next.recall(&recalled.memory()).unwrap();
+        recalled = next;
+    }
+    let mut damaged = recalled.memory();
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(recalled.recall(&damaged).unwrap_err().to_string().contains("start over from the log"));
+    assert_eq!(recalled.memory(), straight.memory());
+}
+
+#[test]
 fn a_share_beyond_one_is_refused() {
     let config = Config { cap_share: 1.5, ..Config::default() };
     assert!(config.check().unwrap_err().to_string().contains("`1.5`"));

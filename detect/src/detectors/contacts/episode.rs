@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use baseline::behaviour::{LONG_STAY_SLOTS, RECUR_WINDOWS, REFUSED_FLOWS, STAY_SLOTS, Usual};
 use baseline::keys::Folded;
-use baseline::{Behaviour, Category, Exchange};
+use baseline::{Behaviour, Category};
 use fleet::{Direction, EventTime};
+use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::exchange::ExchangeSoFar;
 use super::{RECENT_SECONDS, Seen, class_of, is_infrastructure, words};
 use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
 
@@ -31,10 +33,11 @@ const BEACON_VARIATION: f32 = 0.15;
 /// Windows that adjoin say nothing of a rhythm: the gaps must be longer, in windows.
 const BEACON_LEAST_GAP: f32 = 1.5;
 
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Episode {
     pub begun: EventTime,
     pub last: EventTime,
-    exchange: Exchange,
+    exchange: ExchangeSoFar,
     recent: VecDeque<Recent>,
     gaps: Gaps,
     told: f64,
@@ -43,6 +46,7 @@ pub(crate) struct Episode {
     learned: bool,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Recent {
     at: EventTime,
     port: u16,
@@ -62,7 +66,7 @@ impl Episode {
         Episode {
             begun: at,
             last: at,
-            exchange: Exchange::default(),
+            exchange: ExchangeSoFar::default(),
             recent: VecDeque::new(),
             gaps: Gaps::default(),
             told: 0.0,
@@ -164,7 +168,7 @@ impl Episode {
             self.gaps.add(now.seconds_since(self.last) as f32);
         }
         self.last = now;
-        self.exchange.add(part.flows, part.refused, part.bytes_out, part.bytes_in, start);
+        self.exchange.add(part, start);
         let oldest = now.plus_seconds(-RECENT_SECONDS);
         self.recent.push_back(Recent { at: now, port: part.contact.port, flows: part.flows, refused: part.refused });
         while self.recent.front().is_some_and(|recent| recent.at <= oldest) {
@@ -256,7 +260,7 @@ fn group_of(part: &Folded<'_>, verdict: &Verdict) -> Group {
 }
 
 /// Mean and variance of the gaps between contacts (Welford 1962).
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Gaps {
     count: f32,
     mean: f32,

@@ -7,8 +7,10 @@ use baseline::DestinationUse;
 use baseline::keys::Folded;
 use baseline::learn_destinations::run_threshold;
 use baseline::render::number;
+use fleet::memory::sorted;
 use fleet::{EventTime, Place};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::{RECENT_SECONDS, Seen, words};
 use crate::evidence::{Bearing, Evidence, Group};
@@ -22,9 +24,11 @@ const REFUSED: u32 = 3;
 const HABITUALLY_REFUSED: f32 = 0.05;
 const REFUSED_WEIGHT: f64 = 3.0;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct KnownContacts {
+    #[serde(serialize_with = "sorted::map")]
     runs: FxHashMap<ContactKey, u32>,
+    #[serde(serialize_with = "sorted::map")]
     refusals: FxHashMap<ContactKey, VecDeque<(EventTime, u32, u32)>>,
 }
 

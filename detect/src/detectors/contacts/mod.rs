@@ -6,6 +6,7 @@
 //! all types together ([`crate::rates`]).
 
 mod episode;
+mod exchange;
 mod known;
 mod words;
 
@@ -13,8 +14,10 @@ use std::collections::VecDeque;
 
 use baseline::keys::{Folded, fold};
 use baseline::{Category, ContactClass, ContactKey};
+use fleet::memory::sorted;
 use fleet::{DeviceKey, Direction, EventTime, Place, Window};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use self::episode::Episode;
@@ -35,17 +38,21 @@ const PEERS_SHARE: f64 = 0.25;
 /// Two infected devices of a small type must not excuse each other.
 const LEAST_PEERS: usize = 2;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Contacts {
+    #[serde(serialize_with = "sorted::map")]
     devices: FxHashMap<DeviceKey, Box<DeviceContacts>>,
+    #[serde(serialize_with = "sorted::map")]
     young: FxHashMap<(SmolStr, SmolStr), YoungType>,
 }
 
 /// What is remembered of one device; nothing, until it first does something rare.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct DeviceContacts {
+    #[serde(serialize_with = "sorted::map")]
     episodes: FxHashMap<ContactKey, Episode>,
     /// When a known destination of an application was last used: what a replaced address is told by.
+    #[serde(serialize_with = "sorted::map")]
     last_known_use: FxHashMap<(Direction, Place, baseline::Application), EventTime>,
     known: known::KnownContacts,
     /// Rare internal destinations called of late.
@@ -53,14 +60,17 @@ struct DeviceContacts {
 }
 
 /// What is remembered of a type without a baseline: since when it is seen, and which of its devices use what.
+#[derive(Serialize, Deserialize)]
 struct YoungType {
     since: EventTime,
+    #[serde(serialize_with = "sorted::map")]
     users: FxHashMap<ContactKey, Users>,
 }
 
+#[derive(Serialize, Deserialize)]
 enum Users {
     /// Too few so far.
-    Few(FxHashSet<DeviceKey>),
+    Few(#[serde(serialize_with = "sorted::set")] FxHashSet<DeviceKey>),
     /// Enough for good: it need not be known any more who.
     Enough,
 }
