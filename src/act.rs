@@ -9,7 +9,7 @@ use datasets::scorecard::curve::{CurveInput, CurveInputPoint};
 use datasets::scorecard::incidents::Alarm;
 use detect::Joiner;
 use fleet::device::Standing;
-use fleet::{Device, EventTime, Finding};
+use fleet::{Action, Device, EventTime, Finding, Incident};
 use responders::{Observer, Responder};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
@@ -29,12 +29,26 @@ pub struct Act {
     latest: EventTime,
 }
 
+/// What became of findings that can be told.
+pub struct Answered {
+    pub findings: Vec<Finding>,
+    pub actions: Vec<Action>,
+    /// As they stand now; empty when nothing changed.
+    pub incidents: Vec<Incident>,
+}
+
+/// How many active devices there are of each type.
+pub fn type_sizes(devices: &[Arc<Device>]) -> BTreeMap<SmolStr, u32> {
+    let mut sizes: BTreeMap<SmolStr, u32> = BTreeMap::new();
+    for device in devices.iter().filter(|device| device.standing == Standing::Active) {
+        *sizes.entry(device.device_type.clone()).or_default() += 1;
+    }
+    sizes
+}
+
 impl Act {
-    pub fn new(config: &Config, lanes: usize, devices: &[Arc<Device>], store: Arc<dyn Store>) -> Act {
-        let mut type_sizes: BTreeMap<SmolStr, u32> = BTreeMap::new();
-        for device in devices.iter().filter(|device| device.standing == Standing::Active) {
-            *type_sizes.entry(device.device_type.clone()).or_default() += 1;
-        }
+    /// `type_sizes`: active devices of each type, which caps are a share of.
+    pub fn new(config: &Config, lanes: usize, type_sizes: BTreeMap<SmolStr, u32>, store: Arc<dyn Store>) -> Act {
         let points = config.detect.curve_budgets.iter();
         Act {
             joiner: Joiner::new(&config.detect, lanes),
@@ -54,9 +68,8 @@ impl Act {
     pub fn run(mut self, outcomes: &Receiver<StepOutcome>) -> anyhow::Result<Act> {
         for outcome in outcomes {
             for device in outcome.devices {
-                self.joiner.locate(device.id.clone(), device.site.clone());
                 self.names.insert(device.key, device.id.clone());
-                self.devices.insert(device.id.clone(), device);
+                self.meet(device);
             }
             for finding in outcome.curve {
                 let device_id = self.names.get(&finding.device).cloned().unwrap_or_default();
@@ -67,13 +80,12 @@ impl Act {
                     window_end: finding.window_end,
                 });
             }
-            self.latest = self.latest.max(outcome.through);
-            self.joiner.push(outcome.lane, outcome.through, outcome.findings);
-            let released = self.joiner.advance();
-            self.answer(&released)?;
+            let answered = self.take(outcome.lane, outcome.through, outcome.findings);
+            self.store(&answered)?;
         }
         let released = self.joiner.finish();
-        self.answer(&released)?;
+        let answered = self.answer(released);
+        self.store(&answered)?;
         self.store.replace_incidents(&self.joiner.incidents_at(self.latest))?;
         for point in &mut self.curve.0 {
             point.findings.sort_by(|a, b| (a.emitted_at, &a.device_id).cmp(&(b.emitted_at, &b.device_id)));
@@ -81,21 +93,51 @@ impl Act {
         Ok(self)
     }
 
-    fn answer(&mut self, findings: &[Finding]) -> anyhow::Result<()> {
-        if findings.is_empty() {
-            return Ok(());
-        }
+    /// Whom findings may name.
+    pub fn meet(&mut self, device: Arc<Device>) {
+        self.joiner.locate(device.id.clone(), device.site.clone());
+        self.devices.insert(device.id.clone(), device);
+    }
+
+    /// A lane has closed every tick up to `through`, and found this; gives what can be told by now.
+    pub fn take(&mut self, lane: usize, through: EventTime, findings: Vec<Finding>) -> Answered {
+        self.latest = self.latest.max(through);
+        self.joiner.push(lane, through, findings);
+        let released = self.joiner.advance();
+        self.answer(released)
+    }
+
+    fn answer(&mut self, findings: Vec<Finding>) -> Answered {
         let mut actions = Vec::new();
-        for finding in findings {
+        for finding in &findings {
             let device = self.devices.get(&finding.device_id).map(AsRef::as_ref);
             actions.extend(self.responder.respond(finding, device));
         }
+        let incidents = if findings.is_empty() { Vec::new() } else { self.joiner.incidents_at(self.latest) };
+        Answered { findings, actions, incidents }
+    }
+
+    fn store(&mut self, answered: &Answered) -> anyhow::Result<()> {
+        if answered.findings.is_empty() {
+            return Ok(());
+        }
         let name = format!("act-{:06}", self.batches);
         self.batches += 1;
-        self.store.write_findings(&name, findings)?;
-        if !actions.is_empty() {
-            self.store.write_actions(&name, &actions)?;
+        self.store.write_findings(&name, &answered.findings)?;
+        if !answered.actions.is_empty() {
+            self.store.write_actions(&name, &answered.actions)?;
         }
+        Ok(())
+    }
+
+    /// Joiner and responder; what findings name comes with them.
+    pub fn memory(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.joiner.memory(), self.responder.memory())
+    }
+
+    pub fn recall(&mut self, (joiner, responder): &(Vec<u8>, Vec<u8>)) -> anyhow::Result<()> {
+        self.joiner.recall(joiner)?;
+        self.responder.recall(responder)?;
         Ok(())
     }
 

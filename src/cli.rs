@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "kafka")]
+use crate::live;
 use crate::{demo, diff, evaluate, explain_miss, replay, show};
 
 /// Learns the habits of IoT devices from telemetry and flow records, notices the break, and says what to do.
@@ -16,12 +18,32 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// Whoever runs a service reads its log.
+    pub fn is_service(&self) -> bool {
+        #[cfg(feature = "kafka")]
+        return matches!(self.command, Command::Run(_));
+        #[cfg(not(feature = "kafka"))]
+        false
+    }
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Simulate a fleet of some 200 devices, replay it through the same code as any data, and show what was found.
     Demo(demo::DemoArgs),
     /// Replay a data set: learn, judge, store, and (where there are labels) score.
     Replay(replay::ReplayArgs),
+    /// Run as a service: raw topics in Kafka to findings, as configured. Ends on SIGTERM, after what is in hand.
+    #[cfg(feature = "kafka")]
+    Run(live::RunArgs),
+    /// Feed a data set into a raw topic, keyed by device, at any speed.
+    #[cfg(feature = "kafka")]
+    Feed(live::feed::FeedArgs),
+    /// The topics that `run` needs: `list`, or `create` what is missing.
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(live::topics::TopicsCommand),
     /// Findings of a store: `list`, or `show ID` with every reason and record.
     #[command(subcommand)]
     Findings(show::FindingsCommand),
@@ -61,6 +83,12 @@ pub fn run(arguments: Cli) -> anyhow::Result<()> {
     match arguments.command {
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args).map(|_| ()),
+        #[cfg(feature = "kafka")]
+        Command::Run(args) => live::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Feed(args) => live::feed::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => live::topics::run(&command),
         Command::Findings(command) => show::findings(&command),
         Command::Baselines(command) => show::baselines(&command),
         Command::Devices(command) => show::devices(&command),

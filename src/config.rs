@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
+use fleet::EventTime;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,28 @@ pub struct Config {
     pub detect: detect::Config,
     pub responders: responders::Config,
     pub store: store::Config,
+    pub source: ingest::SourceConfig,
+    pub run: RunConfig,
+}
+
+/// How `vedette run` runs; the section `[run]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// Nothing is judged in windows that end at or before this time: history that is only learned from.
+    pub judge_from: Option<EventTime>,
+    /// How often what lanes remember is stored, in seconds: what is read again after a crash.
+    pub memory_seconds: u32,
+    /// Where `/metrics`, `/healthz` and `/readyz` answer; nobody else should reach it.
+    pub admin: String,
+    /// `/readyz` says no while a lane is this far behind, in seconds.
+    pub ready_lag_seconds: u32,
+}
+
+impl Default for RunConfig {
+    fn default() -> RunConfig {
+        RunConfig { judge_from: None, memory_seconds: 60, admin: "127.0.0.1:9464".to_owned(), ready_lag_seconds: 300 }
+    }
 }
 
 impl Config {
@@ -25,9 +48,12 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Misuse(format!("the configuration file `{}` cannot be read: {error}; check `--config`", path.display()))
         })?;
-        let config: Config = toml::from_str(&text)
+        let mut config: Config = toml::from_str(&text)
             .map_err(|error| Misuse(format!("the configuration file `{}` is wrong:\n{error}", path.display())))?;
         config.check().map_err(|error| Misuse(format!("in `{}`: {error}", path.display())))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.source.resolve(folder);
+        config.store.resolve(folder);
         Ok(config)
     }
 
@@ -38,6 +64,7 @@ impl Config {
         self.detect.check()?;
         self.responders.check()?;
         self.store.check()?;
+        self.source.check()?;
         Ok(())
     }
 }

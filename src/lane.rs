@@ -17,11 +17,12 @@ use detect::rules::{RuleHit, RuleKind};
 use detect::{CurveFinding, Judge, Prepared, ToldEvidence};
 use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Resume, Tick, Window};
 use ingest::Lane;
-use ingest::windows::LaneCounters;
+use ingest::windows::{LaneCounters, LaneMemory};
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::{DeviceNames, EvidenceRow, ScoredWindow, Store};
 
-pub use self::keeper::{Heard, Judged};
+pub use self::keeper::{Heard, Judged, note_heard};
 use self::keeper::{Keeper, ToKeep};
 use crate::config::Config;
 use crate::rules::CompiledRules;
@@ -78,7 +79,7 @@ impl Names {
     }
 
     /// As they are now: nobody waits for whoever keeps them while a disk syncs.
-    fn now(&self) -> Arc<DeviceNames> {
+    pub fn now(&self) -> Arc<DeviceNames> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -100,6 +101,14 @@ pub struct StepOutcome {
     pub curve: Vec<CurveFinding>,
     /// Devices announced in the step, for whoever must place them.
     pub devices: Vec<Arc<fleet::Device>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    version: u32,
+    judge: Vec<u8>,
+    columns: Vec<u8>,
+    roster: Vec<u8>,
 }
 
 pub struct LaneWorker {
@@ -143,16 +152,47 @@ impl LaneWorker {
         }
     }
 
+    /// For the readings log, in which the positions of a source ascend but for what a router sends again.
+    pub fn of_log(mut self) -> LaneWorker {
+        self.lane = self.lane.with_ordered_sources();
+        self
+    }
+
+    /// Goes on from what was remembered after the tick of `at`.
+    pub fn recalled(mut self, config: &Config, at: Resume, lane: LaneMemory, memory: &[u8]) -> anyhow::Result<LaneWorker> {
+        let Remembered { version, judge, columns, roster } = postcard::from_bytes(memory)
+            .map_err(|error| anyhow!("what the lane remembers cannot be read: {error}"))?;
+        self.judge.recall(&judge, self.version(version)?)?;
+        self.memory = ColumnMemory::recall(&columns)?;
+        self.roster = detect::roster::Roster::recall(&roster)?;
+        self.lane = Lane::recalled(&config.ingest, at, lane).with_ordered_sources();
+        Ok(self)
+    }
+
+    /// What is remembered of everything judged so far; with [`LaneWorker::lane_memory`] as it was after the last tick of that.
+    pub fn memory(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(postcard::to_stdvec(&Remembered {
+            version: self.judge.version(),
+            judge: self.judge.memory(),
+            columns: self.memory.memory(),
+            roster: self.roster.memory(),
+        })?)
+    }
+
+    pub fn lane_memory(&self) -> LaneMemory {
+        self.lane.memory()
+    }
+
+    /// Ticks were closed that no step holds yet.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// The log's next entry.
     pub fn push(&mut self, offset: u64, entry: Entry) {
         let mut ticks = Vec::new();
         self.lane.push(offset, entry, &mut ticks);
         self.collect(ticks);
-    }
-
-    /// Windows that were closed and are in no step yet.
-    pub fn pending_windows(&self) -> usize {
-        self.pending_windows
     }
 
     pub fn counters(&self) -> &LaneCounters {

@@ -10,6 +10,8 @@ mod diff;
 mod evaluate;
 mod explain_miss;
 mod lane;
+#[cfg(feature = "kafka")]
+mod live;
 mod pipeline;
 mod progress;
 mod replay;
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("VEDETTE_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if arguments.is_service() { "info" } else { "warn" })),
         )
         .with_writer(std::io::stderr)
         .init();

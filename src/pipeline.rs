@@ -9,13 +9,13 @@ use crossbeam_channel::{Receiver, bounded};
 use datasets::Departure;
 use datasets::scorecard::curve::CurveInput;
 use detect::{RuleSet, Version};
-use fleet::{Device, EventTime, Fact};
+use fleet::{Device, EventTime, Fact, MICROS_PER_SECOND};
 use ingest::identity::Router;
 use ingest::windows::LaneCounters;
 use ingest::{Fetched, Inventory, Source, Tally};
 use store::{ParquetStore, RejectedRow, Store};
 
-use crate::act::Act;
+use crate::act::{Act, type_sizes};
 use crate::config::Config;
 use crate::lane::{Heard, LaneWorker, Names, Shelf};
 use crate::progress::Progress;
@@ -57,7 +57,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
     let judge_from = run.learn_until.unwrap_or(EventTime::MIN);
     let router = Router::new(run.inventory, &config.ingest);
     let (outcome_sender, outcomes) = bounded(WAITING * run.lanes);
-    let act = Act::new(config, run.lanes, router.devices(), Arc::clone(&run.store) as Arc<dyn Store>);
+    let act = Act::new(config, run.lanes, type_sizes(router.devices()), Arc::clone(&run.store) as Arc<dyn Store>);
 
     thread::scope(|scope| {
         let mut inputs = Vec::new();
@@ -94,7 +94,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
                 feeder.route.tell_lane_of(&departure.device_id, |device| Fact::Left { device: device.key, from })?;
             }
             let tally = feeder.feed(&fetched, progress)?;
-            Ok((feeder.finish(), tally))
+            Ok((feeder.finish()?, tally))
         });
         // The feeder has hung up: whoever still waits for it ends. A stage's own error says more than that it hung up.
         drop(fetched);
@@ -166,7 +166,7 @@ impl Feeder<'_> {
                 tally.check(self.config.ingest.max_rejected_share)?;
             }
             if !batch.rejected.is_empty() {
-                self.store.write_rejected(rejected_batches, &rejected_rows(&batch))?;
+                self.store.write_rejected(&format!("batch-{rejected_batches}"), &rejected_rows(&batch))?;
                 rejected_batches += 1;
             }
             self.route.take(batch.readings)?;
@@ -205,10 +205,14 @@ impl Feeder<'_> {
         Ok(())
     }
 
-    /// Hangs up, after which the lanes close what is open and end.
-    fn finish(mut self) -> Fed {
+    /// Marks the end of the last window in every lane, also in those that heard nothing of late, and hangs up.
+    fn finish(mut self) -> anyhow::Result<Fed> {
+        if let Some(reached) = self.route.reached() {
+            let width = i64::from(self.config.ingest.window_seconds) * MICROS_PER_SECOND;
+            self.route.mark(reached.window_end(width))?;
+        }
         self.route.hang_up();
-        Fed { route: self.route, version: self.version }
+        Ok(Fed { route: self.route, version: self.version })
     }
 }
 

@@ -84,7 +84,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
         },
         &mut progress,
     )?;
-    store.replace_devices(&device_rows(&outcome))?;
+    store.write_devices(store::WHOLE, &device_rows(&outcome))?;
     let steps = (0..lanes as u32).map(|lane| Ok(store.steps(lane)?.len())).sum::<anyhow::Result<usize>>()?;
     if steps > MANY_STEPS {
         store.compact(EventTime::MAX)?;

@@ -98,7 +98,7 @@ impl Route {
 
     fn send_fact(&mut self, (cohort, fact): (Cohort, Fact)) -> anyhow::Result<()> {
         let lane = match &fact {
-            Fact::Device(device) => {
+            Fact::Device { device, .. } => {
                 self.names.insert(Arc::clone(device));
                 self.table.announce(device)
             }

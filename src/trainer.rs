@@ -46,6 +46,23 @@ pub fn learn_version(
     Ok(Some(version))
 }
 
+/// The version of these rows, as [`rows`] wrote them.
+pub fn version(number: u32, rows: &[BaselineRow]) -> anyhow::Result<Version> {
+    let mut types = Vec::new();
+    let mut calibration = None;
+    for row in rows {
+        let wrong = || format!("baseline version {number} of `{}` cannot be read", row.device_type);
+        if row.device_type.is_empty() {
+            calibration = Some(serde_json::from_str(&row.body).with_context(wrong)?);
+        } else {
+            types.push(serde_json::from_str(&row.body).with_context(wrong)?);
+        }
+    }
+    let calibration = calibration.with_context(|| format!("baseline version {number} has no calibration"))?;
+    let from = rows.first().map_or(EventTime::MIN, |row| row.from_time);
+    Ok(Version::of_stored(number, from, types, calibration))
+}
+
 /// One row a type, and one of no type for what is pooled.
 fn rows(version: &Version) -> anyhow::Result<Vec<BaselineRow>> {
     let mut rows = Vec::new();

@@ -47,7 +47,7 @@ pub fn run(devices: u32) -> Result<(), Failure> {
     };
     router.announce_all(&mut routes);
     for (_, fact) in routes.facts.drain(..) {
-        if let Fact::Device(device) = &fact {
+        if let Fact::Device { device, .. } = &fact {
             names.insert(Arc::clone(device));
         }
         push(&mut lane, Entry::Fact(fact), &mut ticks);

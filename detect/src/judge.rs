@@ -174,7 +174,9 @@ impl Judge {
         let mut findings = Vec::new();
         for fact in &tick.facts {
             match fact {
-                Fact::Device(device) => {
+                // Announced by each router that meets it.
+                Fact::Device { device, .. } if self.roster.device(device.key) == Some(device) => {}
+                Fact::Device { device, .. } => {
                     self.roster.join(device);
                     if device.standing == Standing::Unknown {
                         let kind = FindingKind::UnknownDevice;

@@ -78,7 +78,7 @@ fn lanes(windows: Vec<Window>, devices: &[Arc<Device>]) -> Vec<Vec<Tick>> {
         }
         lane_of.insert(device.key, lane);
         if let Some(first) = lanes[lane].first_mut() {
-            first.facts.push(Fact::Device(Arc::clone(device)));
+            first.facts.push(Fact::Device { device: Arc::clone(device), from: EventTime::MIN });
         }
     }
     let places: FxHashMap<EventTime, usize> = ends.into_iter().enumerate().map(|(place, end)| (end, place)).collect();

@@ -34,9 +34,9 @@ fn ticks(world: &World) -> Vec<Tick> {
         profile: Arc::default(),
         ..Device::clone(&world.devices[0])
     };
-    ticks[700].facts.push(Fact::Device(Arc::new(stranger)));
+    ticks[700].facts.push(Fact::Device { device: Arc::new(stranger), from: EventTime::MIN });
     ticks[1_300].facts.push(Fact::Left { device: DeviceKey(3), from: support::at(JUDGED + 1_301) });
-    ticks[1_400].facts.push(Fact::Device(Arc::clone(&world.devices[3])));
+    ticks[1_400].facts.push(Fact::Device { device: Arc::clone(&world.devices[3]), from: EventTime::MIN });
     ticks[1_500].facts.push(Fact::RetiredSpoke { device: DeviceKey(7), at: support::at(JUDGED + 1_501) });
     ticks
 }
@@ -115,7 +115,7 @@ fn a_joiner_of_several_lanes_is_recalled_after_every_push() {
             for tick in hour {
                 let mut tick = tick.clone();
                 tick.windows.retain(|window| own(window.device));
-                tick.facts.retain(|fact| matches!(fact, Fact::Device(device) if own(device.key)));
+                tick.facts.retain(|fact| matches!(fact, Fact::Device { device, .. } if own(device.key)));
                 let findings = lane.tick(&tick).findings;
                 straight.push(number, tick.end, findings.clone());
                 recalled.push(number, tick.end, findings);

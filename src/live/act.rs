@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use fleet::device::Standing;
-use fleet::EventTime;
+use fleet::{Device, DeviceKey, EventTime};
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
 use ingest::kafka::topics;
+use ingest::log::DeviceRecord;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::Message as _;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ use super::lease::Lease;
 use super::message::StepMessage;
 use super::retry::until_it_works;
 use super::stop::Stop;
-use crate::act::Act;
+use crate::act::{Act, type_sizes};
 use crate::config::Config;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -81,7 +81,8 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
 
 #[derive(Serialize, Deserialize)]
 struct Memory {
-    act: Vec<u8>,
+    act: (Vec<u8>, Vec<u8>),
+    devices: Vec<DeviceRecord>,
     /// By lane: everything up to here was taken.
     closed: BTreeMap<usize, EventTime>,
     next: u64,
@@ -92,6 +93,8 @@ struct Acting<'c> {
     store: Arc<dyn Store>,
     lease: Lease,
     act: Act,
+    /// Whom findings named so far.
+    devices: BTreeMap<SmolStr, DeviceRecord>,
     closed: BTreeMap<usize, EventTime>,
     next: u64,
     remembered: Instant,
@@ -109,10 +112,11 @@ impl<'c> Acting<'c> {
         let described = topics::describe(consumer.client(), &[&kafka.readings])?;
         let lanes = described.first().map_or(0, |topic| topic.partitions.len());
         anyhow::ensure!(lanes > 0, "topic `{}` is not there; make it with `vedette topics create`", kafka.readings);
-        let mut act = Act::live(config, lanes, type_sizes(config)?, Arc::clone(store));
+        let mut act = Act::new(config, lanes, type_sizes(inventory(config)?.devices()), Arc::clone(store));
         let mark = committed(consumer, &kafka.findings, 0)?;
         let (first, _) = bounds(consumer, &kafka.findings, 0)?;
         let mut closed = BTreeMap::new();
+        let mut devices = BTreeMap::new();
         let mut next = mark.offset.unwrap_or(first);
         if let Some(tick) = mark.metadata.strip_prefix("v1 memory=") {
             let tick = EventTime(tick.parse().with_context(|| format!("`{tick}` is no memory's name"))?);
@@ -122,8 +126,12 @@ impl<'c> Acting<'c> {
             let memory: Memory = postcard::from_bytes(&bytes)
                 .map_err(|error| anyhow!("what `act` remembers cannot be read: {error}"))?;
             act.recall(&memory.act)?;
+            devices.extend(memory.devices.into_iter().map(|record| (record.id.clone(), record)));
             closed = memory.closed;
             next = memory.next;
+        }
+        for record in devices.values() {
+            act.meet(device(record));
         }
         tracing::info!(from = next, "act begins");
         let remembered_next = next;
@@ -132,6 +140,7 @@ impl<'c> Acting<'c> {
             store: Arc::clone(store),
             lease,
             act,
+            devices,
             closed,
             next,
             remembered: Instant::now(),
@@ -158,9 +167,22 @@ impl<'c> Acting<'c> {
         }
         *closed = message.through;
         let name = format!("act-{offset}");
-        let answered = self.act.take_step(message)?;
+        for record in message.devices {
+            self.act.meet(device(&record));
+            self.devices.insert(record.id.clone(), record);
+        }
+        let answered = self.act.take(message.lane, message.through, message.findings);
+        if answered.findings.is_empty() {
+            return Ok(());
+        }
         let (store, lease) = (&self.store, &self.lease);
-        until_it_works("store findings", &|| lease.holds(), || answered.store(&name, store.as_ref()))?;
+        until_it_works("store findings", &|| lease.holds(), || {
+            store.write_findings(&name, &answered.findings)?;
+            if !answered.actions.is_empty() {
+                store.write_actions(&name, &answered.actions)?;
+            }
+            store.replace_incidents(&answered.incidents)
+        })?;
         Ok(())
     }
 
@@ -173,7 +195,8 @@ impl<'c> Acting<'c> {
         }
         // A name that ascends with the log, whoever gives it.
         let tick = EventTime(i64::try_from(self.next).unwrap_or(i64::MAX));
-        let memory = Memory { act: self.act.memory(), closed: self.closed.clone(), next: self.next };
+        let devices = self.devices.values().cloned().collect();
+        let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
         let bytes = postcard::to_stdvec(&memory)?;
         let (store, lease) = (&self.store, &self.lease);
         if !until_it_works("store what act remembers", &|| lease.holds(), || store.write_memory(MEMORY, tick, &bytes))? {
@@ -192,14 +215,14 @@ impl<'c> Acting<'c> {
     }
 }
 
-fn type_sizes(config: &Config) -> anyhow::Result<BTreeMap<SmolStr, u32>> {
-    let mut sizes: BTreeMap<SmolStr, u32> = BTreeMap::new();
-    let Some(path) = &config.source.inventory else { return Ok(sizes) };
+/// A key means nothing here: findings name devices by id.
+fn device(record: &DeviceRecord) -> Arc<Device> {
+    Arc::new(record.device(DeviceKey(0), Arc::new(record.profile())))
+}
+
+fn inventory(config: &Config) -> anyhow::Result<Inventory> {
+    let Some(path) = &config.source.inventory else { return Ok(Inventory::empty()) };
     let file = std::fs::File::open(path)
         .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?;
-    let inventory = Inventory::from_csv(file, &path.display().to_string())?;
-    for device in inventory.devices().iter().filter(|device| device.standing == Standing::Active) {
-        *sizes.entry(device.device_type.clone()).or_default() += 1;
-    }
-    Ok(sizes)
+    Ok(Inventory::from_csv(file, &path.display().to_string())?)
 }

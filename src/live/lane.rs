@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -91,6 +92,8 @@ pub struct LiveLane {
     done: Resume,
     /// The lane's own memory as it was after the last step.
     at_step: Option<(Resume, LaneMemory)>,
+    remembered: Instant,
+    memory_every: Duration,
 }
 
 impl LiveLane {
@@ -98,8 +101,8 @@ impl LiveLane {
         let names = Names::default();
         let judge_from = config.run.judge_from.unwrap_or(EventTime::MIN);
         let number = begin.lane as usize;
-        let mut worker =
-            LaneWorker::new(number, config, judge_from, shelf.clone(), Arc::clone(rules), names.clone()).ordered(config);
+        let worker =
+            LaneWorker::new(number, config, judge_from, shelf.clone(), Arc::clone(rules), names.clone()).of_log();
         let done = begin.position.map_or(Resume::START, |position| position.step);
         let mut lane = LiveLane {
             lane: begin.lane,
@@ -110,6 +113,8 @@ impl LiveLane {
             rejected: Vec::new(),
             done,
             at_step: None,
+            remembered: Instant::now(),
+            memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
             worker,
         };
@@ -124,8 +129,7 @@ impl LiveLane {
             }
             lane.sources = memory.sources;
             lane.heard = memory.heard.into_iter().map(|(key, first, last)| (key, (first, last))).collect();
-            worker = lane.worker.recalled(config, resume, memory.lane.clone(), &memory.worker)?;
-            lane.worker = worker;
+            lane.worker = lane.worker.recalled(config, resume, memory.lane.clone(), &memory.worker)?;
             lane.at_step = Some((resume, memory.lane));
         }
         Ok(lane)
@@ -222,18 +226,21 @@ impl LiveLane {
 
     /// Hands a step on, with what is remembered if it is time to store that.
     fn send(&mut self, steps: &Sender<Kept>, judged: Option<Judged>, stopping: bool) -> anyhow::Result<()> {
-        let wanted = stopping || self.worker.memory_is_due();
-        let at_step = self.at_step.as_ref().filter(|_| wanted && !self.worker.has_pending());
+        let wanted = stopping || self.remembered.elapsed() >= self.memory_every;
+        let at_step = self.at_step.as_ref().filter(|_| wanted && !self.worker.has_pending()).cloned();
         let memory = match at_step {
             // What was committed is beyond what was judged again so far: nothing new to remember.
             Some((resume, _)) if resume.closed_through < self.done.closed_through => None,
-            Some((resume, lane)) => Some((*resume, self.remember(*resume, lane)?)),
+            Some((resume, lane)) => Some((resume, self.remember(resume, &lane)?)),
             None => None,
         };
         if judged.is_none() && memory.is_none() {
             return Ok(());
         }
         let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
+        if memory.is_some() {
+            self.remembered = Instant::now();
+        }
         let names = self.names.now();
         let heard = memory.is_some().then(|| self.device_rows());
         steps
@@ -247,7 +254,7 @@ impl LiveLane {
         let memory = Memory {
             resume: resume.to_string(),
             lane: lane.clone(),
-            worker: self.worker.memory(),
+            worker: self.worker.memory()?,
             ids: self.intern.ids().to_vec(),
             devices: self.devices.values().cloned().collect(),
             sources: self.sources.clone(),

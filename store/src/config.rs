@@ -1,5 +1,7 @@
 //! The store's settings.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -13,11 +15,20 @@ pub struct Config {
     pub row_group_rows: usize,
     /// Memory for sorting and grouping, in compactions and queries, MiB; sorts beyond it go to temporary files.
     pub memory_mib: usize,
+    /// Folder of the embedded store of `vedette run`; a replay has its `--out`.
+    pub path: PathBuf,
+}
+
+impl Config {
+    /// Relative paths are relative to the configuration file.
+    pub fn resolve(&mut self, folder: &Path) {
+        self.path = folder.join(&self.path);
+    }
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { compression_level: 1, row_group_rows: 131_072, memory_mib: 1_024 }
+        Config { compression_level: 1, row_group_rows: 131_072, memory_mib: 1_024, path: PathBuf::from("vedette-data") }
     }
 }
 

@@ -16,7 +16,7 @@ pub mod predicate;
 pub mod query;
 pub mod rows;
 
-use fleet::{Action, Finding, Incident};
+use fleet::{Action, EventTime, Finding, Incident};
 
 pub use config::Config;
 pub use dictionary::Table;
@@ -41,20 +41,30 @@ pub trait Store: Send + Sync {
     /// One version of the baselines, whole.
     fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error>;
 
-    /// A numbered batch of records that could not be used.
-    fn write_rejected(&self, batch: u64, rows: &[RejectedRow]) -> Result<(), Error>;
+    /// Records that could not be used, named like findings, or as the step they came with.
+    fn write_rejected(&self, name: &str, rows: &[RejectedRow]) -> Result<(), Error>;
 
     fn write_verdicts(&self, name: &str, rows: &[VerdictRow]) -> Result<(), Error>;
 
     /// The latest state of all incidents: replaces the table.
     fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error>;
 
-    /// The latest state of all devices: replaces the table.
-    fn replace_devices(&self, devices: &[DeviceRow]) -> Result<(), Error>;
+    /// The latest state of some devices: replaces what was written under the same name.
+    fn write_devices(&self, name: &str, devices: &[DeviceRow]) -> Result<(), Error>;
+
+    /// What `who` (a lane, a role) remembers after a tick. The newest few of each are kept.
+    fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error>;
+
+    fn read_memory(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error>;
+
+    fn newest_memory(&self, who: &str) -> Result<Option<EventTime>, Error>;
+
+    /// All versions of the baselines.
+    fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error>;
 }
 
 /// The one file of a table that is written whole.
-const WHOLE: &str = "latest";
+pub const WHOLE: &str = "latest";
 
 impl Store for ParquetStore {
     fn write_step(&self, step: &Step<'_>) -> Result<(), Error> {
@@ -73,8 +83,8 @@ impl Store for ParquetStore {
         self.put_rows(&format!("version-{version}"), rows)
     }
 
-    fn write_rejected(&self, batch: u64, rows: &[RejectedRow]) -> Result<(), Error> {
-        self.put_rows(&format!("batch-{batch}"), rows)
+    fn write_rejected(&self, name: &str, rows: &[RejectedRow]) -> Result<(), Error> {
+        self.put_rows(name, rows)
     }
 
     fn write_verdicts(&self, name: &str, rows: &[VerdictRow]) -> Result<(), Error> {
@@ -87,9 +97,25 @@ impl Store for ParquetStore {
         self.put_rows(WHOLE, &incidents)
     }
 
-    fn replace_devices(&self, devices: &[DeviceRow]) -> Result<(), Error> {
+    fn write_devices(&self, name: &str, devices: &[DeviceRow]) -> Result<(), Error> {
         let mut devices = devices.to_vec();
         devices.sort_by(|a, b| a.device_id.cmp(&b.device_id));
-        self.put_rows(WHOLE, &devices)
+        self.put_rows(name, &devices)
+    }
+
+    fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {
+        self.put_memory(who, tick, memory)
+    }
+
+    fn read_memory(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error> {
+        self.memory(who, tick)
+    }
+
+    fn newest_memory(&self, who: &str) -> Result<Option<EventTime>, Error> {
+        Ok(self.memories(who)?.last().copied())
+    }
+
+    fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
+        self.rows()
     }
 }

@@ -3,10 +3,12 @@
 //! * [`writer`]: files that are there whole or not at all
 //! * [`manifest`]: which files make up a table
 //! * [`compact`]: many files become one
+//! * [`memory`]: what lanes remember, beside the tables
 //! * [`read`]: tables read back without SQL
 
 mod compact;
 mod manifest;
+mod memory;
 mod read;
 mod writer;
 
@@ -126,6 +128,7 @@ impl ParquetStore {
                 }
             }
         }
+        memory::forget_all(dir)?;
         for name in names_in(dir)? {
             if is_draft(&name) {
                 remove(&dir.join(name))?;
@@ -372,7 +375,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     }
     let half_made = |name: &str| name.starts_with(MANIFEST) && is_draft(name);
     // A folder of our tables alone: a store whose manifest was not written yet, or is already removed.
-    let ours = |name: &str| name == LOCK || name == TABLES || half_made(name);
+    let ours = |name: &str| name == LOCK || name == TABLES || name == memory::FOLDER || half_made(name);
     match names.into_iter().find(|name| !ours(name)) {
         Some(found) => foreign(found),
         None => Ok(()),

@@ -83,6 +83,10 @@ impl DeviceNames {
         self.0[index] = Some(device);
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Device> {
+        self.0.iter().flatten().map(AsRef::as_ref)
+    }
+
     pub fn get(&self, key: DeviceKey) -> Option<&Device> {
         self.0.get(key.0 as usize)?.as_deref()
     }

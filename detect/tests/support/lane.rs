@@ -63,7 +63,7 @@ impl Lane {
             self.judge.use_version(self.version(tick.baseline_version));
         }
         for fact in &tick.facts {
-            if let Fact::Device(device) = fact {
+            if let Fact::Device { device, .. } = fact {
                 self.joiner.locate(device.id.clone(), device.site.clone());
             }
         }

@@ -164,7 +164,7 @@ impl World {
             }
             ticks.push(tick);
         }
-        ticks[0].facts = self.devices.iter().map(|device| Fact::Device(Arc::clone(device))).collect();
+        ticks[0].facts = self.devices.iter().map(|device| Fact::Device { device: Arc::clone(device), from: EventTime::MIN }).collect();
         ticks
     }
 

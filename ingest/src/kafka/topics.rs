@@ -35,8 +35,13 @@ pub fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
     if !config.dead_letter.is_empty() {
         all.push(topic(&config.dead_letter, "dead letters", 1, true));
     }
-    all.extend(config.topics.iter().map(|raw| topic(&raw.name, "raw records", 1, false)));
+    all.extend(config.topics.iter().map(|raw| raw_topic(&raw.name, 1)));
     all
+}
+
+/// A raw topic is its producers' to make, unless somebody asks for it.
+pub fn raw_topic(name: &str, partitions: i32) -> Wanted {
+    Wanted { name: name.to_owned(), purpose: "raw records", partitions, ours: false }
 }
 
 /// # Errors
@@ -51,26 +56,23 @@ pub fn admin(config: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, 
         .map_err(|error| failed("making an admin client", &error))
 }
 
-/// Makes what is missing; gives the names of what was made. Raw topics are made with `raw_partitions` if asked for.
-pub fn create_missing(config: &KafkaConfig, raw_partitions: Option<i32>) -> Result<Vec<String>, Error> {
+/// Makes those that are missing; gives the names of what was made.
+pub fn create_missing(config: &KafkaConfig, wanted: &[Wanted]) -> Result<Vec<String>, Error> {
     let admin = admin(config)?;
-    let wanted = wanted(config);
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
     let there = describe(admin.inner(), &names)?;
     let missing = |topic: &&Wanted| {
         let problem = there.iter().find(|described| described.name == topic.name).and_then(|found| found.problem);
         problem == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
     };
-    let to_make: Vec<&Wanted> =
-        wanted.iter().filter(|topic| topic.ours || raw_partitions.is_some()).filter(missing).collect();
+    let to_make: Vec<&Wanted> = wanted.iter().filter(missing).collect();
     if to_make.is_empty() {
         return Ok(Vec::new());
     }
     let topics: Vec<NewTopic<'_>> = to_make
         .iter()
         .map(|topic| {
-            let partitions = if topic.ours { topic.partitions } else { raw_partitions.unwrap_or(1) };
-            let new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(config.replication_factor.into()));
+            let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(config.replication_factor.into()));
             match topic.purpose {
                 // Marks vouch by the broker's clock; see ARCHITECTURE.md.
                 "readings" => new.set("message.timestamp.type", "LogAppendTime").set("max.message.bytes", "4194304"),

@@ -30,6 +30,10 @@ impl Intern {
         &self.ids
     }
 
+    pub fn find(&self, id: &str) -> Option<DeviceKey> {
+        self.keys.get(id).copied()
+    }
+
     pub fn key(&mut self, id: &SmolStr) -> DeviceKey {
         if let Some(key) = self.keys.get(id) {
             return *key;

@@ -1,0 +1,129 @@
+//! `vedette run`: the three roles as a service, joined by Kafka topics.
+//!
+//! * [`route`]: raw topics to the readings log; [`sources`], [`outbox`]
+//! * [`judge`]: the readings log to windows and findings; [`lane`], [`keep`], [`lease`], [`position`], [`publisher`]
+//! * [`act`]: findings to incidents and actions; [`message`]
+//! * [`assignment`], [`retry`], [`logs`], [`status`], [`stop`]: what the roles share
+
+mod act;
+mod assignment;
+pub mod feed;
+mod judge;
+mod keep;
+mod lane;
+mod lease;
+mod logs;
+mod message;
+mod outbox;
+mod position;
+mod publisher;
+mod retry;
+mod route;
+mod sources;
+mod status;
+mod stop;
+pub mod topics;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::anyhow;
+use clap::{Args, ValueEnum};
+use detect::Prepared;
+use store::{BaselineRow, ParquetStore, Store};
+
+use self::judge::JudgeParts;
+use self::status::Status;
+use self::stop::Stop;
+use crate::config::Config;
+use crate::lane::Shelf;
+use crate::trainer;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Raw topics to the readings log.
+    Route,
+    /// The readings log to windows, evidence and findings.
+    Judge,
+    /// Findings to incidents and actions.
+    Act,
+}
+
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    /// Configuration (docs/configuration.md has every key and its default)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Which roles this process has
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Role::Route, Role::Judge, Role::Act])]
+    pub roles: Vec<Role>,
+}
+
+pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let config = Config::load(Some(&args.config))?;
+    let stop = Stop::default();
+    stop.on_signals()?;
+    let store: Option<Arc<dyn Store>> = match args.roles.as_slice() {
+        [Role::Route] => None,
+        _ => Some(open_store(&config)?),
+    };
+    let status = Status::default();
+    tracing::info!(roles = ?args.roles, brokers = config.source.kafka.brokers, "vedette runs");
+    let mut failure = None;
+    std::thread::scope(|scope| {
+        let mut roles = Vec::new();
+        for role in &args.roles {
+            let (config, stop, status, store) = (&config, &stop, status.clone(), store.clone());
+            let name = format!("{role:?}").to_lowercase();
+            let started = std::thread::Builder::new().name(name.clone()).spawn_scoped(scope, move || {
+                let done = match (role, store) {
+                    (Role::Route, _) => route::run(config, stop),
+                    (Role::Judge, Some(store)) => {
+                        let shelf = shelf(&store, config);
+                        judge::run(config, JudgeParts { store, shelf, status }, stop)
+                    }
+                    (Role::Act, Some(store)) => act::run(config, &store, stop),
+                    (_, None) => Err(anyhow!("there is no store")),
+                };
+                // One role that cannot go on ends the process: whoever supervises it starts all of it again.
+                stop.ask();
+                done
+            });
+            roles.push((name, started));
+        }
+        for (name, started) in roles {
+            let ended = match started.map(|role| role.join()) {
+                Ok(Ok(done)) => done,
+                Ok(Err(_)) => Err(anyhow!("it panicked; this is a defect of vedette, please report it")),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = ended {
+                failure.get_or_insert(error.context(format!("role {name}")));
+            }
+        }
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(Arc::new(ParquetStore::create(&config.store.path, config.store.clone())?))
+}
+
+/// Versions that others learned are loaded from the store.
+fn shelf(store: &Arc<dyn Store>, config: &Config) -> Shelf {
+    let (store, detect) = (Arc::clone(store), config.detect.clone());
+    Shelf::loading(Arc::new(move |number| {
+        let rows: Vec<BaselineRow> =
+            store.read_baselines()?.into_iter().filter(|row| row.version == number).collect();
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let prepared: Prepared = detect::prepare(&trainer::version(number, &rows)?, &detect)?;
+        Ok(Some(Arc::new(prepared)))
+    }))
+}
+
+fn now_millis() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,75 @@
+//! `vedette topics`: what Kafka must have, and making what is missing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use ingest::kafka::topics::{Wanted, admin, create_missing, describe, wanted};
+
+use crate::config::Config;
+
+#[derive(Subcommand)]
+pub enum TopicsCommand {
+    /// Every topic the configuration names, and whether it is there.
+    List(ConfigArg),
+    /// Make the missing topics: our own, and raw ones with --raw-partitions.
+    Create(CreateArgs),
+}
+
+#[derive(Args, Clone)]
+pub struct ConfigArg {
+    /// Configuration (docs/configuration.md has every key and its default)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Args, Clone)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Make missing raw topics too, with so many partitions; they are usually their producers' to make
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub raw_partitions: Option<i32>,
+}
+
+pub fn run(command: &TopicsCommand) -> anyhow::Result<()> {
+    match command {
+        TopicsCommand::List(args) => list(&Config::load(Some(&args.config))?),
+        TopicsCommand::Create(args) => {
+            let config = Config::load(Some(&args.config.config))?;
+            let kafka = &config.source.kafka;
+            let to_make: Vec<Wanted> = wanted(kafka)
+                .into_iter()
+                .filter_map(|topic| match (topic.ours, args.raw_partitions) {
+                    (true, _) => Some(topic),
+                    (false, Some(partitions)) => Some(Wanted { partitions, ..topic }),
+                    (false, None) => None,
+                })
+                .collect();
+            let made = create_missing(kafka, &to_make)?;
+            for name in &made {
+                println!("made {name}");
+            }
+            list(&config)
+        }
+    }
+}
+
+fn list(config: &Config) -> anyhow::Result<()> {
+    let kafka = &config.source.kafka;
+    let wanted = wanted(kafka);
+    let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
+    let there = describe(admin(kafka)?.inner(), &names)?;
+    println!("{:<32} {:<14} {:>10}  state", "topic", "purpose", "partitions");
+    for topic in &wanted {
+        let found = there.iter().find(|found| found.name == topic.name);
+        let (partitions, state) = match found {
+            Some(found) => match found.problem {
+                None => (found.partitions.len().to_string(), "there".to_owned()),
+                Some(problem) => ("-".to_owned(), problem.to_string()),
+            },
+            None => ("-".to_owned(), "no answer".to_owned()),
+        };
+        println!("{:<32} {:<14} {:>10}  {state}", topic.name, topic.purpose, partitions);
+    }
+    Ok(())
+}
