@@ -2,7 +2,8 @@
 
 The kernel reports the end of a parent (PR_SET_PDEATHSIG), and a poll of the parent's id stands behind it. The kernel's signal
 also comes when only the *thread* that started us ends, which is every Rust test that shares a service with others: so it is
-SIGUSR2, and it counts only when the parent's id has changed.
+SIGURG, which does nothing by itself (ClickHouse's profiler has taken SIGUSR1 and SIGUSR2), and it counts only when the parent's
+id has changed.
 """
 
 import ctypes
@@ -11,7 +12,7 @@ import signal
 
 PR_SET_PDEATHSIG = 1
 STOPPING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-WATCHED = STOPPING | {signal.SIGUSR2}
+WATCHED = STOPPING | {signal.SIGURG}
 # Loaded here, since the code between fork and exec should do as little as possible.
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -22,7 +23,7 @@ class Lifeline:
     def __init__(self):
         self.parent = os.getppid()
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGUSR2)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGURG)
 
     def over(self, seconds):
         """Waits so long at most; true when it is time to go."""
