@@ -26,6 +26,7 @@ import urllib.parse
 import uuid
 
 import caches
+import certs
 
 if __name__ == "__main__":
     caches.become_engine_python()
@@ -152,8 +153,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         user = user or "default"
         known, role = self.server.users.get(user, (None, ""))
         if known is None or known != (password or ""):
-            raise EngineError(516, f"Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there is no "
-                              "user with such name. (AUTHENTICATION_FAILED)")
+            raise EngineError(516, f"Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there is "
+                              "no user with such name. (AUTHENTICATION_FAILED)")
         # As the server does, so that a link cannot change anything.
         return ROLES["readonly"] if self.command != "POST" else ROLES[role]
 
@@ -301,7 +302,7 @@ def main():
     parser.add_argument("--faults", default="ok", help="what to begin with")
     parser.add_argument("--seed", type=int, default=1, help="for faults with a share")
     parser.add_argument("--slow-seconds", type=float, default=2.0)
-    parser.add_argument("--tls", metavar="CERT,KEY", help="speak HTTPS with these PEM files")
+    parser.add_argument("--tls", metavar="DIR", help="speak HTTPS; the authority to trust is DIR/ca.pem, made if it is missing")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
 
@@ -312,7 +313,7 @@ def main():
     server = Server(arguments, engine, faults)
     if arguments.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*arguments.tls.split(","))
+        context.load_cert_chain(certs.make(arguments.tls) / "server-all.pem")
         # The handshake waits for the connection's own thread: a client that does not speak must hold up nobody else.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     ready = f"listening on 127.0.0.1:{server.server_port}"

@@ -18,7 +18,9 @@ VERSION_AT_END = re.compile(r" \(version [^()]*(\([^()]*\))?\)\s*$")
 INSERT_WITH_ROWS = re.compile(r"\s*(?P<insert>INSERT\s+INTO\s+.*?)\s+FORMAT\s+(?P<format>\w+)\s*;?\s*", re.I | re.S)
 NOT_A_TARGET = re.compile(r"\b(SELECT|VALUES)\b", re.I)
 # What may hold a semicolon without ending a statement, then a semicolon with something after it.
-QUOTED_OR_NEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/|(?P<next>;\s*[^\s;-])""", re.S)
+QUOTED_OR_NEXT = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/|(?P<next>;\s*[^\s;-])""", re.S
+)
 PIECE = 1 << 20
 
 

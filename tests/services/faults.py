@@ -10,6 +10,7 @@ import pathlib
 import random
 import re
 import socketserver
+import sys
 import threading
 import time
 
@@ -32,7 +33,8 @@ NAMES = {
     "slow": "answered late",
     "cut": "half of the body is read, then the connection ends",
     "cut-after": "executed, then the connection ends without an answer",
-    "exception-in-200": "status 200, half of the answer, then an exception as servers since 25.11 write it; inserts are not executed",
+    # Inserts are not executed.
+    "exception-in-200": "status 200, half of the answer, then an exception as servers since 25.11 write it",
     "exception-in-200-old": "the same as older servers write it",
     "refuse": "connections are reset, those that are open as well",
 }
@@ -138,6 +140,6 @@ def follow(path, faults, period=0.1):
             try:
                 faults.set(text)
             except ValueError as error:
-                print(f"{path}: {error}", flush=True)
+                print(f"{path}: {error}", file=sys.stderr, flush=True)
         last = text
         time.sleep(period)

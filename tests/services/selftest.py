@@ -9,6 +9,7 @@ import json
 import pathlib
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import threading
 import time
 import unittest
 import urllib.parse
+
+import caches
 
 HERE = pathlib.Path(__file__).resolve().parent
 WRITER = {"X-ClickHouse-User": "writer", "X-ClickHouse-Key": "secret"}
@@ -142,12 +145,14 @@ class ClickHouse(unittest.TestCase):
         self.assertEqual(body, b"8\t\\\n")
 
     def test_settings_reach_the_engine_and_stay_in_their_request(self):
-        for name in ("insert_deduplication_token", "max_threads", "async_insert", "deduplicate_blocks_in_dependent_materialized_views"):
+        views = "deduplicate_blocks_in_dependent_materialized_views"
+        for name in ("insert_deduplication_token", "max_threads", "async_insert", views):
             self.assertIn(self.ask(f"SELECT getSetting('{name}')::String", **{name: "1"}), ("1", "true"))
         self.assertEqual(self.ask("SELECT getSetting('insert_deduplication_token')", wait_end_of_query="1"), "")
         status, headers, body = self.http("SELECT 1", no_such_setting="1")
         self.assertEqual((status, headers["X-ClickHouse-Exception-Code"]), (404, "115"))
-        self.assertRegex(body.decode(), r"^Code: 115\. DB::Exception: .* \(UNKNOWN_SETTING\) \(version .* \(official build\)\)\n$")
+        self.assertRegex(body.decode(), r"^Code: 115\. DB::Exception: .* \(UNKNOWN_SETTING\) "
+                                        r"\(version .* \(official build\)\)\n$")
 
     def test_a_repeated_token_is_dropped(self):
         for rows, token, expected in (([1, 2], "t1", 2), ([1, 2], "t1", 2), ([3], "t1", 2), ([1, 2], "t2", 4)):
@@ -189,17 +194,19 @@ class ClickHouse(unittest.TestCase):
         self.assertEqual(self.count(), 0)
 
     def test_the_engines_own_errors(self):
-        for query, status, code in (("SELEC 1", 400, "62"), ("SELECT * FROM nowhere", 404, "60"), ("SELECT throwIf(1)", 500, "395"),
-                                    ("SELECT 1; SELECT 2", 400, "62")):
+        for query, status, code in (("SELEC 1", 400, "62"), ("SELECT * FROM nowhere", 404, "60"),
+                                    ("SELECT throwIf(1)", 500, "395"), ("SELECT 1; SELECT 2", 400, "62")):
             reply = self.http(query)
             self.assertEqual((reply[0], reply[1]["X-ClickHouse-Exception-Code"]), (status, code), query)
-        self.assertEqual(self.http([b"123"], query=f"INSERT INTO {self.table} FORMAT RowBinary")[1]["X-ClickHouse-Exception-Code"], "33")
+        status, headers, _ = self.http([b"123"], query=f"INSERT INTO {self.table} FORMAT RowBinary")
+        self.assertEqual((status, headers["X-ClickHouse-Exception-Code"]), (500, "33"))
         self.assertEqual(self.http("SELECT 1", database="nope")[0], 404)
         self.assertEqual(self.ask("SELECT ';' AS x -- ; y\n;"), ";")
         self.assertEqual(self.count(), 0)
 
     def test_an_insert_that_breaks_off_is_not_executed(self):
-        for framing in (b"Transfer-Encoding: chunked\r\n\r\n9\r\n" + row(1, "") + b"\r\n", b"Content-Length: 99\r\n\r\n" + row(1)):
+        chunked = b"Transfer-Encoding: chunked\r\n\r\n9\r\n" + row(1, "") + b"\r\n"
+        for framing in (chunked, b"Content-Length: 99\r\n\r\n" + row(1)):
             with socket.create_connection(("127.0.0.1", self.port)) as connection:
                 query = urllib.parse.quote(f"INSERT INTO {self.table} FORMAT RowBinary")
                 connection.sendall(f"POST /?query={query}&user=writer&password=secret HTTP/1.1\r\nHost: x\r\n".encode() + framing)
@@ -298,6 +305,20 @@ class ClickHouse(unittest.TestCase):
             self.insert([1, 2], insert_deduplication_token="kept")
             self.assertEqual(self.count(), 2)
 
+    def test_https(self):
+        with tempfile.TemporaryDirectory() as folder:
+            process, ready = start("clickhouse.py", "--dir", folder + "/data", "--tls", folder + "/certs")
+            try:
+                trust = ssl.create_default_context(cafile=folder + "/certs/ca.pem")
+                # One that never speaks holds up nobody.
+                with socket.create_connection(ready.split()[-1].split(":")):
+                    connection = http.client.HTTPSConnection(ready.split()[-1], context=trust, timeout=5)
+                    connection.request("POST", "/", "SELECT 1")
+                    self.assertEqual(connection.getresponse().read(), b"1\n")
+                    connection.close()
+            finally:
+                self.assertEqual(stop(process), 0)
+
     def test_control_file(self):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "faults"
@@ -319,10 +340,96 @@ class ClickHouse(unittest.TestCase):
                 self.assertEqual(stop(process), 0)
 
 
+class Kafka(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.process, ready = start("kafka.py", "--acls")
+        cls.broker = json.loads(ready)
+        cls.command("topics --create --topic readings --partitions 3")
+        cls.command("topics --create --topic secret --partitions 1")
+        for user in ("plain", "scram"):
+            cls.command(f"acls --add --allow-principal User:{user} --operation All --topic readings --group *")
+
+    @classmethod
+    def tearDownClass(cls):
+        assert stop(cls.process) == 0
+        assert not alive(cls.broker["pid"]) and not pathlib.Path(cls.broker["dir"]).exists()
+
+    @classmethod
+    def command(cls, line):
+        cls.process.stdin.write(line + "\n")
+        answer = json.loads(cls.process.stdout.readline())
+        assert answer.get("status", 0) == 0, answer
+        cls.broker["pid"] = answer.get("pid", cls.broker["pid"])
+        return answer
+
+    def client(self, tool, *words, user=None, said=""):
+        """Runs one of Kafka's own clients, through the second listener for a user; the finished process."""
+        extra = []
+        if user is not None:
+            mechanism, module = ("PLAIN", "plain.Plain") if user[0] == "plain" else ("SCRAM-SHA-512", "scram.Scram")
+            settings = {
+                "security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": self.broker["ca"],
+                "sasl.jaas.config": f"org.apache.kafka.common.security.{module}LoginModule required "
+                                    f'username="{user[0]}" password="{user[1]}";',
+            }
+            file = pathlib.Path(self.broker["dir"]) / "client.properties"
+            file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+            extra = ["--producer.config" if tool == "ConsoleProducer" else "--consumer.config", str(file)]
+        address = self.broker["bootstrap" if user is None else "tls"]
+        name = tool if tool == "ConsoleProducer" else f"consumer.{tool}"
+        return subprocess.run(
+            ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", str(caches.kafka() / "*"), f"org.apache.kafka.tools.{name}",
+             "--bootstrap-server", address, *words, *extra], input=said, capture_output=True, text=True, timeout=60)
+
+    def produce(self, lines, topic="readings", **how):
+        said = "".join(line + "\n" for line in lines)
+        return self.client("ConsoleProducer", "--topic", topic, "--max-block-ms", "5000", said=said, **how)
+
+    def consume(self, count, topic="readings", **how):
+        return self.client("ConsoleConsumer", "--topic", topic, "--from-beginning", "--max-messages", str(count),
+                           "--timeout-ms", "15000", **how).stdout.split()
+
+    def test_a_stays_through_stop_and_kill(self):
+        self.assertEqual(self.produce(["one", "two"]).returncode, 0)
+        for end in ("stop", "kill"):
+            pid = self.broker["pid"]
+            self.assertIn("done", self.command(end))
+            self.assertFalse(alive(pid))
+            self.assertIn("error", self.command(end))
+            with self.assertRaises(ConnectionError):
+                socket.create_connection(self.broker["bootstrap"].split(":"))
+            self.assertIn("done", self.command("start"))
+            self.assertNotEqual(self.broker["pid"], pid)
+        self.assertEqual(sorted(self.consume(2)), ["one", "two"])
+        self.assertIn("error", self.command("start"))
+        self.assertIn("error", self.command("dance"))
+
+    def test_b_users(self):
+        # Two messages are there already.
+        for expected, user in enumerate((("plain", "plain-secret"), ("scram", "scram-secret")), 3):
+            done = self.produce([user[0]], user=user)
+            self.assertNotIn("ERROR", done.stderr)
+            self.assertIn(user[0], self.consume(expected, user=user))
+            wrong = self.produce(["never"], user=(user[0], "wrong"))
+            self.assertIn("Authentication", wrong.stderr)
+
+    def test_c_a_topic_that_is_refused(self):
+        done = self.produce(["never"], topic="secret", user=("plain", "plain-secret"))
+        self.assertIn("TopicAuthorizationException", done.stderr)
+        self.command("acls --add --allow-principal User:plain --operation Write --topic secret")
+        self.assertNotIn("Exception", self.produce(["now"], topic="secret", user=("plain", "plain-secret")).stderr)
+        self.assertEqual(self.consume(1, topic="secret"), ["now"])
+
+    def test_d_topics_are_not_made_by_asking(self):
+        self.assertIn("UNKNOWN_TOPIC_OR_PARTITION", self.produce(["x"], topic="missing").stderr)
+
+
 def orphan(test, program, *arguments):
     """Starts a service below a shell, kills the shell, and gives the service's first line and pid."""
-    shell = subprocess.Popen(["sh", "-c", '"$@" & echo $!; wait', "sh", sys.executable, str(HERE / program), *map(str, arguments)],
-                             stdout=subprocess.PIPE, text=True)
+    service = [sys.executable, str(HERE / program), *map(str, arguments)]
+    shell = subprocess.Popen(["sh", "-c", '"$@" & echo $!; wait', "sh", *service], stdout=subprocess.PIPE, text=True)
     with shell.stdout:
         pid, ready = int(shell.stdout.readline()), shell.stdout.readline()
         test.assertTrue(alive(pid))
@@ -336,6 +443,20 @@ class Lifeline(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             pid, _ = orphan(self, "clickhouse.py", "--dir", folder + "/data")
             self.assertTrue(within(10, lambda: not alive(pid)))
+
+    def test_java_ends_with_the_parent_of_its_parent(self):
+        pid, ready = orphan(self, "kafka.py")
+        broker = json.loads(ready)
+        self.assertTrue(within(10, lambda: not alive(pid) and not alive(broker["pid"])))
+        self.assertFalse(pathlib.Path(broker["dir"]).exists())
+
+    def test_java_ends_with_its_parent(self):
+        with tempfile.TemporaryDirectory() as folder:
+            process, ready = start("kafka.py", "--dir", folder)
+            process.kill()
+            process.wait()
+            self.assertTrue(within(5, lambda: not alive(json.loads(ready)["pid"])))
+            stop(process)
 
     def test_stays_when_only_the_thread_that_started_it_ends(self):
         with tempfile.TemporaryDirectory() as folder:
