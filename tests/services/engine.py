@@ -5,6 +5,7 @@ sessions share one folder and may run side by side.
 """
 
 import json
+import os
 import re
 import threading
 
@@ -15,13 +16,18 @@ AT_ONCE = 4
 # Errors come as text; some begin with what the Python binding was doing.
 ERROR = re.compile(r"Code: (\d+)\. DB::.*", re.S)
 VERSION_AT_END = re.compile(r" \(version [^()]*(\([^()]*\))?\)\s*$")
-INSERT_WITH_ROWS = re.compile(r"\s*(?P<insert>INSERT\s+INTO\s+.*?)\s+FORMAT\s+(?P<format>\w+)\s*;?\s*", re.I | re.S)
-NOT_A_TARGET = re.compile(r"\b(SELECT|VALUES)\b", re.I)
+# After the format come at most one line's end and the rows, which may begin with any byte.
+INSERT_WITH_ROWS = re.compile(
+    rb"\s*(?P<target>INSERT\s+INTO\s+.*?)(?P<settings>\sSETTINGS\s.*?)?\sFORMAT\s+(?P<format>\w+)[ \t\f]*(;?\r?\n)?",
+    re.I | re.S,
+)
+NOT_A_TARGET = re.compile(rb"\b(SELECT|VALUES|INFILE)\b", re.I)
+# An error that passed through two hands: the outer one repeats the code and adds nothing.
+TWICE = re.compile(r"Code: (\d+)\. DB::Exception: (Code: \1\. .*) \(version [^()]*(\([^()]*\))?\)\. \(\w+\)", re.S)
 # What may hold a semicolon without ending a statement, then a semicolon with something after it.
 QUOTED_OR_NEXT = re.compile(
     r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/|(?P<next>;\s*[^\s;-])""", re.S
 )
-PIECE = 1 << 20
 
 
 class EngineError(Exception):
@@ -36,7 +42,9 @@ class EngineError(Exception):
         found = ERROR.search(str(error))
         if found is None:
             return cls(1002, f"Code: 1002. DB::Exception: {error}. (UNKNOWN_EXCEPTION)")
-        return cls(int(found[1]), VERSION_AT_END.sub("", found[0]).strip())
+        text = VERSION_AT_END.sub("", found[0]).strip()
+        twice = TWICE.fullmatch(text)
+        return cls(int(found[1]), twice[2] if twice else text)
 
 
 def quoted(text):
@@ -86,30 +94,34 @@ class Engine:
                 own.close()
 
     def _run(self, own, query, body, output):
-        insert = INSERT_WITH_ROWS.fullmatch(query)
-        if insert is not None and not NOT_A_TARGET.search(insert["insert"]):
-            return self._insert(own, insert["insert"], insert["format"], body)
         whole = query.encode() + b"\n" + body if query else body
-        # Rows after FORMAT are data. Elsewhere a server runs one statement a request, the engine would run them all.
+        insert = INSERT_WITH_ROWS.match(whole)
+        if insert is not None and not NOT_A_TARGET.search(insert["target"]):
+            return self._insert(own, insert, memoryview(whole)[insert.end() :])
+        # Rows after VALUES are data. Elsewhere a server runs one statement a request, the engine would run them all.
         if not is_insert(whole[:200].decode(errors="replace")):
             if any(match["next"] for match in QUOTED_OR_NEXT.finditer(whole.decode(errors="replace"))):
                 raise EngineError(62, "Code: 62. DB::Exception: Syntax error (Multi-statements are not allowed). (SYNTAX_ERROR)")
-        result = own.query(whole, output)
-        return result.bytes(), summary(result.storage_rows_read(), result.storage_bytes_read(), 0, 0, result.elapsed())
+        return answered(own.query(whole, output))
 
     @staticmethod
-    def _insert(own, insert, rows_format, body):
-        with own.send_insert(insert, rows_format) as rows:
-            for start in range(0, len(body), PIECE):
-                rows.append(body[start : start + PIECE])
-            done = rows.finish()
-        return b"", summary(0, 0, done.rows_written, done.bytes_written, done.elapsed)
+    def _insert(own, insert, rows):
+        """As rows of a file that lives in memory. The binding's two other ways lose data: rows after the query end at the
+        first end of a line, as in a terminal, and `send_insert` keeps silent about errors of views, constraints and
+        partitions (chdb 26.9)."""
+        target, settings, rows_format = (insert[part] or b"" for part in ("target", "settings", "format"))
+        with open(os.memfd_create("rows"), "wb", buffering=0) as file:
+            while rows:
+                rows = rows[file.write(rows) :]
+            path = f" FROM INFILE '/proc/self/fd/{file.fileno()}' COMPRESSION 'none'".encode()
+            return answered(own.query(target + path + settings + b" FORMAT " + rows_format, "TabSeparated"))
 
 
-def summary(read_rows, read_bytes, written_rows, written_bytes, seconds):
-    """X-ClickHouse-Summary: numbers as strings, as the server writes them."""
+def answered(result):
+    """The bytes and X-ClickHouse-Summary: numbers as strings, as the server writes them."""
     counts = {
-        "read_rows": read_rows, "read_bytes": read_bytes, "written_rows": written_rows, "written_bytes": written_bytes,
-        "elapsed_ns": int(seconds * 1e9),
+        "read_rows": result.storage_rows_read(), "read_bytes": result.storage_bytes_read(),
+        "written_rows": result.rows_written(), "written_bytes": result.bytes_written(),
+        "elapsed_ns": int(result.elapsed() * 1e9),
     }
-    return json.dumps({name: str(count) for name, count in counts.items()}, separators=(",", ":"))
+    return result.bytes(), json.dumps({name: str(count) for name, count in counts.items()}, separators=(",", ":"))

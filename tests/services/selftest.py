@@ -136,6 +136,21 @@ class ClickHouse(unittest.TestCase):
         self.assertEqual(self.count(), 6)
         self.assertEqual(self.ask(f"SELECT count() FROM {self.table.split('.')[1]}", database="vedette"), "6")
 
+    def test_rows_are_any_bytes(self):
+        """Line ends and semicolons, in the first place too, in chunks that end anywhere."""
+        data = b"".join(row(number * 256 + 10, "\n;\n ") for number in range(10, 20_000))
+        pieces = [data[at : at + 4099] for at in range(0, len(data), 4099)]
+        settings = "SETTINGS insert_deduplication_token = 'any'"
+        for _ in range(2):
+            reply = self.http(pieces, query=f"INSERT INTO {self.table} (a, s) {settings} FORMAT RowBinary")
+            self.assertEqual(reply[0], 200, reply)
+        self.assertEqual(self.ask(f"SELECT count(), min(a), any(hex(s)) FROM {self.table}"), "19990\t2570\t0A3B0A20")
+        # As curl sends them: everything in the body.
+        self.ask(f'INSERT INTO {self.table} FORMAT JSONEachRow\n{{"a":1}}\n\n{{"a":2,"s":"x\\ny"}}\n')
+        self.ask(f"INSERT INTO {self.table} FORMAT TSV 3\tx\n4\ty\n")
+        self.assertEqual(self.count(), 19994)
+        self.assertEqual(self.http([], query=f"INSERT INTO {self.table} FORMAT RowBinary")[0], 200)
+
     def test_parameters(self):
         query = "SELECT {n:UInt8} + 1, {s:String} FORMAT TSVRaw"
         self.assertEqual(self.ask(query, param_n="5", param_s=r"it's\tso"), "6\tit's\tso")
@@ -200,6 +215,13 @@ class ClickHouse(unittest.TestCase):
             self.assertEqual((reply[0], reply[1]["X-ClickHouse-Exception-Code"]), (status, code), query)
         status, headers, _ = self.http([b"123"], query=f"INSERT INTO {self.table} FORMAT RowBinary")
         self.assertEqual((status, headers["X-ClickHouse-Exception-Code"]), (500, "33"))
+        # These only show when the rows are written.
+        self.ask(f"CREATE TABLE {self.table}_few (a UInt64, s String, CONSTRAINT few CHECK a < 200) "
+                 "ENGINE = MergeTree ORDER BY a PARTITION BY a")
+        self.ask(f"CREATE MATERIALIZED VIEW {self.table}_none ENGINE = Memory AS SELECT throwIf(a = 7) FROM {self.table}_few")
+        for rows, code in (([200], "469"), (range(10, 150), "252"), ([7], "395")):
+            status, headers, _ = self.insert(rows, table=self.table + "_few")
+            self.assertEqual((status, headers["X-ClickHouse-Exception-Code"]), (500, code))
         self.assertEqual(self.http("SELECT 1", database="nope")[0], 404)
         self.assertEqual(self.ask("SELECT ';' AS x -- ; y\n;"), ";")
         self.assertEqual(self.count(), 0)
