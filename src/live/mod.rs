@@ -3,10 +3,14 @@
 //! * [`route`]: raw topics to the readings log; [`sources`], [`outbox`]
 //! * [`judge`]: the readings log to windows and findings; [`lane`], [`keep`], [`lease`], [`position`], [`publisher`]
 //! * [`act`]: findings to incidents and actions; [`message`]
-//! * [`assignment`], [`retry`], [`logs`], [`status`], [`stop`]: what the roles share
+//! * [`feed`], [`topics`], [`baselines`]: commands beside it
+//! * [`admin`], [`status`]: what the outside may ask
+//! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
 mod act;
+mod admin;
 mod assignment;
+pub mod baselines;
 pub mod feed;
 mod judge;
 mod keep;
@@ -73,6 +77,15 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let mut failure = None;
     std::thread::scope(|scope| {
         let mut roles = Vec::new();
+        let (of_admin, status_of_admin, stop_of_admin) = (&config.run, status.clone(), &stop);
+        let admin = move || {
+            let served = admin::serve(of_admin, status_of_admin, stop_of_admin);
+            if served.is_err() {
+                stop_of_admin.ask();
+            }
+            served
+        };
+        roles.push(("admin".to_owned(), std::thread::Builder::new().name("admin".to_owned()).spawn_scoped(scope, admin)));
         for role in &args.roles {
             let (config, stop, status, store) = (&config, &stop, status.clone(), store.clone());
             let name = format!("{role:?}").to_lowercase();

@@ -17,6 +17,9 @@ pub enum BaselinesCommand {
     List(ListArgs),
     /// What is normal for a type: expected ranges, destinations, how sure it is, what was left out of training.
     Show(ShowArgs),
+    /// Put a version in force in a running system, from an event time on.
+    #[cfg(feature = "kafka")]
+    Pin(crate::live::baselines::PinArgs),
 }
 
 #[derive(Args)]
@@ -44,6 +47,8 @@ pub fn baselines(command: &BaselinesCommand) -> anyhow::Result<()> {
             let rows = of_types(&open(&args.store)?)?;
             say(&show(rows, &args.device_type, args.version)?)
         }
+        #[cfg(feature = "kafka")]
+        BaselinesCommand::Pin(args) => crate::live::baselines::pin(args),
     }
 }
 

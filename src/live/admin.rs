@@ -1,0 +1,95 @@
+//! The admin listener: is it alive, is it ready, what is it at. On loopback unless the operator says otherwise.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use fleet::EventTime;
+use serde::Serialize;
+
+use super::now_millis;
+use super::status::{LaneReport, Status};
+use super::stop::Stop;
+use crate::config::RunConfig;
+
+const LOOK_UP: Duration = Duration::from_millis(100);
+
+#[derive(Clone)]
+struct Asked {
+    status: Status,
+    ready_lag_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    lanes: Vec<LaneReadiness>,
+}
+
+#[derive(Serialize)]
+struct LaneReadiness {
+    lane: i32,
+    ready: bool,
+    /// Seconds between when the broker took the last entry that was judged and now; of a lane that is level, how long
+    /// nothing came.
+    behind_seconds: Option<f64>,
+    closed_through: Option<EventTime>,
+    closed_through_text: Option<String>,
+    seconds_since_commit: Option<f64>,
+    late: u64,
+    duplicates: u64,
+    failure: Option<String>,
+}
+
+/// Answers until asked to stop.
+pub fn serve(config: &RunConfig, status: Status, stop: &Stop) -> anyhow::Result<()> {
+    if config.admin.is_empty() {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = Asked { status, ready_lag_seconds: f64::from(config.ready_lag_seconds) };
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(&config.admin)
+            .await
+            .with_context(|| format!("`{}` cannot be listened on; set [run] admin", config.admin))?;
+        tracing::info!(address = %listener.local_addr()?, "admin listener");
+        let router = Router::new()
+            .route("/healthz", get(|| async { "alive\n" }))
+            .route("/readyz", get(readyz))
+            .with_state(asked);
+        let stopped = async {
+            while !stop.is_asked() {
+                tokio::time::sleep(LOOK_UP).await;
+            }
+        };
+        axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
+        Ok(())
+    })
+}
+
+async fn readyz(State(asked): State<Asked>) -> (StatusCode, Json<Readiness>) {
+    let lanes: Vec<LaneReadiness> =
+        asked.status.lanes().into_iter().map(|lane| lane_readiness(lane, asked.ready_lag_seconds)).collect();
+    let ready = lanes.iter().all(|lane| lane.ready);
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Readiness { ready, lanes }))
+}
+
+fn lane_readiness(report: LaneReport, most_lag: f64) -> LaneReadiness {
+    let since = |millis: Option<i64>| millis.map(|at| (now_millis() - at) as f64 / 1e3);
+    let behind = since(report.status.appended);
+    LaneReadiness {
+        lane: report.lane,
+        ready: report.failure.is_none() && behind.is_none_or(|seconds| seconds <= most_lag),
+        behind_seconds: behind,
+        closed_through: report.status.closed_through,
+        closed_through_text: report.status.closed_through.map(|time| time.to_string()),
+        seconds_since_commit: since(report.status.committed_at),
+        late: report.status.counters.late,
+        duplicates: report.status.counters.duplicates,
+        failure: report.failure,
+    }
+}

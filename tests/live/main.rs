@@ -1,0 +1,5 @@
+//! The service against real brokers and a real engine, started and stopped by the tests.
+
+mod kafka;
+mod one_truth;
+mod vedette;

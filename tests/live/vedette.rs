@@ -1,0 +1,134 @@
+//! The program as an operator runs it: a configuration, commands, processes of the service.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::kafka::{signal, terminate};
+
+pub fn vedette(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vedette")).args(arguments).output().expect("the binary starts")
+}
+
+#[track_caller]
+pub fn succeed(arguments: &[&str]) -> String {
+    let output = vedette(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "vedette {arguments:?} failed:\n{errors}");
+    String::from_utf8(output.stdout).expect("output is UTF-8")
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
+#[track_caller]
+pub fn query(store: &Path, sql: &str) -> Vec<Value> {
+    let json = succeed(&["query", "--store", text(store), "--format", "json", sql]);
+    serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+/// A process of the service; killed when a test fails.
+pub struct Service {
+    child: Child,
+    log: PathBuf,
+    pub admin: String,
+}
+
+impl Service {
+    pub fn start(config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
+        let out = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+        let child = Command::new(env!("CARGO_BIN_EXE_vedette"))
+            .args(["run", "--config", text(config), "--roles", roles])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(out)
+            .spawn()
+            .expect("the service starts");
+        Service { child, log: log.to_owned(), admin: admin.to_owned() }
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be asked").is_none()
+    }
+
+    /// SIGTERM; demands that it ends well within the deadline.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        terminate(&self.child);
+        let until = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                assert!(status.success(), "ended with {status}:\n{}", self.said());
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("did not end within 30 s:\n{}", self.said());
+    }
+
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What `/readyz` says, ready or not; `None` when nobody answers.
+    pub fn readiness(&self) -> Option<Value> {
+        let body = get(&self.admin, "/readyz")?;
+        serde_json::from_str(&body).ok()
+    }
+
+    /// Waits until all of `lanes` have closed and committed everything up to `through` (microseconds).
+    #[track_caller]
+    pub fn wait_closed(&mut self, lanes: usize, through: i64, patience: Duration) {
+        let until = Instant::now() + patience;
+        let mut last = Value::Null;
+        while Instant::now() < until {
+            assert!(self.is_running(), "the service ended:\n{}", self.said());
+            if let Some(readiness) = self.readiness() {
+                let closed = |lane: &Value| lane["closed_through"].as_i64().is_some_and(|at| at >= through);
+                let all = readiness["lanes"].as_array().is_some_and(|all| all.len() == lanes && all.iter().all(closed));
+                if all {
+                    return;
+                }
+                last = readiness;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("not all lanes closed {through} in time: {last:#}\n{}", self.said());
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The body of an answer, whatever its status.
+pub fn get(address: &str, path: &str) -> Option<String> {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
+/// A port that was free a moment ago.
+pub fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on");
+    listener.local_addr().expect("it has an address").to_string()
+}
