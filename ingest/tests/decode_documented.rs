@@ -4,13 +4,18 @@
 mod schema;
 
 use fleet::{Kind, Position, Reading};
+use ingest::decode::Message;
 use ingest::{Decoder, Format, to_native_json};
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("../../docs/records.md");
 
 fn examples(format: Format) -> Vec<&'static str> {
-    let fence = format!("```{}\n", format.name());
+    fenced(format.name())
+}
+
+fn fenced(name: &str) -> Vec<&'static str> {
+    let fence = format!("```{name}\n");
     let mut lines = Vec::new();
     for after in PAGE.split(&fence).skip(1) {
         lines.extend(after.split("```").next().unwrap().lines());
@@ -35,6 +40,17 @@ fn decode_all(format: Format) -> Vec<Reading> {
 fn every_example_decodes() {
     let counts = Format::ALL.map(|format| decode_all(format).len());
     assert_eq!(counts, [11, 2, 2, 2]);
+}
+
+#[test]
+fn every_event_decodes() {
+    let headers = [("content-type", Some(&b"application/cloudevents+json"[..]))];
+    for line in fenced("cloudevents") {
+        let message = Message { key: None, value: Some(line.as_bytes()), headers: &headers };
+        let decoded = Decoder::new(Format::Native).decode_message(&message, Position::default());
+        assert!(matches!(decoded, Ok(Some(_))), "{line}: {decoded:?}");
+    }
+    assert_eq!(fenced("cloudevents").len(), 3);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use super::reject::RejectReason;
 
 /// A text this long is no name of anything; topics, commands and the like are kept by value downstream.
-const MAX_TEXT: usize = 1_024;
+pub(super) const MAX_TEXT: usize = 1_024;
 const MAX_SHOWN: usize = 60;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,6 +168,14 @@ impl<'r> Value<'r> {
             _ => None,
         };
         time.ok_or_else(|| self.bad(EXPECTED))
+    }
+
+    /// [`Value::time`], or `otherwise` where the record has none.
+    pub fn time_or(self, otherwise: Option<EventTime>) -> Result<EventTime, RejectReason> {
+        match otherwise {
+            Some(time) if *self.scalar == Scalar::Missing => Ok(time),
+            _ => self.time(),
+        }
     }
 
     /// IPv4 mapped into IPv6 becomes IPv4 again; a zone (`fe80::1%eth0`) is dropped: both name the same host.

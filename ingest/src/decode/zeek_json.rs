@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use fleet::{Position, Reading};
+use fleet::Reading;
 
+use super::message::Context;
 use super::record::Record;
 use super::reject::RejectReason;
 use super::value::Scalar;
 use super::zeek;
 
-pub(super) fn decode(line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
+pub(super) fn decode(line: &str, context: &Context<'_>) -> Result<Option<Reading>, RejectReason> {
     let mut conn = Record::from_json(&zeek::CONN_NAMES, line)?;
     for slot in &mut conn.slots {
         // Converters of the delimited form keep its marks.
@@ -17,5 +18,5 @@ pub(super) fn decode(line: &str, position: Position) -> Result<Option<Reading>, 
             *slot = Scalar::Missing;
         }
     }
-    zeek::reading(&conn, position).map(Some)
+    zeek::reading(&conn, context.position).map(Some)
 }

@@ -1,0 +1,27 @@
+//! The formats there are, by the names that settings give them.
+
+use serde::{Deserialize, Serialize};
+
+/// What the lines of a file, or the messages of a topic, are; `docs/records.md` describes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    #[serde(rename = "native-json")]
+    Native,
+    ZeekConnJson,
+    ZeekConnTsv,
+    ZeekConnCsv,
+}
+
+impl Format {
+    pub const ALL: [Format; 4] = [Format::Native, Format::ZeekConnJson, Format::ZeekConnTsv, Format::ZeekConnCsv];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Native => "native-json",
+            Format::ZeekConnJson => "zeek-conn-json",
+            Format::ZeekConnTsv => "zeek-conn-tsv",
+            Format::ZeekConnCsv => "zeek-conn-csv",
+        }
+    }
+}
