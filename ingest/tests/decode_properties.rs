@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
-const VALID: [(Format, &str); 4] = [
+const VALID: [(Format, &str); 5] = [
     (
         Format::Native,
         r#"{"kind":"flow","time":"2026-01-01T00:00:00Z","mac":"54:ef:44:a0:00:01","responder_ip":"203.0.113.9","responder_port":443,"protocol":"tcp","duration":1.25,"listening_ports":[80]}"#,
@@ -26,6 +26,10 @@ const VALID: [(Format, &str); 4] = [
     (
         Format::ZeekConnCsv,
         "ts,id.orig_h,id.orig_p,id.resp_h,id.resp_p,proto,duration,orig_bytes,resp_bytes,conn_state,orig_pkts,resp_pkts\n1767225600.25,10.0.0.1,1,10.0.0.2,2,tcp,\"1\",2,-,SF,1,1",
+    ),
+    (
+        Format::EmqxJson,
+        r#"{"event":"message.publish","clientid":"a","payload":"{\"t\":21.4}","peername":"[fe80::1%eth0]:1","peerhost":"192.168.0.10","topic":"t","flags":{"retain":false},"timestamp":1767225600001}"#,
     ),
 ];
 
@@ -180,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_lines_never_panic(which in 0..4usize, edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..8)) {
+    fn mutated_lines_never_panic(which in 0..VALID.len(), edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..8)) {
         let (format, lines) = VALID[which];
         let mut bytes = lines.as_bytes().to_vec();
         for (at, byte, edit) in edits {

@@ -11,10 +11,12 @@ pub enum Format {
     ZeekConnJson,
     ZeekConnTsv,
     ZeekConnCsv,
+    EmqxJson,
 }
 
 impl Format {
-    pub const ALL: [Format; 4] = [Format::Native, Format::ZeekConnJson, Format::ZeekConnTsv, Format::ZeekConnCsv];
+    pub const ALL: [Format; 5] =
+        [Format::Native, Format::ZeekConnJson, Format::ZeekConnTsv, Format::ZeekConnCsv, Format::EmqxJson];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -22,6 +24,7 @@ impl Format {
             Format::ZeekConnJson => "zeek-conn-json",
             Format::ZeekConnTsv => "zeek-conn-tsv",
             Format::ZeekConnCsv => "zeek-conn-csv",
+            Format::EmqxJson => "emqx-json",
         }
     }
 }

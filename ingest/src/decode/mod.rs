@@ -5,6 +5,7 @@ mod encode;
 pub mod envelope;
 mod format;
 mod message;
+mod mqtt;
 mod native;
 mod record;
 mod reject;
@@ -42,6 +43,7 @@ impl Decoder {
             Format::ZeekConnJson => State::Lines(zeek_json::decode),
             Format::ZeekConnTsv => State::Delimited(Delimited::tsv()),
             Format::ZeekConnCsv => State::Delimited(Delimited::csv()),
+            Format::EmqxJson => State::Lines(mqtt::emqx::decode),
         })
     }
 

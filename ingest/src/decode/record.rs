@@ -1,6 +1,6 @@
 //! A line as a fixed set of named values. JSON is read in one pass into that set, borrowing its texts; keys that are
-//! not in the set are skipped, so that a newer sensor does not break an older reader. A key given twice holds its last
-//! value.
+//! not in the set are skipped, so that a newer sensor does not break an older reader; an object that is in it is kept
+//! whole. A key given twice holds its last value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -193,7 +193,12 @@ impl<'a> Visitor<'a> for ScalarVisitor {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Scalar<'a>, M::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Object)
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry()? {
+            if let Scalar::Text(key) = key {
+                members.push((key, value));
+            }
+        }
+        Ok(Scalar::Object(members))
     }
 }
