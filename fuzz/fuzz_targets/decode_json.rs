@@ -6,7 +6,7 @@ use fleet::Position;
 use ingest::{Decoder, Format, to_native_json};
 use libfuzzer_sys::fuzz_target;
 
-const FORMATS: [Format; 1] = [Format::EmqxJson];
+const FORMATS: [Format; 3] = [Format::ZeekKafkaJson, Format::Goflow2Json, Format::EmqxJson];
 
 fuzz_target!(|bytes: &[u8]| {
     for format in FORMATS {

@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
-const VALID: [(Format, &str); 5] = [
+const VALID: [(Format, &str); 8] = [
     (
         Format::Native,
         r#"{"kind":"flow","time":"2026-01-01T00:00:00Z","mac":"54:ef:44:a0:00:01","responder_ip":"203.0.113.9","responder_port":443,"protocol":"tcp","duration":1.25,"listening_ports":[80]}"#,
@@ -26,6 +26,18 @@ const VALID: [(Format, &str); 5] = [
     (
         Format::ZeekConnCsv,
         "ts,id.orig_h,id.orig_p,id.resp_h,id.resp_p,proto,duration,orig_bytes,resp_bytes,conn_state,orig_pkts,resp_pkts\n1767225600.25,10.0.0.1,1,10.0.0.2,2,tcp,\"1\",2,-,SF,1,1",
+    ),
+    (
+        Format::ZeekKafkaJson,
+        r#"{"conn": {"ts":1767225600.25,"id.orig_h":"192.168.1.20","id.orig_p":49152,"id.resp_h":"10.0.0.1","id.resp_p":443,"proto":"tcp","conn_state":"SF"},"site": "a"}"#,
+    ),
+    (
+        Format::ZeekKafkaJson,
+        r#"{"ts":1767225600250,"id.orig_h":"192.168.1.20","id.orig_p":49152,"id.resp_h":"10.0.0.1","id.resp_p":443,"proto":"tcp","conn_state":"SF"}"#,
+    ),
+    (
+        Format::Goflow2Json,
+        r#"{"sampling_rate":100,"time_received_ns":1767225600000000000,"time_flow_end_ns":1767225600000000000,"bytes":1500,"packets":1,"src_addr":"fd01::1","dst_addr":"fd01::2","etype":"IPv6","proto":"TCP","src_port":443,"dst_port":50001,"src_mac":"00:00:5e:00:53:01","tcp_flags":24}"#,
     ),
     (
         Format::EmqxJson,

@@ -11,12 +11,22 @@ pub enum Format {
     ZeekConnJson,
     ZeekConnTsv,
     ZeekConnCsv,
+    ZeekKafkaJson,
+    #[serde(rename = "goflow2-json")]
+    Goflow2Json,
     EmqxJson,
 }
 
 impl Format {
-    pub const ALL: [Format; 5] =
-        [Format::Native, Format::ZeekConnJson, Format::ZeekConnTsv, Format::ZeekConnCsv, Format::EmqxJson];
+    pub const ALL: [Format; 7] = [
+        Format::Native,
+        Format::ZeekConnJson,
+        Format::ZeekConnTsv,
+        Format::ZeekConnCsv,
+        Format::ZeekKafkaJson,
+        Format::Goflow2Json,
+        Format::EmqxJson,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -24,6 +34,8 @@ impl Format {
             Format::ZeekConnJson => "zeek-conn-json",
             Format::ZeekConnTsv => "zeek-conn-tsv",
             Format::ZeekConnCsv => "zeek-conn-csv",
+            Format::ZeekKafkaJson => "zeek-kafka-json",
+            Format::Goflow2Json => "goflow2-json",
             Format::EmqxJson => "emqx-json",
         }
     }

@@ -3,6 +3,7 @@
 
 mod encode;
 pub mod envelope;
+mod flows;
 mod format;
 mod message;
 mod mqtt;
@@ -11,8 +12,6 @@ mod record;
 mod reject;
 mod value;
 mod zeek;
-mod zeek_delimited;
-mod zeek_json;
 
 use fleet::{Position, Reading};
 
@@ -21,7 +20,7 @@ pub use format::Format;
 use message::Context;
 pub use message::Message;
 pub use reject::{RejectReason, Rejected, Tally};
-use zeek_delimited::Delimited;
+use zeek::delimited::Delimited;
 
 /// Decodes the lines of one file, or the messages of one partition, in order: column formats remember their header.
 #[derive(Debug)]
@@ -40,9 +39,11 @@ impl Decoder {
     pub fn new(format: Format) -> Decoder {
         Decoder(match format {
             Format::Native => State::Lines(native::decode),
-            Format::ZeekConnJson => State::Lines(zeek_json::decode),
+            Format::ZeekConnJson => State::Lines(zeek::json::decode),
             Format::ZeekConnTsv => State::Delimited(Delimited::tsv()),
             Format::ZeekConnCsv => State::Delimited(Delimited::csv()),
+            Format::ZeekKafkaJson => State::Lines(zeek::kafka::decode),
+            Format::Goflow2Json => State::Lines(flows::goflow2::decode),
             Format::EmqxJson => State::Lines(mqtt::emqx::decode),
         })
     }

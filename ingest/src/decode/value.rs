@@ -208,10 +208,9 @@ impl<'r> Value<'r> {
             Scalar::Missing => return Ok(None),
             Scalar::Count(count) => Some(since_1970(*count)),
             Scalar::Number(number) => since_1970_with_fraction(*number),
-            Scalar::Text(text) => match (text.parse(), text.parse()) {
-                (Ok(count), _) => Some(since_1970(count)),
-                (_, Ok(number)) => since_1970_with_fraction(number),
-                _ => EventTime::parse(text),
+            Scalar::Text(text) => match text.parse() {
+                Ok(number) => since_1970_with_fraction(number),
+                Err(_) => EventTime::parse(text),
             },
             _ => None,
         };

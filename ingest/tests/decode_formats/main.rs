@@ -1,6 +1,7 @@
 //! Formats by table: what each record means, written as the native line that says the same, and what is rejected why.
 
 mod emqx;
+mod flows;
 mod message;
 
 use fleet::Position;
