@@ -6,7 +6,8 @@ use fleet::Position;
 use ingest::{Decoder, Format, to_native_json};
 use libfuzzer_sys::fuzz_target;
 
-const FORMATS: [Format; 3] = [Format::ZeekKafkaJson, Format::Goflow2Json, Format::EmqxJson];
+const FORMATS: [Format; 4] =
+    [Format::ZeekKafkaJson, Format::Goflow2Json, Format::EmqxJson, Format::MosquittoBridgeJson];
 
 fuzz_target!(|bytes: &[u8]| {
     for format in FORMATS {

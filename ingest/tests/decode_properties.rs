@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
-const VALID: [(Format, &str); 8] = [
+const VALID: [(Format, &str); 9] = [
     (
         Format::Native,
         r#"{"kind":"flow","time":"2026-01-01T00:00:00Z","mac":"54:ef:44:a0:00:01","responder_ip":"203.0.113.9","responder_port":443,"protocol":"tcp","duration":1.25,"listening_ports":[80]}"#,
@@ -42,6 +42,10 @@ const VALID: [(Format, &str); 8] = [
     (
         Format::EmqxJson,
         r#"{"event":"message.publish","clientid":"a","payload":"{\"t\":21.4}","peername":"[fe80::1%eth0]:1","peerhost":"192.168.0.10","topic":"t","flags":{"retain":false},"timestamp":1767225600001}"#,
+    ),
+    (
+        Format::MosquittoBridgeJson,
+        r#"{"topic":"t","payload":{"t":21.4,"unit":"C"},"qos":1,"retain":false,"timestamp":"2026-01-01T00:00:00Z","client_id":"a","mid":7}"#,
     ),
 ];
 

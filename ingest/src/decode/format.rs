@@ -15,10 +15,11 @@ pub enum Format {
     #[serde(rename = "goflow2-json")]
     Goflow2Json,
     EmqxJson,
+    MosquittoBridgeJson,
 }
 
 impl Format {
-    pub const ALL: [Format; 7] = [
+    pub const ALL: [Format; 8] = [
         Format::Native,
         Format::ZeekConnJson,
         Format::ZeekConnTsv,
@@ -26,6 +27,7 @@ impl Format {
         Format::ZeekKafkaJson,
         Format::Goflow2Json,
         Format::EmqxJson,
+        Format::MosquittoBridgeJson,
     ];
 
     pub fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Format {
             Format::ZeekKafkaJson => "zeek-kafka-json",
             Format::Goflow2Json => "goflow2-json",
             Format::EmqxJson => "emqx-json",
+            Format::MosquittoBridgeJson => "mosquitto-bridge-json",
         }
     }
 }

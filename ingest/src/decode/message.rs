@@ -20,6 +20,8 @@ pub(super) struct Context<'a> {
     pub position: Position,
     /// Of the CloudEvent: whom it is about.
     pub subject: Option<&'a str>,
+    /// Of the message, where it is text.
+    pub key: Option<&'a str>,
     /// Of the CloudEvent.
     pub time: Option<EventTime>,
 }
@@ -32,6 +34,11 @@ impl<'a> Context<'a> {
     /// The client id of a record that names no device.
     pub fn subject(&self) -> Option<SmolStr> {
         self.subject.filter(|text| is_name(text)).map(SmolStr::new)
+    }
+
+    /// The same of a format whose bridges are known to write the device there.
+    pub fn key(&self) -> Option<SmolStr> {
+        self.key.filter(|text| is_name(text)).map(SmolStr::new)
     }
 }
 

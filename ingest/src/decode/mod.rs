@@ -45,6 +45,7 @@ impl Decoder {
             Format::ZeekKafkaJson => State::Lines(zeek::kafka::decode),
             Format::Goflow2Json => State::Lines(flows::goflow2::decode),
             Format::EmqxJson => State::Lines(mqtt::emqx::decode),
+            Format::MosquittoBridgeJson => State::Lines(mqtt::mosquitto::decode),
         })
     }
 
@@ -65,7 +66,7 @@ impl Decoder {
         let Some(opened) = envelope::open(headers, message.key, message.value)? else {
             return Ok(None);
         };
-        let context = Context { position, subject: opened.subject.as_deref(), time: opened.time };
+        let context = Context { position, subject: opened.subject.as_deref(), key: opened.key, time: opened.time };
         self.decode_in(&opened.data, &context)
     }
 

@@ -3,6 +3,7 @@
 mod emqx;
 mod flows;
 mod message;
+mod mosquitto;
 
 use fleet::Position;
 use ingest::decode::Message;

@@ -4,6 +4,7 @@
 //! from.
 
 pub(super) mod emqx;
+pub(super) mod mosquitto;
 
 use super::value::{Scalar, Value};
 
