@@ -6,8 +6,13 @@ use fleet::Position;
 use ingest::{Decoder, Format, to_native_json};
 use libfuzzer_sys::fuzz_target;
 
-const FORMATS: [Format; 4] =
-    [Format::ZeekKafkaJson, Format::Goflow2Json, Format::EmqxJson, Format::MosquittoBridgeJson];
+const FORMATS: [Format; 5] = [
+    Format::ZeekKafkaJson,
+    Format::Goflow2Json,
+    Format::SuricataEveJson,
+    Format::EmqxJson,
+    Format::MosquittoBridgeJson,
+];
 
 fuzz_target!(|bytes: &[u8]| {
     for format in FORMATS {

@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
-const VALID: [(Format, &str); 9] = [
+const VALID: [(Format, &str); 11] = [
     (
         Format::Native,
         r#"{"kind":"flow","time":"2026-01-01T00:00:00Z","mac":"54:ef:44:a0:00:01","responder_ip":"203.0.113.9","responder_port":443,"protocol":"tcp","duration":1.25,"listening_ports":[80]}"#,
@@ -38,6 +38,14 @@ const VALID: [(Format, &str); 9] = [
     (
         Format::Goflow2Json,
         r#"{"sampling_rate":100,"time_received_ns":1767225600000000000,"time_flow_end_ns":1767225600000000000,"bytes":1500,"packets":1,"src_addr":"fd01::1","dst_addr":"fd01::2","etype":"IPv6","proto":"TCP","src_port":443,"dst_port":50001,"src_mac":"00:00:5e:00:53:01","tcp_flags":24}"#,
+    ),
+    (
+        Format::SuricataEveJson,
+        r#"{"timestamp":"2026-01-01T00:02:03.000000+0000","event_type":"flow","src_ip":"192.168.1.20","src_port":49152,"dest_ip":"203.0.113.9","dest_port":8883,"proto":"TCP","flow":{"pkts_toclient":21,"start":"2026-01-01T00:00:00.000000+0000"},"tcp":{"tcp_flags":"1b"},"ether":{"src_macs":["54:ef:44:a0:00:01"]}}"#,
+    ),
+    (
+        Format::SuricataEveJson,
+        r#"{"timestamp":"2026-01-01T00:02:03.000000+0000","event_type":"mqtt","src_ip":"192.168.1.20","dest_ip":"192.168.1.5","dest_port":1883,"mqtt":{"subscribe":{"topics":[{"topic":"a","qos":1}]},"suback":{"qos_granted":[128]}}}"#,
     ),
     (
         Format::EmqxJson,

@@ -14,18 +14,20 @@ pub enum Format {
     ZeekKafkaJson,
     #[serde(rename = "goflow2-json")]
     Goflow2Json,
+    SuricataEveJson,
     EmqxJson,
     MosquittoBridgeJson,
 }
 
 impl Format {
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::Native,
         Format::ZeekConnJson,
         Format::ZeekConnTsv,
         Format::ZeekConnCsv,
         Format::ZeekKafkaJson,
         Format::Goflow2Json,
+        Format::SuricataEveJson,
         Format::EmqxJson,
         Format::MosquittoBridgeJson,
     ];
@@ -38,6 +40,7 @@ impl Format {
             Format::ZeekConnCsv => "zeek-conn-csv",
             Format::ZeekKafkaJson => "zeek-kafka-json",
             Format::Goflow2Json => "goflow2-json",
+            Format::SuricataEveJson => "suricata-eve-json",
             Format::EmqxJson => "emqx-json",
             Format::MosquittoBridgeJson => "mosquitto-bridge-json",
         }

@@ -10,6 +10,7 @@ mod mqtt;
 mod native;
 mod record;
 mod reject;
+mod suricata;
 mod value;
 mod zeek;
 
@@ -44,6 +45,7 @@ impl Decoder {
             Format::ZeekConnCsv => State::Delimited(Delimited::csv()),
             Format::ZeekKafkaJson => State::Lines(zeek::kafka::decode),
             Format::Goflow2Json => State::Lines(flows::goflow2::decode),
+            Format::SuricataEveJson => State::Lines(suricata::decode),
             Format::EmqxJson => State::Lines(mqtt::emqx::decode),
             Format::MosquittoBridgeJson => State::Lines(mqtt::mosquitto::decode),
         })

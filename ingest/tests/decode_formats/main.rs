@@ -4,6 +4,7 @@ mod emqx;
 mod flows;
 mod message;
 mod mosquitto;
+mod suricata;
 
 use fleet::Position;
 use ingest::decode::Message;
