@@ -6,12 +6,13 @@ use fleet::Position;
 use ingest::{Decoder, Format, to_native_json};
 use libfuzzer_sys::fuzz_target;
 
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 6] = [
     Format::ZeekKafkaJson,
     Format::Goflow2Json,
     Format::SuricataEveJson,
     Format::EmqxJson,
     Format::MosquittoBridgeJson,
+    Format::DefenderJson,
 ];
 
 fuzz_target!(|bytes: &[u8]| {

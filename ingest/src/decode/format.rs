@@ -15,12 +15,14 @@ pub enum Format {
     #[serde(rename = "goflow2-json")]
     Goflow2Json,
     SuricataEveJson,
+    VpcFlowLog,
     EmqxJson,
     MosquittoBridgeJson,
+    DefenderJson,
 }
 
 impl Format {
-    pub const ALL: [Format; 9] = [
+    pub const ALL: [Format; 11] = [
         Format::Native,
         Format::ZeekConnJson,
         Format::ZeekConnTsv,
@@ -28,8 +30,10 @@ impl Format {
         Format::ZeekKafkaJson,
         Format::Goflow2Json,
         Format::SuricataEveJson,
+        Format::VpcFlowLog,
         Format::EmqxJson,
         Format::MosquittoBridgeJson,
+        Format::DefenderJson,
     ];
 
     pub fn name(self) -> &'static str {
@@ -41,8 +45,10 @@ impl Format {
             Format::ZeekKafkaJson => "zeek-kafka-json",
             Format::Goflow2Json => "goflow2-json",
             Format::SuricataEveJson => "suricata-eve-json",
+            Format::VpcFlowLog => "vpc-flow-log",
             Format::EmqxJson => "emqx-json",
             Format::MosquittoBridgeJson => "mosquitto-bridge-json",
+            Format::DefenderJson => "defender-json",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bytes of one line, or of one Kafka message, to one [`Reading`], or the reason why not. Never panics, whatever the
 //! bytes.
 
+mod defender;
 mod encode;
 pub mod envelope;
 mod flows;
@@ -17,6 +18,7 @@ mod zeek;
 use fleet::{Position, Reading};
 
 pub use encode::to_native_json;
+use flows::vpc::Vpc;
 pub use format::Format;
 use message::Context;
 pub use message::Message;
@@ -31,6 +33,7 @@ pub struct Decoder(State);
 enum State {
     Lines(DecodeLine),
     Delimited(Delimited),
+    Vpc(Vpc),
 }
 
 /// A format in which every record stands for itself.
@@ -46,8 +49,10 @@ impl Decoder {
             Format::ZeekKafkaJson => State::Lines(zeek::kafka::decode),
             Format::Goflow2Json => State::Lines(flows::goflow2::decode),
             Format::SuricataEveJson => State::Lines(suricata::decode),
+            Format::VpcFlowLog => State::Vpc(Vpc::new()),
             Format::EmqxJson => State::Lines(mqtt::emqx::decode),
             Format::MosquittoBridgeJson => State::Lines(mqtt::mosquitto::decode),
+            Format::DefenderJson => State::Lines(defender::decode),
         })
     }
 
@@ -81,6 +86,7 @@ impl Decoder {
         match &mut self.0 {
             State::Lines(decode) => decode(record, context),
             State::Delimited(delimited) => delimited.decode(record, context.position),
+            State::Vpc(vpc) => vpc.decode(record, context.position),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Formats by table: what each record means, written as the native line that says the same, and what is rejected why.
 
+mod defender;
 mod emqx;
 mod flows;
 mod message;
 mod mosquitto;
 mod suricata;
+mod vpc;
 
 use fleet::Position;
 use ingest::decode::Message;

@@ -2,6 +2,7 @@
 //! its own, whose source is the side that was called.
 
 pub(super) mod goflow2;
+pub(super) mod vpc;
 
 use fleet::reading::{Flow, Outcome, Peer, Protocol};
 use fleet::{EventTime, Identity, Kind, Position, Reading};
