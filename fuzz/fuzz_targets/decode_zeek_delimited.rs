@@ -6,7 +6,7 @@ use ingest::{Decoder, Format};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    for format in [Format::ZeekConnTsv, Format::ZeekConnCsv] {
+    for format in [Format::ZeekConnTsv, Format::ZeekConnCsv, Format::VpcFlowLog] {
         let mut decoder = Decoder::new(format);
         for line in bytes.split(|byte| *byte == b'\n') {
             let _ = decoder.decode(line, Position::default());

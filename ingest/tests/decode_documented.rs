@@ -4,13 +4,18 @@
 mod schema;
 
 use fleet::{Kind, Position, Reading};
+use ingest::decode::Message;
 use ingest::{Decoder, Format, to_native_json};
 use serde_json::{Value, json};
 
 const PAGE: &str = include_str!("../../docs/records.md");
 
 fn examples(format: Format) -> Vec<&'static str> {
-    let fence = format!("```{}\n", format.name());
+    fenced(format.name())
+}
+
+fn fenced(name: &str) -> Vec<&'static str> {
+    let fence = format!("```{name}\n");
     let mut lines = Vec::new();
     for after in PAGE.split(&fence).skip(1) {
         lines.extend(after.split("```").next().unwrap().lines());
@@ -23,7 +28,10 @@ fn decode_all(format: Format) -> Vec<Reading> {
     let mut readings = Vec::new();
     for (offset, line) in examples(format).into_iter().enumerate() {
         let position = Position { source: 7, offset: offset as u64 };
-        match decoder.decode(line.as_bytes(), position) {
+        // Of these reports only the message's key says whose they are.
+        let key = (format == Format::DefenderJson).then_some(&b"$aws/things/gate-7/defender/metrics/json"[..]);
+        let message = Message { key, value: Some(line.as_bytes()), headers: &[] };
+        match decoder.decode_message(&message, position) {
             Ok(reading) => readings.extend(reading),
             Err(reason) => panic!("{line}\n{reason}"),
         }
@@ -34,7 +42,18 @@ fn decode_all(format: Format) -> Vec<Reading> {
 #[test]
 fn every_example_decodes() {
     let counts = Format::ALL.map(|format| decode_all(format).len());
-    assert_eq!(counts, [11, 2, 2, 2]);
+    assert_eq!(counts, [11, 2, 2, 2, 2, 4, 5, 4, 8, 4, 2]);
+}
+
+#[test]
+fn every_event_decodes() {
+    let headers = [("content-type", Some(&b"application/cloudevents+json"[..]))];
+    for line in fenced("cloudevents") {
+        let message = Message { key: None, value: Some(line.as_bytes()), headers: &headers };
+        let decoded = Decoder::new(Format::Native).decode_message(&message, Position::default());
+        assert!(matches!(decoded, Ok(Some(_))), "{line}: {decoded:?}");
+    }
+    assert_eq!(fenced("cloudevents").len(), 3);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
-const VALID: [(Format, &str); 4] = [
+const VALID: [(Format, &str); 13] = [
     (
         Format::Native,
         r#"{"kind":"flow","time":"2026-01-01T00:00:00Z","mac":"54:ef:44:a0:00:01","responder_ip":"203.0.113.9","responder_port":443,"protocol":"tcp","duration":1.25,"listening_ports":[80]}"#,
@@ -27,7 +27,61 @@ const VALID: [(Format, &str); 4] = [
         Format::ZeekConnCsv,
         "ts,id.orig_h,id.orig_p,id.resp_h,id.resp_p,proto,duration,orig_bytes,resp_bytes,conn_state,orig_pkts,resp_pkts\n1767225600.25,10.0.0.1,1,10.0.0.2,2,tcp,\"1\",2,-,SF,1,1",
     ),
+    (
+        Format::ZeekKafkaJson,
+        r#"{"conn": {"ts":1767225600.25,"id.orig_h":"192.168.1.20","id.orig_p":49152,"id.resp_h":"10.0.0.1","id.resp_p":443,"proto":"tcp","conn_state":"SF"},"site": "a"}"#,
+    ),
+    (
+        Format::ZeekKafkaJson,
+        r#"{"ts":1767225600250,"id.orig_h":"192.168.1.20","id.orig_p":49152,"id.resp_h":"10.0.0.1","id.resp_p":443,"proto":"tcp","conn_state":"SF"}"#,
+    ),
+    (
+        Format::Goflow2Json,
+        r#"{"sampling_rate":100,"time_received_ns":1767225600000000000,"time_flow_end_ns":1767225600000000000,"bytes":1500,"packets":1,"src_addr":"fd01::1","dst_addr":"fd01::2","etype":"IPv6","proto":"TCP","src_port":443,"dst_port":50001,"src_mac":"00:00:5e:00:53:01","tcp_flags":24}"#,
+    ),
+    (
+        Format::SuricataEveJson,
+        r#"{"timestamp":"2026-01-01T00:02:03.000000+0000","event_type":"flow","src_ip":"192.168.1.20","src_port":49152,"dest_ip":"203.0.113.9","dest_port":8883,"proto":"TCP","flow":{"pkts_toclient":21,"start":"2026-01-01T00:00:00.000000+0000"},"tcp":{"tcp_flags":"1b"},"ether":{"src_macs":["54:ef:44:a0:00:01"]}}"#,
+    ),
+    (
+        Format::SuricataEveJson,
+        r#"{"timestamp":"2026-01-01T00:02:03.000000+0000","event_type":"mqtt","src_ip":"192.168.1.20","dest_ip":"192.168.1.5","dest_port":1883,"mqtt":{"subscribe":{"topics":[{"topic":"a","qos":1}]},"suback":{"qos_granted":[128]}}}"#,
+    ),
+    (
+        Format::VpcFlowLog,
+        "srcaddr dstaddr srcport dstport protocol packets bytes start end action tcp-flags log-status\n172.31.16.139 172.31.16.21 20641 22 6 20 4249 1767225600 1767225660 ACCEPT 3 OK",
+    ),
+    (
+        Format::DefenderJson,
+        r#"{"hed":{"rid":1767225600,"v":"1.0"},"met":{"tp":{"pts":[{"if":"eth0","pt":22}],"t":1}},"thing_name":"gate-7"}"#,
+    ),
+    (
+        Format::EmqxJson,
+        r#"{"event":"message.publish","clientid":"a","payload":"{\"t\":21.4}","peername":"[fe80::1%eth0]:1","peerhost":"192.168.0.10","topic":"t","flags":{"retain":false},"timestamp":1767225600001}"#,
+    ),
+    (
+        Format::MosquittoBridgeJson,
+        r#"{"topic":"t","payload":{"t":21.4,"unit":"C"},"qos":1,"retain":false,"timestamp":"2026-01-01T00:00:00Z","client_id":"a","mid":7}"#,
+    ),
 ];
+
+/// What [`decode_lines`] calls besides, for the same bytes as key, value and headers of a message.
+fn decode_message(format: Format, bytes: &[u8]) {
+    let content_types = ["application/cloudevents+json", "application/json"];
+    for content_type in content_types {
+        let headers = [
+            ("content-type", Some(content_type.as_bytes())),
+            ("ce_specversion", Some(bytes)),
+            ("ce_type", Some(bytes)),
+            ("ce_source", Some(bytes)),
+            ("ce_id", Some(bytes)),
+            ("ce_time", Some(bytes)),
+            ("ce_subject", Some(bytes)),
+        ];
+        let message = ingest::decode::Message { key: Some(bytes), value: Some(bytes), headers: &headers };
+        let _ = Decoder::new(format).decode_message(&message, Position::default());
+    }
+}
 
 fn decode_lines(format: Format, bytes: &[u8]) -> usize {
     let mut decoder = Decoder::new(format);
@@ -169,18 +223,20 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..400)) {
         for format in Format::ALL {
             decode_lines(format, &bytes);
+            decode_message(format, &bytes);
         }
     }
 
     #[test]
-    fn arbitrary_text_never_panics(text in "([\\{\\}\\[\\]\":,#\t\n0-9a-zé\\\\ -]|ts|time|kind|id\\.orig_h|#fields\t|   ){0,60}") {
+    fn arbitrary_text_never_panics(text in "([\\{\\}\\[\\]\":,#\t\n0-9a-zé\\\\ -]|ts|time|kind|event|topic|payload|id\\.orig_h|srcaddr |#fields\t|   ){0,60}") {
         for format in Format::ALL {
             decode_lines(format, text.as_bytes());
+            decode_message(format, text.as_bytes());
         }
     }
 
     #[test]
-    fn mutated_lines_never_panic(which in 0..4usize, edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..8)) {
+    fn mutated_lines_never_panic(which in 0..VALID.len(), edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..8)) {
         let (format, lines) = VALID[which];
         let mut bytes = lines.as_bytes().to_vec();
         for (at, byte, edit) in edits {
@@ -195,6 +251,17 @@ proptest! {
             }
         }
         decode_lines(format, &bytes);
+        decode_message(format, &bytes);
+    }
+
+    #[test]
+    fn events_around_valid_lines_never_panic(which in 0..VALID.len(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let (format, lines) = VALID[which];
+        let event = serde_json::json!({"specversion": "1.0", "id": "1", "subject": "s", "data": lines.lines().last()});
+        let mut bytes = event.to_string().into_bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        decode_message(format, &bytes);
     }
 
     #[test]

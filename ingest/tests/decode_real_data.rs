@@ -75,3 +75,15 @@ fn zeek_samples_decode_and_other_logs_say_why_not() {
     assert_eq!(fetched.readings, []);
     assert!(fetched.rejected.iter().all(|rejected| rejected.detail.contains("`conn_state`")));
 }
+
+#[test]
+fn suricata_sample_decodes_to_its_flows() {
+    let Some(fetched) = read("formats/suricata/eve.json.gz", Format::SuricataEveJson, usize::MAX) else { return };
+    assert_eq!((fetched.readings.len(), fetched.rejected), (3_512, vec![]));
+    let outcomes = [Outcome::Established, Outcome::Refused, Outcome::Reset, Outcome::Unanswered, Outcome::Partial];
+    let counts = outcomes.map(|outcome| {
+        let of_it = |reading: &&fleet::Reading| matches!(&reading.kind, Kind::Flow(flow) if flow.outcome == outcome);
+        fetched.readings.iter().filter(of_it).count()
+    });
+    assert_eq!(counts, [563, 1_939, 33, 977, 0]);
+}

@@ -1,77 +1,92 @@
-//! Bytes of one line to one [`Reading`], or the reason why not. Never panics, whatever the bytes.
+//! Bytes of one line, or of one Kafka message, to one [`Reading`], or the reason why not. Never panics, whatever the
+//! bytes.
 
+mod defender;
 mod encode;
+pub mod envelope;
+mod flows;
+mod format;
+mod message;
+mod mqtt;
 mod native;
 mod record;
 mod reject;
+mod suricata;
 mod value;
 mod zeek;
-mod zeek_delimited;
-mod zeek_json;
 
 use fleet::{Position, Reading};
-use serde::{Deserialize, Serialize};
 
 pub use encode::to_native_json;
+use flows::vpc::Vpc;
+pub use format::Format;
+use message::Context;
+pub use message::Message;
 pub use reject::{RejectReason, Rejected, Tally};
-use zeek_delimited::Delimited;
+use zeek::delimited::Delimited;
 
-/// What the lines of a file are; `docs/records.md` describes each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    #[serde(rename = "native-json")]
-    Native,
-    ZeekConnJson,
-    ZeekConnTsv,
-    ZeekConnCsv,
-}
-
-impl Format {
-    pub const ALL: [Format; 4] = [Format::Native, Format::ZeekConnJson, Format::ZeekConnTsv, Format::ZeekConnCsv];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Native => "native-json",
-            Format::ZeekConnJson => "zeek-conn-json",
-            Format::ZeekConnTsv => "zeek-conn-tsv",
-            Format::ZeekConnCsv => "zeek-conn-csv",
-        }
-    }
-}
-
-/// Decodes the lines of one file in order: column formats remember their header.
+/// Decodes the lines of one file, or the messages of one partition, in order: column formats remember their header.
 #[derive(Debug)]
 pub struct Decoder(State);
 
 #[derive(Debug)]
 enum State {
-    Native,
-    ZeekJson,
+    Lines(DecodeLine),
     Delimited(Delimited),
+    Vpc(Vpc),
 }
+
+/// A format in which every record stands for itself.
+type DecodeLine = fn(&str, &Context<'_>) -> Result<Option<Reading>, RejectReason>;
 
 impl Decoder {
     pub fn new(format: Format) -> Decoder {
         Decoder(match format {
-            Format::Native => State::Native,
-            Format::ZeekConnJson => State::ZeekJson,
+            Format::Native => State::Lines(native::decode),
+            Format::ZeekConnJson => State::Lines(zeek::json::decode),
             Format::ZeekConnTsv => State::Delimited(Delimited::tsv()),
             Format::ZeekConnCsv => State::Delimited(Delimited::csv()),
+            Format::ZeekKafkaJson => State::Lines(zeek::kafka::decode),
+            Format::Goflow2Json => State::Lines(flows::goflow2::decode),
+            Format::SuricataEveJson => State::Lines(suricata::decode),
+            Format::VpcFlowLog => State::Vpc(Vpc::new()),
+            Format::EmqxJson => State::Lines(mqtt::emqx::decode),
+            Format::MosquittoBridgeJson => State::Lines(mqtt::mosquitto::decode),
+            Format::DefenderJson => State::Lines(defender::decode),
         })
     }
 
-    /// One line without its line break. `Ok(None)`: a header, comment or blank line.
+    /// One line without its line break. `Ok(None)`: a header, comment or blank line, or a record of a kind that says
+    /// nothing of a device.
     pub fn decode(&mut self, line: &[u8], position: Position) -> Result<Option<Reading>, RejectReason> {
-        let line =
-            std::str::from_utf8(line).map_err(|error| RejectReason::NotUtf8 { valid_up_to: error.valid_up_to() })?;
-        if line.trim_ascii().is_empty() {
+        self.decode_in(line, &Context::at(position))
+    }
+
+    /// The same for one Kafka message, taken out of its CloudEvents envelope if it is in one ([`envelope`]). `Ok(None)`
+    /// also: a tombstone, an empty value, an event without data.
+    pub fn decode_message(
+        &mut self,
+        message: &Message<'_>,
+        position: Position,
+    ) -> Result<Option<Reading>, RejectReason> {
+        let headers = message.headers.iter().copied();
+        let Some(opened) = envelope::open(headers, message.key, message.value)? else {
+            return Ok(None);
+        };
+        let context = Context { position, subject: opened.subject.as_deref(), key: opened.key, time: opened.time };
+        self.decode_in(&opened.data, &context)
+    }
+
+    fn decode_in(&mut self, record: &[u8], context: &Context<'_>) -> Result<Option<Reading>, RejectReason> {
+        let record =
+            std::str::from_utf8(record).map_err(|error| RejectReason::NotUtf8 { valid_up_to: error.valid_up_to() })?;
+        if record.trim_ascii().is_empty() {
             return Ok(None);
         }
         match &mut self.0 {
-            State::Native => native::decode(line, position),
-            State::ZeekJson => zeek_json::decode(line, position),
-            State::Delimited(delimited) => delimited.decode(line, position),
+            State::Lines(decode) => decode(record, context),
+            State::Delimited(delimited) => delimited.decode(record, context.position),
+            State::Vpc(vpc) => vpc.decode(record, context.position),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! Unknown keys are passed over (a newer writer may say more), an unknown `kind` is not: its meaning would be lost.
 
 use fleet::reading::{Flow, Message, Outcome, Peer, Posture, Protocol, Session, SessionEvent, SignIn};
-use fleet::{Identity, Kind, Position, Reading};
+use fleet::{Identity, Kind, Reading};
 
+use super::message::Context;
 use super::record::{Names, Record, fields};
 use super::reject::RejectReason;
 use super::value::{lower, shorten};
@@ -28,7 +29,7 @@ static NAMES: Names<FIELDS> = NATIVE;
 
 type Line<'a> = Record<'a, FIELDS>;
 
-pub(super) fn decode(line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
+pub(super) fn decode(line: &str, context: &Context<'_>) -> Result<Option<Reading>, RejectReason> {
     let record = Record::from_json(&NAMES, line)?;
     let kind = record.get(Field::Kind);
     let kind = match kind.text()?.ok_or_else(|| kind.missing())? {
@@ -39,18 +40,22 @@ pub(super) fn decode(line: &str, position: Position) -> Result<Option<Reading>, 
         "posture" => Kind::Posture(posture(&record)?),
         unknown => return Err(RejectReason::UnknownKind { kind: shorten(unknown) }),
     };
-    let time = record.get(Field::Time).time()?;
+    let time = record.get(Field::Time).time_or(context.time)?;
     let malicious = record.get(Field::Label).malicious()?;
-    Ok(Some(Reading { time, position, identity: identity(&record)?, kind, malicious }))
+    let identity = identity(&record, context)?;
+    Ok(Some(Reading { time, position: context.position, identity, kind, malicious }))
 }
 
-fn identity(record: &Line<'_>) -> Result<Identity, RejectReason> {
-    let identity = Identity {
+fn identity(record: &Line<'_>, context: &Context<'_>) -> Result<Identity, RejectReason> {
+    let mut identity = Identity {
         client_id: record.get(Field::ClientId).short()?,
         mac: record.get(Field::Mac).mac()?,
         ip: record.get(Field::Ip).ip()?,
         certificate: record.get(Field::Certificate).short()?,
     };
+    if identity == Identity::default() {
+        identity.client_id = context.subject();
+    }
     if identity == Identity::default() {
         return Err(RejectReason::MissingField { field: "client_id, mac, ip or certificate" });
     }

@@ -1,6 +1,6 @@
 //! A line as a fixed set of named values. JSON is read in one pass into that set, borrowing its texts; keys that are
-//! not in the set are skipped, so that a newer sensor does not break an older reader. A key given twice holds its last
-//! value.
+//! not in the set are skipped, so that a newer sensor does not break an older reader; an object that is in it is kept
+//! whole. A key given twice holds its last value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -64,6 +64,22 @@ impl<'a, const N: usize> Record<'a, N> {
         }
         Ok(record)
     }
+
+    /// The object that stands under `tag` in the line's; `None` when there is none.
+    pub fn from_tagged_json(
+        names: &'static Names<N>,
+        line: &'a str,
+        tag: &str,
+    ) -> Result<Option<Record<'a, N>>, RejectReason> {
+        let mut record = Record::empty(names);
+        let mut reading = None;
+        let mut parser = serde_json::Deserializer::from_str(line);
+        let into = TaggedSeed { tag, object: ObjectSeed { record: &mut record, reading: &mut reading } };
+        match into.deserialize(&mut parser).and_then(|found| parser.end().map(|()| found)) {
+            Ok(found) => Ok(found.then_some(record)),
+            Err(error) => Err(json_problem(line, reading.map(|index| names.names[index]), &error)),
+        }
+    }
 }
 
 /// `NaN`, `Infinity` and `1e999` are no JSON, yet writers produce them: name the field rather than a column.
@@ -116,6 +132,40 @@ impl<'a, const N: usize> Visitor<'a> for ObjectSeed<'_, 'a, N> {
             *self.reading = None;
         }
         Ok(())
+    }
+}
+
+struct TaggedSeed<'r, 'a, const N: usize> {
+    tag: &'r str,
+    object: ObjectSeed<'r, 'a, N>,
+}
+
+impl<'a, const N: usize> DeserializeSeed<'a> for TaggedSeed<'_, 'a, N> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'a, const N: usize> Visitor<'a> for TaggedSeed<'_, 'a, N> {
+    type Value = bool;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<bool, M::Error> {
+        let mut found = false;
+        while let Some(key) = map.next_key::<Scalar<'a>>()? {
+            if matches!(&key, Scalar::Text(text) if text == self.tag) {
+                found = true;
+                map.next_value_seed(ObjectSeed { record: self.object.record, reading: self.object.reading })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -193,7 +243,12 @@ impl<'a> Visitor<'a> for ScalarVisitor {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Scalar<'a>, M::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Scalar::Object)
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry()? {
+            if let Scalar::Text(key) = key {
+                members.push((key, value));
+            }
+        }
+        Ok(Scalar::Object(members))
     }
 }

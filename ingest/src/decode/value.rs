@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use super::reject::RejectReason;
 
 /// A text this long is no name of anything; topics, commands and the like are kept by value downstream.
-const MAX_TEXT: usize = 1_024;
+pub(super) const MAX_TEXT: usize = 1_024;
 const MAX_SHOWN: usize = 60;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,7 +21,7 @@ pub(super) enum Scalar<'a> {
     Number(f64),
     Text(Cow<'a, str>),
     List(Vec<Scalar<'a>>),
-    Object,
+    Object(Vec<(Cow<'a, str>, Scalar<'a>)>),
 }
 
 impl Scalar<'_> {
@@ -33,7 +33,7 @@ impl Scalar<'_> {
             Scalar::Number(number) => number.to_string(),
             Scalar::Text(text) => shorten(text),
             Scalar::List(_) => "[...]".to_string(),
-            Scalar::Object => "{...}".to_string(),
+            Scalar::Object(_) => "{...}".to_string(),
         }
     }
 }
@@ -56,6 +56,29 @@ impl<'r> Value<'r> {
 
     pub fn bad(self, expected: &'static str) -> RejectReason {
         RejectReason::BadField { field: self.field, value: self.scalar.shown(), expected }
+    }
+
+    /// What an object says for the last part of `path` (which is for messages); missing, if this is no object.
+    pub fn member(self, path: &'static str) -> Value<'r> {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let found = match self.scalar {
+            Scalar::Object(members) => members.iter().rev().find(|(name, _)| name == key).map(|(_, scalar)| scalar),
+            _ => None,
+        };
+        Value { field: path, scalar: found.unwrap_or(&Scalar::Missing) }
+    }
+
+    /// The items of a list; none, if this is no list.
+    pub fn items(self) -> impl Iterator<Item = Value<'r>> {
+        let items = match self.scalar {
+            Scalar::List(items) => items.as_slice(),
+            _ => &[],
+        };
+        items.iter().map(move |scalar| Value { field: self.field, scalar })
+    }
+
+    pub fn is_missing(self) -> bool {
+        *self.scalar == Scalar::Missing
     }
 
     /// `None` when missing or empty. Numbers are no text.
@@ -170,6 +193,35 @@ impl<'r> Value<'r> {
         time.ok_or_else(|| self.bad(EXPECTED))
     }
 
+    /// [`Value::time`], or `otherwise` where the record has none.
+    pub fn time_or(self, otherwise: Option<EventTime>) -> Result<EventTime, RejectReason> {
+        match otherwise {
+            Some(time) if self.is_missing() => Ok(time),
+            _ => self.time(),
+        }
+    }
+
+    /// Time since 1970 in whatever unit its size tells (up to the year 5138 for seconds, from 1973 on for all else), or
+    /// a text as [`EventTime::parse`] takes it (or such a number as text).
+    pub fn instant(self) -> Result<Option<EventTime>, RejectReason> {
+        let time = match self.scalar {
+            Scalar::Missing => return Ok(None),
+            Scalar::Count(count) => Some(since_1970(*count)),
+            Scalar::Number(number) => since_1970_with_fraction(*number),
+            Scalar::Text(text) => match text.parse() {
+                Ok(number) => since_1970_with_fraction(number),
+                Err(_) => EventTime::parse(text),
+            },
+            _ => None,
+        };
+        time.map(Some).ok_or_else(|| self.bad("a time such as 2026-01-01T00:00:00Z, or time since 1970"))
+    }
+
+    /// [`Value::instant`], or `otherwise` where the record has none.
+    pub fn instant_or(self, otherwise: Option<EventTime>) -> Result<EventTime, RejectReason> {
+        self.instant()?.or(otherwise).ok_or_else(|| self.missing())
+    }
+
     /// IPv4 mapped into IPv6 becomes IPv4 again; a zone (`fe80::1%eth0`) is dropped: both name the same host.
     pub fn ip(self) -> Result<Option<IpAddr>, RejectReason> {
         const EXPECTED: &str = "an IPv4 or IPv6 address";
@@ -223,6 +275,26 @@ impl<'r> Value<'r> {
         const HARMLESS: [&str; 5] = ["benign", "-", "(empty)", "background", "normal"];
         Ok(!HARMLESS.iter().any(|harmless| text.eq_ignore_ascii_case(harmless)))
     }
+}
+
+/// From this number on it is milliseconds, a thousand times as much on it is microseconds, and so on.
+const FIRST_MILLISECONDS: u64 = 100_000_000_000;
+
+fn since_1970(count: u64) -> EventTime {
+    let micros = match count {
+        0..FIRST_MILLISECONDS => count * 1_000_000,
+        FIRST_MILLISECONDS..100_000_000_000_000 => count * 1_000,
+        100_000_000_000_000..100_000_000_000_000_000 => count,
+        _ => count / 1_000,
+    };
+    EventTime(micros as i64)
+}
+
+fn since_1970_with_fraction(number: f64) -> Option<EventTime> {
+    if number < FIRST_MILLISECONDS as f64 {
+        return EventTime::from_seconds(number);
+    }
+    (number < u64::MAX as f64).then(|| since_1970(number as u64))
 }
 
 /// Lower case without allocating when it already is.

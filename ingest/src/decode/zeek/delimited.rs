@@ -7,16 +7,15 @@ use std::borrow::Cow;
 
 use fleet::{Position, Reading};
 
-use super::record::Record;
-use super::reject::RejectReason;
-use super::value::Scalar;
-use super::zeek;
+use crate::decode::record::Record;
+use crate::decode::reject::RejectReason;
+use crate::decode::value::Scalar;
 
 const JOINT: &str = "   ";
 
 /// State carried from line to line: what the headers said.
 #[derive(Debug)]
-pub(super) struct Delimited {
+pub(in crate::decode) struct Delimited {
     /// CSV: cells may be quoted, and the first line names the columns.
     quoted: bool,
     separator: char,
@@ -63,7 +62,7 @@ impl Delimited {
         if let Some(column) = header.missing {
             return Err(RejectReason::MissingColumn { column });
         }
-        let mut conn = Record::empty(&zeek::CONN_NAMES);
+        let mut conn = Record::empty(&super::CONN_NAMES);
         let mut found = 0;
         self.cells(line, header.joined, |text| {
             if let Some(Some(slot)) = header.slots.get(found)
@@ -77,7 +76,7 @@ impl Delimited {
         if found != header.slots.len() {
             return Err(RejectReason::ColumnCount { found, expected: header.slots.len() });
         }
-        zeek::reading(&conn, position).map(Some)
+        super::reading(&conn, position).map(Some)
     }
 
     /// A line that began with `#`. Those that say nothing of the columns (`path`, `types`, `open`) are passed over.
@@ -100,10 +99,10 @@ impl Delimited {
     fn header_of(&self, line: &str) -> Header {
         let joined = !self.quoted && line.rsplit(self.separator).next().is_some_and(|last| last.contains(JOINT));
         let mut slots = Vec::new();
-        self.cells(line, joined, |name| slots.push((zeek::CONN_NAMES.find)(name.trim())));
+        self.cells(line, joined, |name| slots.push((super::CONN_NAMES.find)(name.trim())));
         let missing =
-            zeek::REQUIRED_COLUMNS.iter().map(|field| *field as usize).find(|slot| !slots.contains(&Some(*slot)));
-        Header { line: line.to_string(), slots, joined, missing: missing.map(|slot| zeek::CONN_NAMES.names[slot]) }
+            super::REQUIRED_COLUMNS.iter().map(|field| *field as usize).find(|slot| !slots.contains(&Some(*slot)));
+        Header { line: line.to_string(), slots, joined, missing: missing.map(|slot| super::CONN_NAMES.names[slot]) }
     }
 
     fn cells<'a>(&self, line: &'a str, joined: bool, mut each: impl FnMut(Cow<'a, str>)) {

@@ -4,13 +4,17 @@
 //! reported in parts), and by start time the files of week-long connections would be out of order by a week.
 //! Fields: Zeek documentation, `logs/conn`; MACs come from `policy/protocols/conn/mac-logging`.
 
+pub(super) mod delimited;
+pub(super) mod json;
+pub(super) mod kafka;
+
 use fleet::reading::{Flow, Outcome, Peer, Protocol};
 use fleet::{Identity, Kind, Position, Reading};
 use smol_str::SmolStr;
 
-use super::record::{Record, fields};
-use super::reject::RejectReason;
-use super::value::{Value, lower};
+use crate::decode::record::{Names, Record, fields};
+use crate::decode::reject::RejectReason;
+use crate::decode::value::{Value, lower};
 
 fields! { ConnField, CONN:
     Ts "ts", OrigH "id.orig_h", OrigP "id.orig_p", RespH "id.resp_h", RespP "id.resp_p", Proto "proto",
@@ -19,12 +23,12 @@ fields! { ConnField, CONN:
     ServerName "server_name", Host "host", OrigCc "orig_cc", RespCc "resp_cc", Label "label",
 }
 
-pub(super) const CONN_FIELDS: usize = CONN.names.len();
-pub(super) static CONN_NAMES: super::record::Names<CONN_FIELDS> = CONN;
+const CONN_FIELDS: usize = CONN.names.len();
+static CONN_NAMES: Names<CONN_FIELDS> = CONN;
 
 /// Columns without which a delimited conn.log is not one: a JSON line may leave a field out when it is unset, a table
 /// that lacks the column would read as a fleet that never sent a byte.
-pub(super) const REQUIRED_COLUMNS: [ConnField; 12] = [
+const REQUIRED_COLUMNS: [ConnField; 12] = [
     ConnField::Ts,
     ConnField::OrigH,
     ConnField::OrigP,
@@ -40,8 +44,8 @@ pub(super) const REQUIRED_COLUMNS: [ConnField; 12] = [
 ];
 
 /// `ts`, both addresses, the responder's port, `proto` and `conn_state` are always set by Zeek; all else may be unset.
-pub(super) fn reading(conn: &Record<'_, CONN_FIELDS>, position: Position) -> Result<Reading, RejectReason> {
-    let start = conn.get(ConnField::Ts).time()?;
+fn reading(conn: &Record<'_, CONN_FIELDS>, position: Position) -> Result<Reading, RejectReason> {
+    let start = conn.get(ConnField::Ts).instant_or(None)?;
     let originator = conn.get(ConnField::OrigH);
     let originator_ip = originator.ip()?.ok_or_else(|| originator.missing())?;
     let responder = conn.get(ConnField::RespH);
