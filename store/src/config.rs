@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::clickhouse::ClickHouseConfig;
 use crate::error::Error;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,18 +18,21 @@ pub struct Config {
     pub memory_mib: usize,
     /// Folder of the embedded store of `vedette run`; a replay has its `--out`.
     pub path: PathBuf,
+    /// Used instead of the embedded store when it has a `url`.
+    pub clickhouse: ClickHouseConfig,
 }
 
 impl Config {
     /// Relative paths are relative to the configuration file.
     pub fn resolve(&mut self, folder: &Path) {
         self.path = folder.join(&self.path);
+        self.clickhouse.resolve(folder);
     }
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { compression_level: 1, row_group_rows: 131_072, memory_mib: 1_024, path: PathBuf::from("vedette-data") }
+        Config { compression_level: 1, row_group_rows: 131_072, memory_mib: 1_024, path: PathBuf::from("vedette-data"), clickhouse: ClickHouseConfig::default() }
     }
 }
 
@@ -48,7 +52,7 @@ impl Config {
         if self.memory_mib < 64 {
             return bad("memory_mib", self.memory_mib.to_string(), "at least 64");
         }
-        Ok(())
+        self.clickhouse.check()
     }
 }
 

@@ -69,6 +69,9 @@ pub enum Error {
     #[error("the query failed: {0}")]
     Query(String),
 
+    #[error("ClickHouse at `{url}`: {problem}")]
+    ClickHouse { url: String, problem: String, retry: bool },
+
     #[error("cannot start the query engine: {0}")]
     Engine(String),
 }
@@ -78,6 +81,7 @@ impl Error {
     pub fn retry(&self) -> bool {
         match self {
             Error::Busy { .. } => true,
+            Error::ClickHouse { retry, .. } => *retry,
             Error::Write { source, .. } => !matches!(
                 source.kind(),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::InvalidInput

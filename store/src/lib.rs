@@ -3,10 +3,12 @@
 //! * [`dictionary`]: every table and column, its type and meaning; `docs/tables.md` is printed from it
 //! * [`rows`]: windows, findings and the rest as rows of those tables, and back
 //! * [`parquet`]: their embedded home: one file per step, compaction, a manifest
+//! * [`clickhouse`]: their other home: a server, for several processes (feature `clickhouse`)
 //! * [`query`]: SQL over the tables (DataFusion), as a table for people, CSV or JSON
 //! * [`predicate`]: an SQL condition evaluated on a batch, for policy rules
 //! * [`config`], [`error`], [`metrics`]
 
+pub mod clickhouse;
 pub mod config;
 pub mod dictionary;
 pub mod error;
@@ -18,6 +20,8 @@ pub mod rows;
 
 use fleet::{Action, EventTime, Finding, Incident};
 
+#[cfg(feature = "clickhouse")]
+pub use clickhouse::ClickHouseStore;
 pub use config::Config;
 pub use dictionary::Table;
 pub use error::Error;

@@ -1,0 +1,165 @@
+//! One server's HTTP interface. Every setting that results depend on is sent with every request: servers' defaults differ,
+//! and change between versions.
+
+use std::time::Duration;
+
+use clickhouse::Client;
+use clickhouse::query::Query;
+
+use super::config::ClickHouseConfig;
+use crate::error::Error;
+
+/// Answered within, or asked again.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Codes of what passes by itself: overload, memory, disk, replicas, timeouts, too many parts.
+const PASSING: [u32; 22] = [
+    159, 160, 199, 201, 202, 203, 209, 210, 225, 241, 242, 243, 244, 252, 254, 285, 286, 290, 319, 364, 439, 999,
+];
+
+pub(super) struct Server {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    timeout: Duration,
+    pub(super) url: String,
+}
+
+impl Server {
+    /// Nothing is asked yet.
+    pub(super) fn new(config: &ClickHouseConfig) -> Result<Server, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("clickhouse")
+            .enable_all()
+            .build()
+            .map_err(|error| Error::Engine(error.to_string()))?;
+        let mut client = Client::default()
+            .with_url(&config.url)
+            .with_user(if config.user.is_empty() { "default" } else { &config.user })
+            .with_product_info("vedette", env!("CARGO_PKG_VERSION"));
+        if let Some(password) = config.password()? {
+            client = client.with_password(password);
+        }
+        // Of nothing but our own inserts may the content decide; and no insert is answered before it is stored.
+        for (setting, value) in [
+            ("async_insert", "0"),
+            ("wait_for_async_insert", "1"),
+            ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+            ("insert_deduplicate", "1"),
+            ("max_partitions_per_insert_block", "0"),
+            ("max_insert_threads", "1"),
+            ("max_insert_block_size", "1048576"),
+            ("min_insert_block_size_rows", "1048576"),
+            ("min_insert_block_size_bytes", "1073741824"),
+            ("insert_distributed_sync", "1"),
+            ("insert_quorum_parallel", "1"),
+            ("select_sequential_consistency", "0"),
+        ] {
+            client = client.with_setting(setting, value);
+        }
+        let timeout = Duration::from_secs(config.timeout_seconds());
+        Ok(Server { runtime, client, timeout, url: config.url.clone() })
+    }
+
+    /// Statements and questions that give no rows.
+    pub(super) fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.run(|query| async move { query.execute().await }, sql)
+    }
+
+    /// All rows of a question, in a format of ClickHouse's.
+    pub(super) fn fetch(&self, sql: &str, format: &str) -> Result<Vec<u8>, Error> {
+        let format = format.to_owned();
+        self.run(
+            |query| async move {
+                let mut cursor = query.fetch_bytes(format)?;
+                Ok(cursor.collect().await?.to_vec())
+            },
+            sql,
+        )
+    }
+
+    fn run<T, F>(&self, ask: impl FnOnce(Query) -> F, sql: &str) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, clickhouse::error::Error>>,
+    {
+        // `?` is the crate's own placeholder.
+        let query = self.client.query_raw(sql);
+        let asked = async { tokio::time::timeout(self.timeout, ask(query)).await };
+        match self.runtime.block_on(asked) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(_) => Err(self.unanswered()),
+        }
+    }
+
+    /// Rows as RowBinary, under a token: sent again they leave one copy.
+    pub(super) fn insert(&self, sql: &str, token: &str, rows: Vec<u8>) -> Result<(), Error> {
+        let mut insert = self
+            .client
+            .insert_formatted_with(sql)
+            .with_setting("insert_deduplication_token", token)
+            .with_setting("wait_end_of_query", "1")
+            .with_timeouts(Some(CONNECT.max(self.timeout)), Some(self.timeout));
+        let sent = async {
+            insert.send(rows.into()).await?;
+            insert.end().await
+        };
+        self.runtime.block_on(sent).map_err(|error| self.failed(&error))
+    }
+
+    fn unanswered(&self) -> Error {
+        let problem = format!("no answer within {} s", self.timeout.as_secs());
+        Error::ClickHouse { url: self.url.clone(), problem, retry: true }
+    }
+
+    fn failed(&self, error: &clickhouse::error::Error) -> Error {
+        use clickhouse::error::Error as Theirs;
+        let (problem, retry) = match error {
+            Theirs::BadResponse(text) => {
+                let text = text.trim();
+                // A front that is not the server itself (a proxy, a start page) answers without a code.
+                (first_line(text), code(text).is_none_or(|code| PASSING.contains(&code)))
+            }
+            Theirs::Network(cause) => (format!("{error}: {}", causes(cause.as_ref())), true),
+            Theirs::TimedOut => (format!("no answer within {} s", self.timeout.as_secs()), true),
+            other => (other.to_string(), false),
+        };
+        Error::ClickHouse { url: self.url.clone(), problem, retry }
+    }
+}
+
+/// The server's own words without the stack and version behind them.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(600).collect()
+}
+
+/// `Code: 252. DB::Exception: ...`
+fn code(text: &str) -> Option<u32> {
+    let after = text.split_once("Code: ")?.1;
+    after.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        next = cause.source();
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_code_is_found_in_its_words() {
+        assert_eq!(code("Code: 252. DB::Exception: Too many parts (300)"), Some(252));
+        assert_eq!(code("<html>502 Bad Gateway</html>"), None);
+        assert!(PASSING.contains(&243) && !PASSING.contains(&60));
+    }
+}

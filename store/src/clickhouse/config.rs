@@ -1,0 +1,91 @@
+//! The section `[store.clickhouse]`: where the tables are, when they are not embedded.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClickHouseConfig {
+    /// `http://host:8123` or `https://host:8443`; empty: the embedded store.
+    pub url: String,
+    pub database: String,
+    pub user: String,
+    /// From a file or the environment; never here.
+    pub password: Option<Secret>,
+    /// Name of a cluster: tables are made replicated and distributed.
+    pub cluster: String,
+    /// Apply missing migrations when `vedette run` starts.
+    pub migrate: bool,
+    /// Rows of one insert. A repeated insert is known again only when it is cut alike: keep it below a million.
+    pub insert_rows: usize,
+    /// Seconds an answer may take.
+    pub timeout_seconds: u32,
+}
+
+/// A value that is never in the configuration, on a command line or in a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Secret {
+    File(PathBuf),
+    Env(String),
+}
+
+impl ClickHouseConfig {
+    pub fn is_used(&self) -> bool {
+        !self.url.is_empty()
+    }
+
+    pub fn database(&self) -> &str {
+        if self.database.is_empty() { "vedette" } else { &self.database }
+    }
+
+    pub fn resolve(&mut self, folder: &Path) {
+        if let Some(Secret::File(path)) = &mut self.password {
+            *path = folder.join(&*path);
+        }
+    }
+
+    /// # Errors
+    /// What is missing, by name; never the value.
+    pub fn password(&self) -> Result<Option<String>, Error> {
+        let missing = |value: String| Error::Config {
+            setting: "clickhouse.password",
+            value,
+            expected: "a file that can be read, or an environment variable that is set",
+        };
+        match &self.password {
+            None => Ok(None),
+            Some(Secret::File(path)) => {
+                let text = std::fs::read_to_string(path).map_err(|_| missing(path.display().to_string()))?;
+                Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
+            }
+            Some(Secret::Env(name)) => std::env::var(name).map(Some).map_err(|_| missing(name.clone())),
+        }
+    }
+
+    pub fn insert_rows(&self) -> usize {
+        if self.insert_rows == 0 { 100_000 } else { self.insert_rows.min(900_000) }
+    }
+
+    pub fn timeout_seconds(&self) -> u64 {
+        if self.timeout_seconds == 0 { 30 } else { u64::from(self.timeout_seconds) }
+    }
+
+    pub fn check(&self) -> Result<(), Error> {
+        let bad = |setting, value: &str, expected| Err(Error::Config { setting, value: value.to_owned(), expected });
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if self.is_used() && !self.url.starts_with("http://") && !self.url.starts_with("https://") {
+            return bad("clickhouse.url", &self.url, "a URL such as http://127.0.0.1:8123");
+        }
+        if !plain(&self.database) {
+            return bad("clickhouse.database", &self.database, "letters, digits and _");
+        }
+        if !plain(&self.cluster) {
+            return bad("clickhouse.cluster", &self.cluster, "letters, digits and _");
+        }
+        Ok(())
+    }
+}

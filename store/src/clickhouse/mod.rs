@@ -1,0 +1,23 @@
+//! The tables in ClickHouse, for several processes and for dashboards.
+//!
+//! * [`config`]: the section `[store.clickhouse]`; there without the feature `clickhouse` too
+//! * [`client`]: one server's HTTP interface, its errors, every setting that matters
+//! * [`migrate`]: numbered files, applied once under a lock
+//! * [`rowbinary`]: batches as rows
+//! * [`tables`]: what is written and read back
+
+#[cfg(feature = "clickhouse")]
+mod client;
+pub mod config;
+#[cfg(feature = "clickhouse")]
+mod migrate;
+#[cfg(feature = "clickhouse")]
+mod rowbinary;
+#[cfg(feature = "clickhouse")]
+mod tables;
+
+pub use config::ClickHouseConfig;
+#[cfg(feature = "clickhouse")]
+pub use migrate::{Migration, migrations};
+#[cfg(feature = "clickhouse")]
+pub use tables::ClickHouseStore;

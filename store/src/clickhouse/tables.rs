@@ -1,0 +1,175 @@
+//! What is written to ClickHouse, and read back.
+//!
+//! Every insert has a token made of the log it comes from, the step, the table and the chunk; the server drops what it
+//! has under a token already. So a step may be done again, by whomever.
+
+use std::ops::Range;
+
+use arrow::record_batch::RecordBatch;
+use fleet::{Action, DeviceKey, EventTime, Finding, Incident, Window};
+
+use super::client::Server;
+use super::config::ClickHouseConfig;
+use super::migrate;
+use super::rowbinary;
+use crate::dictionary::Table;
+use crate::error::Error;
+use crate::rows::{BaselineRow, DeviceRow, EvidenceRow, RejectedRow, Row, Step, VerdictRow, contact_batch, window_batch};
+use crate::{Store, WHOLE};
+
+/// Windows turned into rows at once.
+const PIECE: usize = 4_096;
+/// Of what lanes remember: a commit may name the one before the newest.
+const MEMORIES: usize = 3;
+/// Bytes of one row of `lane_memory`.
+const MEMORY_PART: usize = 8 << 20;
+
+pub struct ClickHouseStore {
+    server: Server,
+    database: String,
+    insert_rows: usize,
+    /// Part of every token: the readings log that steps come from.
+    log: String,
+}
+
+impl ClickHouseStore {
+    /// `log`: the id of the readings topic; steps of another log are other steps.
+    ///
+    /// # Errors
+    /// No server answers, it refuses the user, or the tables are not there and may not be made.
+    pub fn open(config: &ClickHouseConfig, log: &str) -> Result<ClickHouseStore, Error> {
+        let server = Server::new(config)?;
+        if config.migrate {
+            migrate::apply(&server, config)?;
+        } else {
+            migrate::demand(&server, config)?;
+        }
+        Ok(ClickHouseStore {
+            server,
+            database: config.database().to_owned(),
+            insert_rows: config.insert_rows(),
+            log: log.to_owned(),
+        })
+    }
+
+    /// Applies what is missing; gives the names of what was applied.
+    pub fn migrate(config: &ClickHouseConfig) -> Result<Vec<String>, Error> {
+        migrate::apply(&Server::new(config)?, config)
+    }
+
+    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch]) -> Result<(), Error> {
+        let mut chunk = 0;
+        let (mut bytes, mut count) = (Vec::new(), 0);
+        let target = migrate::written_as(table);
+        let columns: Vec<&str> = table.columns().iter().map(|column| column.name).collect();
+        let list: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+        let sql = format!("INSERT INTO {}.{target} ({}) FORMAT RowBinary", self.database, list.join(", "));
+        for batch in rows {
+            rowbinary::append(batch, &mut bytes).map_err(|source| Error::Encode { table, source })?;
+            count += batch.num_rows();
+            if count >= self.insert_rows {
+                self.insert_chunk(&sql, table, name, chunk, std::mem::take(&mut bytes))?;
+                (chunk, count) = (chunk + 1, 0);
+            }
+        }
+        if count > 0 {
+            self.insert_chunk(&sql, table, name, chunk, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn insert_chunk(&self, sql: &str, table: Table, name: &str, chunk: u32, rows: Vec<u8>) -> Result<(), Error> {
+        let token = format!("{}/{name}/{}/{chunk}", self.log, table.name());
+        self.server.insert(sql, &token, rows)
+    }
+
+    fn insert_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
+        let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
+        self.insert(R::TABLE, name, &batches)
+    }
+
+    /// Rows of a latest state: a newer one takes the place of an older, so a token must be new each time.
+    fn replace_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.insert_rows(&format!("{name}@{}", now.as_nanos()), rows)
+    }
+
+    fn rows<R: Row>(&self, condition: &str) -> Result<Vec<R>, Error> {
+        let mut rows = Vec::new();
+        for batch in self.fetch(R::TABLE, condition)? {
+            R::decode(&batch, &mut rows)?;
+        }
+        Ok(rows)
+    }
+
+    /// The table's columns, as a Parquet file would give them.
+    fn fetch(&self, table: Table, condition: &str) -> Result<Vec<RecordBatch>, Error> {
+        super::tables_read::fetch(&self.server, &self.database, table, condition)
+    }
+
+    /// Windows that start in `range`, with contacts, as they were closed; see [`crate::ParquetStore::windows`].
+    pub fn windows(
+        &self,
+        range: Range<EventTime>,
+        keys: impl Fn(&str) -> Option<DeviceKey> + Sync,
+    ) -> Result<Vec<Window>, Error> {
+        super::tables_read::windows(&self.server, &self.database, range, &keys)
+    }
+}
+
+impl Store for ClickHouseStore {
+    fn write_step(&self, step: &Step<'_>) -> Result<(), Error> {
+        let name = format!("{}-{}-{}", step.lane, step.first_tick.0, step.last_tick.0);
+        let pieces = || step.windows.chunks(PIECE).map(|windows| Step { windows, ..*step });
+        let contacts = pieces().map(|piece| contact_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
+        let windows = pieces().map(|piece| window_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
+        // Windows last: a step that has them has everything.
+        self.insert(Table::Contacts, &name, &contacts)?;
+        self.insert_rows::<EvidenceRow>(&name, step.evidence)?;
+        self.insert(Table::Windows, &name, &windows)
+    }
+
+    fn write_findings(&self, name: &str, findings: &[Finding]) -> Result<(), Error> {
+        self.insert_rows(name, findings)
+    }
+
+    fn write_actions(&self, name: &str, actions: &[Action]) -> Result<(), Error> {
+        self.insert_rows(name, actions)
+    }
+
+    fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error> {
+        self.insert_rows(&format!("version-{version}"), rows)
+    }
+
+    fn write_rejected(&self, name: &str, rows: &[RejectedRow]) -> Result<(), Error> {
+        self.insert_rows(name, rows)
+    }
+
+    fn write_verdicts(&self, name: &str, rows: &[VerdictRow]) -> Result<(), Error> {
+        self.insert_rows(name, rows)
+    }
+
+    fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
+        self.replace_rows(WHOLE, incidents)
+    }
+
+    fn write_devices(&self, name: &str, devices: &[DeviceRow]) -> Result<(), Error> {
+        self.replace_rows(name, devices)
+    }
+
+    fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {
+        super::memory::write(&self.server, &self.database, &self.log, who, tick, memory, MEMORY_PART, MEMORIES)
+    }
+
+    fn read_memory(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error> {
+        super::memory::read(&self.server, &self.database, &self.log, who, tick)
+    }
+
+    fn newest_memory(&self, who: &str) -> Result<Option<EventTime>, Error> {
+        super::memory::newest(&self.server, &self.database, &self.log, who)
+    }
+
+    fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
+        self.rows("")
+    }
+}
