@@ -5,9 +5,9 @@ mod support;
 
 use fleet::{Entry, Resume, Tick};
 use ingest::Config;
-use ingest::windows::Lane;
+use ingest::windows::{Lane, LaneCounters, LaneMemory};
 use proptest::prelude::*;
-use support::log::{Log, Plan, plan};
+use support::log::{Log, Plan, plan, plan_with_zombies};
 
 fn config(max_open_windows: usize) -> Config {
     Config { max_open_windows, ..Config::default() }
@@ -54,6 +54,54 @@ fn stopped_after_every_tick(plan: &Plan, max_open: usize) -> Result<usize, TestC
     Ok(straight.len())
 }
 
+/// A lane's ticks, and its memory after each entry that closed some, with the counters of then.
+struct Remembered {
+    ticks: Vec<Tick>,
+    memories: Vec<(usize, Vec<u8>, LaneCounters)>,
+    last: (LaneMemory, LaneCounters),
+}
+
+fn remembered(mut lane: Lane, log: &[(u64, Entry)]) -> Result<Remembered, TestCaseError> {
+    let (mut ticks, mut memories) = (Vec::new(), Vec::new());
+    for (offset, entry) in log {
+        let before = ticks.len();
+        let known = lane.memory();
+        lane.push(*offset, entry.clone(), &mut ticks);
+        if ticks.len() == before {
+            prop_assert_eq!(known, lane.memory(), "of the last tick, however much was read since");
+            continue;
+        }
+        let memory = lane.memory();
+        prop_assert_eq!(Some(memory.at), ticks.last().map(|(_, at)| *at));
+        let bytes = postcard::to_stdvec(&memory).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        memories.push((ticks.len(), bytes, *lane.counters()));
+    }
+    lane.finish(&mut ticks);
+    let ticks = ticks.into_iter().map(|(tick, _)| tick).collect();
+    Ok(Remembered { ticks, memories, last: (lane.memory(), *lane.counters()) })
+}
+
+/// From a memory the ticks after it follow, those committed since included; and the same memories.
+fn recalled_after_every_entry(plan: &Plan, max_open: usize) -> Result<usize, TestCaseError> {
+    let log = Log::written_by(plan);
+    let config = config(max_open);
+    let straight = remembered(lane(&config, true, Resume::START), &log.entries)?;
+    for (closed, bytes, counters) in &straight.memories {
+        let memory: LaneMemory = postcard::from_bytes(bytes).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let from = log.entries.partition_point(|(offset, _)| *offset < memory.at.low);
+        let again = Lane::recalled(&config, &memory).with_ordered_sources();
+        let again = remembered(again, &log.entries[from..])?;
+        prop_assert_eq!(&again.ticks, &straight.ticks[*closed..], "ticks after a memory of {} ticks", closed);
+        prop_assert_eq!(&again.last.0, &straight.last.0);
+        let rest = &again.last.1;
+        let both =
+            (counters.accepted + rest.accepted, counters.late + rest.late, counters.duplicates + rest.duplicates);
+        let all = &straight.last.1;
+        prop_assert_eq!(both, (all.accepted, all.late, all.duplicates), "each reading is counted once");
+    }
+    Ok(straight.memories.len())
+}
+
 fn windows_of(ticks: Vec<(Tick, Resume)>) -> Vec<fleet::Window> {
     let mut windows: Vec<fleet::Window> = ticks.into_iter().flat_map(|(tick, _)| tick.windows).collect();
     windows.sort_by_key(|window| (window.end, window.device));
@@ -66,6 +114,14 @@ proptest! {
     #[test]
     fn stopping_after_any_tick_changes_nothing(plan in plan(), max_open in prop_oneof![Just(1_440usize), 2usize..8]) {
         stopped_after_every_tick(&plan, max_open)?;
+    }
+
+    #[test]
+    fn what_a_memory_leaves_out_follows_from_the_log(
+        plan in plan_with_zombies(),
+        max_open in prop_oneof![Just(1_440usize), 2usize..8],
+    ) {
+        recalled_after_every_entry(&plan, max_open)?;
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //!
 //! Builders are pooled, so what they allocated once (contacts, times) is used again; what only some devices need
 //! (messages, sessions) is behind one pointer each. All counters saturate: no input can make a lane panic.
+//!
+//! A window is a function of the set of its readings: several sources interleave anyhow, and a replay reads them in yet
+//! another order. So all that is kept here adds up, or is the least or the greatest of something.
 
 use std::hash::Hasher;
+use std::hint::select_unpredictable;
 use std::net::IpAddr;
 
 use fleet::reading::{Flow, Outcome, Protocol};
@@ -18,6 +22,7 @@ use super::speech::{Sessions, Speech};
 pub(crate) struct Builder {
     pub records: u32,
     pub malicious: u32,
+    pub span: Span,
     pub first_record: Position,
     pub last_record: Position,
     pub bytes_out: u64,
@@ -47,13 +52,49 @@ pub(crate) struct FlowCounts {
     pub content_bytes: u64,
 }
 
+/// From when to when records are. First and last are meant in event time; of those with the same time the positions
+/// decide.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Span {
+    pub first: EventTime,
+    pub last: EventTime,
+}
+
+impl Span {
+    pub(crate) fn at(time: EventTime) -> Span {
+        Span { first: time, last: time }
+    }
+
+    /// Readings are disordered, so branches here could not be predicted.
+    #[inline(always)]
+    pub(crate) fn add(
+        &mut self,
+        time: EventTime,
+        position: Position,
+        first_record: &mut Position,
+        last_record: &mut Position,
+    ) {
+        let is_last = (time > self.last) | (time == self.last && position > *last_record);
+        let is_first = (time < self.first) | (time == self.first && position < *first_record);
+        self.last = self.last.max(time);
+        self.first = self.first.min(time);
+        choose(is_last, last_record, position);
+        choose(is_first, first_record, position);
+    }
+}
+
+fn choose(is_it: bool, record: &mut Position, position: Position) {
+    record.source = select_unpredictable(is_it, position.source, record.source);
+    record.offset = select_unpredictable(is_it, position.offset, record.offset);
+}
+
 /// When the device itself did something, for its rhythm.
 #[derive(Default)]
 pub(crate) struct OwnTimes {
     pub count: u32,
     pub first: EventTime,
     pub last: EventTime,
-    /// The first [`OwnTimes::KEPT`], in order of arrival.
+    /// The earliest [`OwnTimes::KEPT`]; the greatest of them is the last element, the others are in no order.
     pub kept: Vec<EventTime>,
 }
 
@@ -69,7 +110,22 @@ impl OwnTimes {
         self.count = self.count.saturating_add(1);
         if self.kept.len() < Self::KEPT {
             self.kept.push(time);
+            if let [.., before, last] = self.kept.as_mut_slice() {
+                (*before, *last) = ((*before).min(*last), (*before).max(*last));
+            }
+            return;
         }
+        if self.kept.last().is_some_and(|greatest| time < *greatest) {
+            self.replace_greatest(time);
+        }
+    }
+
+    fn replace_greatest(&mut self, time: EventTime) {
+        let last = self.kept.len() - 1;
+        self.kept[last] = time;
+        let greatest =
+            (0..last).fold(last, |most, place| if self.kept[place] > self.kept[most] { place } else { most });
+        self.kept.swap(greatest, last);
     }
 }
 
@@ -78,7 +134,8 @@ impl Builder {
     pub(crate) fn touch(&self) -> u64 {
         let counts = u64::from(self.records) + u64::from(self.flows.all) + u64::from(self.own.count);
         let distinct = self.destinations.seen() + self.ports.seen() + self.internal_hosts.seen();
-        counts + u64::from(distinct) + self.contacts.len() as u64
+        let lengths = u64::from(distinct) + self.contacts.len() as u64;
+        (counts + lengths).wrapping_add(self.bytes_out)
     }
 
     /// The same for what lies behind pointers; [`Builder::touch`] first.
@@ -91,9 +148,10 @@ impl Builder {
     pub(crate) fn add(&mut self, routed: &Routed<'_>, scratch: &mut String) {
         let reading = routed.reading;
         if self.records == 0 {
-            self.first_record = reading.position;
+            (self.first_record, self.last_record) = (reading.position, reading.position);
+            self.span = Span::at(reading.time);
         }
-        self.last_record = reading.position;
+        self.span.add(reading.time, reading.position, &mut self.first_record, &mut self.last_record);
         self.records = self.records.saturating_add(1);
         self.malicious = self.malicious.saturating_add(u32::from(reading.malicious));
         if is_own(routed) {
@@ -111,7 +169,7 @@ impl Builder {
                 self.sessions.get_or_insert_default().add_sign_in(routed, sign_in, &mut self.contacts)
             }
             Kind::Session(session) => self.sessions.get_or_insert_default().add_session(&reading.identity, session),
-            Kind::Posture(posture) => self.sessions.get_or_insert_default().add_posture(posture),
+            Kind::Posture(posture) => self.sessions.get_or_insert_default().add_posture(reading.time, posture),
         }
     }
 
@@ -131,6 +189,8 @@ impl Builder {
             (false, _, Some(address)) => Seen::Address(address),
             (false, _, None) => Seen::Name(UNKNOWN),
         };
+        let place = place(flow.responder.ip);
+        let single_host = outbound && matches!(place, Place::Internal | Place::External);
         let added = self.contacts.add(&Exchange {
             recognised: &flow.service,
             destination,
@@ -144,6 +204,8 @@ impl Builder {
             packets_out: packets_out as u32,
             packets_in: packets_in as u32,
             duration: flow.duration as f32 / 1e6,
+            single_host,
+            time: routed.reading.time,
             position: routed.reading.position,
         });
 
@@ -160,12 +222,10 @@ impl Builder {
             counts.cleartext_bytes = counts.cleartext_bytes.saturating_add(bytes);
         }
         if !outbound {
-            let external = originator.ip.is_some_and(|address| place(address) == Place::External);
+            let external = originator.ip.is_some_and(|address| fleet::place(address) == Place::External);
             counts.inbound_external = counts.inbound_external.saturating_add(u32::from(external && flow.answered()));
             return;
         }
-        let place = place(flow.responder.ip);
-        let single_host = matches!(place, Place::Internal | Place::External);
         if single_host {
             counts.to_hosts = counts.to_hosts.saturating_add(1);
             counts.failed = counts.failed.saturating_add(u32::from(failed));
@@ -177,7 +237,7 @@ impl Builder {
             return;
         }
         if single_host {
-            self.destinations.insert(hash_seen(destination));
+            self.destinations.insert(destination.hash());
         }
         if matches!(flow.protocol, Protocol::Tcp | Protocol::Udp) {
             self.ports.insert(mix(u64::from(flow.responder.port)));
@@ -228,11 +288,4 @@ pub(crate) fn hash_text(text: &str) -> u32 {
     let mut hasher = FxHasher::default();
     hasher.write(text.as_bytes());
     mix(hasher.finish())
-}
-
-fn hash_seen(seen: Seen) -> u32 {
-    match seen {
-        Seen::Name(name) => hash_text(name),
-        Seen::Address(address) => hash_address(address),
-    }
 }

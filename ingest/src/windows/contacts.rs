@@ -1,13 +1,26 @@
-//! Whom a device talked to in a window: the first 16 one by one, the others added up in one more.
+//! Whom a device talked to in a window: the 16 it talked to first one by one, the others added up in one more.
+//!
+//! First in event time, whatever order records arrive in: who is kept must follow from the set of records alone. While a
+//! window is open, up to [`MAX_OPEN`] contacts are therefore kept, and the earliest of them are chosen when it closes. Only
+//! one thing may then depend on arrival: a record that found 128 contacts earlier than itself is added to the rest, and
+//! stays there if a record of the same contact, earlier than nearly all of them, comes after it.
 //!
 //! Looked up for every flow, so what is compared first is numbers; the service's name is made only on first sight.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use fleet::reading::Protocol;
 use fleet::window::{Destination, MAX_CONTACTS};
-use fleet::{Contact, DeviceKey, Direction, Position, Service};
+use fleet::{Contact, DeviceKey, Direction, EventTime, Position, Service};
 use smol_str::SmolStr;
+
+use super::builder::{Span, hash_address, hash_text};
+use super::index::Index;
+use super::sketch::mix;
+
+/// Contacts of an open window, before the earliest [`MAX_CONTACTS`] are chosen.
+const MAX_OPEN: usize = 128;
 
 /// One exchange as its record has it, before anything is copied.
 #[derive(Clone, Copy)]
@@ -26,6 +39,9 @@ pub(crate) struct Exchange<'a> {
     pub packets_in: u32,
     /// Seconds.
     pub duration: f32,
+    /// Counts as a destination: the other side is one host. What is reached by name may be one now and a group then.
+    pub single_host: bool,
+    pub time: EventTime,
     pub position: Position,
 }
 
@@ -41,6 +57,13 @@ impl Seen<'_> {
             (Seen::Address(seen), Destination::Address(address)) => seen == *address,
             (Seen::Name(seen), Destination::Name(name)) => name == seen,
             _ => false,
+        }
+    }
+
+    pub(crate) fn hash(self) -> u32 {
+        match self {
+            Seen::Name(name) => hash_text(name),
+            Seen::Address(address) => hash_address(address),
         }
     }
 
@@ -74,17 +97,34 @@ pub(crate) struct Added {
 #[derive(Default)]
 pub(crate) struct Contacts {
     kept: Vec<Kept>,
-    rest: Option<Box<Contact>>,
+    /// Once more than [`MAX_CONTACTS`] are kept.
+    many: Option<Box<Many>>,
+}
+
+struct Many {
+    /// Of all that are kept.
+    index: Index,
+    /// Place of the last in [`Kept::order`] once [`MAX_OPEN`] are kept; `None` when it has to be looked for.
+    last: Option<usize>,
+    rest: Option<Rest>,
 }
 
 struct Kept {
     contact: Contact,
+    span: Span,
     class: Class,
     /// The service is the one that protocol and port alone give.
     by_port: bool,
+    single_host: bool,
+}
+
+struct Rest {
+    contact: Contact,
+    span: Span,
 }
 
 impl Kept {
+    #[inline(always)]
     fn matches(&self, exchange: &Exchange) -> bool {
         let contact = &self.contact;
         contact.port == exchange.port
@@ -94,6 +134,59 @@ impl Kept {
             && exchange.destination.is(&contact.destination)
             && if exchange.recognised.is_empty() { self.by_port } else { contact.service.0 == exchange.recognised }
     }
+
+    fn new(exchange: &Exchange) -> Kept {
+        let service = Service::of(exchange.recognised, exchange.protocol, exchange.port);
+        let by_port = exchange.recognised.is_empty() || service == Service::of("", exchange.protocol, exchange.port);
+        let class = Class::of(&service);
+        let contact = Contact {
+            port: exchange.port,
+            protocol: exchange.protocol,
+            direction: exchange.direction,
+            peer: exchange.peer,
+            ..empty(service, exchange.destination.to_destination(), exchange.position)
+        };
+        let mut kept = Kept { contact, span: Span::at(exchange.time), class, by_port, single_host: false };
+        kept.add(exchange);
+        kept
+    }
+
+    #[inline(always)]
+    fn add(&mut self, exchange: &Exchange) -> Added {
+        sum(&mut self.contact, &mut self.span, exchange);
+        let known = self.single_host || !exchange.single_host;
+        self.single_host |= exchange.single_host;
+        Added { class: self.class, known }
+    }
+
+    fn hash(&self) -> u32 {
+        let Contact { destination, port, protocol, direction, .. } = &self.contact;
+        let destination = match destination {
+            Destination::Name(name) => Seen::Name(name),
+            Destination::Address(address) => Seen::Address(*address),
+        };
+        hash(destination, *port, *protocol, *direction)
+    }
+
+    /// By first record in event time. Of those with the same time the contact's content decides; where it is the same but
+    /// for the peer (an address that changed hands), the record; a device's number, which is another in every run, last.
+    fn order(&self, other: &Kept) -> Ordering {
+        let content = |contact: &Contact| (contact.direction, contact.protocol, contact.port);
+        let (one, two) = (&self.contact, &other.contact);
+        let times = self.span.first.cmp(&other.span.first);
+        times
+            .then_with(|| content(one).cmp(&content(two)))
+            .then_with(|| one.service.cmp(&two.service))
+            .then_with(|| one.destination.cmp(&two.destination))
+            .then_with(|| one.first_record.cmp(&two.first_record))
+            .then_with(|| one.peer.cmp(&two.peer))
+    }
+}
+
+/// Of what tells contacts apart, but the service and the peer, which hardly ever do alone.
+fn hash(destination: Seen, port: u16, protocol: Protocol, direction: Direction) -> u32 {
+    let numbers = u64::from(port) << 16 | (protocol as u64) << 8 | direction as u64;
+    mix(numbers << 32 | u64::from(destination.hash()))
 }
 
 impl Contacts {
@@ -104,52 +197,122 @@ impl Contacts {
     /// Loads the first contacts, which are those most often looked for.
     pub(crate) fn touch(&self) -> u64 {
         let first = self.kept.iter().take(3).map(|kept| {
-            let contact = &kept.contact;
-            contact.last_record.offset.wrapping_add(u64::from(contact.port)).wrapping_add(u64::from(contact.flows))
+            // A field of each of the three or four cache lines.
+            let Contact { peer, bytes_out, flows, .. } = &kept.contact;
+            let numbers = u64::from(*flows).wrapping_add(*bytes_out).wrapping_add(kept.span.last.0 as u64);
+            numbers.wrapping_add(u64::from(peer.is_some()))
         });
         first.fold(0, u64::wrapping_add)
     }
 
     pub(crate) fn add(&mut self, exchange: &Exchange) -> Added {
+        if let Some(many) = &mut self.many {
+            return many.add(&mut self.kept, exchange);
+        }
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.matches(exchange)) {
-            sum(&mut kept.contact, exchange);
-            return Added { class: kept.class, known: true };
+            return kept.add(exchange);
         }
-        let service = Service::of(exchange.recognised, exchange.protocol, exchange.port);
-        let class = Class::of(&service);
-        if self.kept.len() == MAX_CONTACTS {
-            let rest = self.rest.get_or_insert_with(|| Box::new(empty_rest(exchange)));
-            sum(rest, exchange);
-            return Added { class, known: false };
+        let kept = Kept::new(exchange);
+        let class = kept.class;
+        self.kept.push(kept);
+        if self.kept.len() > MAX_CONTACTS {
+            self.many = Some(Box::new(Many { index: index(&self.kept), last: None, rest: None }));
         }
-        let by_port = exchange.recognised.is_empty() || service == Service::of("", exchange.protocol, exchange.port);
-        let mut contact = Contact {
-            port: exchange.port,
-            protocol: exchange.protocol,
-            direction: exchange.direction,
-            peer: exchange.peer,
-            ..empty(service, exchange.destination.to_destination(), exchange)
-        };
-        sum(&mut contact, exchange);
-        self.kept.push(Kept { contact, class, by_port });
         Added { class, known: false }
     }
 
-    /// In order of their first record, the rest last; leaves nothing behind but room.
+    /// In order of their first record in event time, the rest last; leaves nothing behind but room.
     pub(crate) fn take(&mut self) -> Vec<Contact> {
-        let mut contacts = Vec::with_capacity(self.kept.len() + usize::from(self.rest.is_some()));
+        self.kept.sort_unstable_by(Kept::order);
+        let mut rest = self.many.take().and_then(|many| many.rest);
+        for later in self.kept.drain(self.kept.len().min(MAX_CONTACTS)..) {
+            add_to(&mut rest, &later);
+        }
+        let mut contacts = Vec::with_capacity(self.kept.len() + usize::from(rest.is_some()));
         contacts.extend(self.kept.drain(..).map(|kept| kept.contact));
-        contacts.extend(self.rest.take().map(|rest| *rest));
+        contacts.extend(rest.map(|rest| rest.contact));
+        // One scan does not make a device's windows large for ever.
+        self.kept.shrink_to(2 * MAX_CONTACTS);
         contacts
     }
 }
 
-fn empty_rest(exchange: &Exchange) -> Contact {
-    let name = SmolStr::new_static(Service::REST);
-    empty(Service(name.clone()), Destination::Name(name), exchange)
+fn index(kept: &[Kept]) -> Index {
+    Index::of(kept.iter().map(Kept::hash))
 }
 
-fn empty(service: Service, destination: Destination, exchange: &Exchange) -> Contact {
+impl Many {
+    #[inline(never)]
+    fn add(&mut self, kept: &mut Vec<Kept>, exchange: &Exchange) -> Added {
+        let hash = hash(exchange.destination, exchange.port, exchange.protocol, exchange.direction);
+        if let Some(place) = self.index.find(hash, |place| kept[place].matches(exchange)) {
+            let first = kept[place].span.first;
+            let added = kept[place].add(exchange);
+            if self.last == Some(place) && exchange.time <= first {
+                self.last = None;
+            }
+            return added;
+        }
+        if kept.len() == MAX_OPEN {
+            let later = |one: usize, two: usize| if kept[one].order(&kept[two]).is_gt() { one } else { two };
+            let last = self.last.unwrap_or_else(|| (0..kept.len()).fold(0, later));
+            self.last = Some(last);
+            if exchange.time > kept[last].span.first {
+                let rest = self.rest.get_or_insert_with(|| Rest::at(exchange.time, exchange.position));
+                sum(&mut rest.contact, &mut rest.span, exchange);
+                let service = Service::of(exchange.recognised, exchange.protocol, exchange.port);
+                return Added { class: Class::of(&service), known: false };
+            }
+            return self.replace(kept, last, Kept::new(exchange));
+        }
+        self.index.insert(hash, kept.len());
+        let new = Kept::new(exchange);
+        let class = new.class;
+        kept.push(new);
+        Added { class, known: false }
+    }
+
+    /// Of the last that is kept and a new one, keeps the earlier.
+    fn replace(&mut self, kept: &mut [Kept], last: usize, mut new: Kept) -> Added {
+        let class = new.class;
+        if new.order(&kept[last]).is_lt() {
+            std::mem::swap(&mut new, &mut kept[last]);
+            self.index = index(kept);
+            self.last = None;
+        }
+        add_to(&mut self.rest, &new);
+        Added { class, known: false }
+    }
+}
+
+fn add_to(rest: &mut Option<Rest>, kept: &Kept) {
+    let first = || Rest::at(kept.span.first, kept.contact.first_record);
+    rest.get_or_insert_with(first).add(&kept.contact, &kept.span);
+}
+
+impl Rest {
+    fn at(time: EventTime, position: Position) -> Rest {
+        let name = SmolStr::new_static(Service::REST);
+        let contact = empty(Service(name.clone()), Destination::Name(name), position);
+        Rest { contact, span: Span::at(time) }
+    }
+
+    fn add(&mut self, other: &Contact, span: &Span) {
+        let contact = &mut self.contact;
+        contact.flows = contact.flows.saturating_add(other.flows);
+        contact.refused = contact.refused.saturating_add(other.refused);
+        contact.bytes_out = contact.bytes_out.saturating_add(other.bytes_out);
+        contact.bytes_in = contact.bytes_in.saturating_add(other.bytes_in);
+        contact.packets_out = contact.packets_out.saturating_add(other.packets_out);
+        contact.packets_in = contact.packets_in.saturating_add(other.packets_in);
+        contact.duration = contact.duration.max(other.duration);
+        let Contact { first_record, last_record, .. } = contact;
+        self.span.add(span.first, other.first_record, first_record, last_record);
+        self.span.add(span.last, other.last_record, first_record, last_record);
+    }
+}
+
+fn empty(service: Service, destination: Destination, position: Position) -> Contact {
     Contact {
         service,
         destination,
@@ -164,12 +327,13 @@ fn empty(service: Service, destination: Destination, exchange: &Exchange) -> Con
         packets_out: 0,
         packets_in: 0,
         duration: 0.0,
-        first_record: exchange.position,
-        last_record: exchange.position,
+        first_record: position,
+        last_record: position,
     }
 }
 
-fn sum(contact: &mut Contact, exchange: &Exchange) {
+#[inline(always)]
+fn sum(contact: &mut Contact, span: &mut Span, exchange: &Exchange) {
     contact.flows = contact.flows.saturating_add(1);
     contact.refused = contact.refused.saturating_add(u32::from(exchange.refused));
     contact.bytes_out = contact.bytes_out.saturating_add(exchange.bytes_out);
@@ -177,7 +341,7 @@ fn sum(contact: &mut Contact, exchange: &Exchange) {
     contact.packets_out = contact.packets_out.saturating_add(exchange.packets_out);
     contact.packets_in = contact.packets_in.saturating_add(exchange.packets_in);
     contact.duration = contact.duration.max(exchange.duration);
-    contact.last_record = exchange.position;
+    span.add(exchange.time, exchange.position, &mut contact.first_record, &mut contact.last_record);
 }
 
 #[cfg(test)]
@@ -199,6 +363,8 @@ mod tests {
             packets_out: 1,
             packets_in: 2,
             duration: f32::from(last),
+            single_host: true,
+            time: EventTime(i64::from(last)),
             position: Position { source: 0, offset: u64::from(last) },
         }
     }
@@ -218,6 +384,53 @@ mod tests {
         assert_eq!((rest.flows, rest.refused, rest.bytes_in, rest.duration), (24, 12, 480, 39.0));
         assert_eq!((rest.first_record.offset, rest.last_record.offset), (16, 39));
         assert!(contacts.take().is_empty());
+    }
+
+    #[test]
+    fn kept_are_the_earliest_in_whatever_order_they_come() {
+        let in_order = |order: &mut dyn Iterator<Item = u8>| {
+            let mut contacts = Contacts::default();
+            order.for_each(|last| _ = contacts.add(&exchange(last)));
+            contacts.take()
+        };
+        let sorted = in_order(&mut (0..=255));
+        assert_eq!(sorted.len(), MAX_CONTACTS + 1);
+        assert!(sorted.iter().zip(0..16).all(|(contact, offset)| contact.first_record.offset == offset));
+        assert_eq!((sorted[16].flows, sorted[16].bytes_out), (240, 2_400));
+        assert_eq!(in_order(&mut (0..=255).rev()), sorted, "more than are kept open, each earlier than all before");
+        assert_eq!(in_order(&mut (0..=255).map(|last: u8| last.wrapping_mul(77))), sorted);
+    }
+
+    #[test]
+    fn what_has_the_same_time_is_told_by_its_content() {
+        let at_once = |last| Exchange { time: EventTime(7), ..exchange(last) };
+        let mut contacts = Contacts::default();
+        (0..=255).rev().for_each(|last| _ = contacts.add(&at_once(last)));
+        let taken = contacts.take();
+        assert!(taken.iter().zip(0..16).all(|(contact, offset)| contact.first_record.offset == offset));
+    }
+
+    #[test]
+    fn a_contact_that_becomes_the_earliest_takes_its_place() {
+        let mut contacts = Contacts::default();
+        (10..138).for_each(|last| _ = contacts.add(&exchange(last)));
+        // The last one turns out to be the first, so that another is the last now, and makes room.
+        contacts.add(&Exchange { time: EventTime(0), ..exchange(137) });
+        contacts.add(&Exchange { time: EventTime(1), ..exchange(200) });
+        let taken = contacts.take();
+        assert_eq!((taken[0].flows, taken[0].last_record.offset), (2, 137));
+        assert_eq!(taken[1].first_record.offset, 200);
+        assert_eq!((taken[16].flows, taken[16].last_record.offset), (113, 136));
+    }
+
+    #[test]
+    fn a_name_may_be_a_group_now_and_a_host_then() {
+        let named = Exchange { destination: Seen::Name("a.example"), single_host: false, ..exchange(1) };
+        let mut contacts = Contacts::default();
+        assert!(!contacts.add(&named).known);
+        assert!(contacts.add(&named).known);
+        assert!(!contacts.add(&Exchange { single_host: true, ..named }).known, "not counted as a host so far");
+        assert!(contacts.add(&Exchange { single_host: true, ..named }).known);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) fn features(builder: &mut Builder, start: EventTime, heard: Option<Ev
         set(Feature::Commands, f64::from(speech.commands));
         let values = &speech.values;
         if values.count > 0 {
-            set(Feature::ValueMean, values.sum / f64::from(values.count));
+            set(Feature::ValueMean, values.sum.value() / f64::from(values.count));
             set(Feature::ValueSpread, values.greatest - values.least);
         }
     }

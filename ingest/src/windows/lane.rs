@@ -1,15 +1,15 @@
 //! One lane: the only owner of its log's open windows, and a pure function of that log.
 //!
 //! Nothing here depends on when it runs or what ran before it: the state after an entry follows from the log between
-//! [`Resume::low`] and that entry (and from the stored windows, for how long a device was silent). Whatever changes
-//! results must keep that so; `tests/resume.rs` stops a lane after every tick and demands the same ticks.
+//! [`Resume::low`] and that entry, and from a [`LaneMemory`] (or, where nothing is sent again, from the stored windows, for
+//! how long a device was silent). Whatever changes results must keep that so; `tests/resume.rs` stops a lane after every
+//! tick and demands the same ticks.
 
-use std::collections::BTreeMap;
-
-use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, MICROS_PER_SECOND, Resume, Role, Routed, Tick};
+use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, MICROS_PER_SECOND, Resume, Tick};
 
 use super::facts::Facts;
 use super::marks::Marks;
+use super::memory::{LaneMemory, Seen};
 use super::open::OpenWindows;
 use crate::Config;
 
@@ -36,6 +36,8 @@ pub struct Lane {
     max_open: usize,
     ordered_sources: bool,
     resumed_at: Resume,
+    /// Came with the last tick.
+    committed: Resume,
     /// Reading again what lies below the resumed frontier: nothing is counted, nothing closes.
     catching_up: bool,
     closed_through: EventTime,
@@ -60,15 +62,32 @@ impl Lane {
             max_open: config.max_open_windows.max(1),
             ordered_sources: false,
             resumed_at: at,
+            committed: at,
             catching_up: at.frontier > 0,
             closed_through: at.closed_through,
             frontier: at.frontier,
             marks: Marks::default(),
             facts: Facts::new(at),
             open: OpenWindows::new(width),
-            seen: BTreeMap::new(),
+            seen: Seen::default(),
             counters: LaneCounters::default(),
         }
+    }
+
+    /// Goes on from what another lane remembered; the log is to be pushed again from `memory.at.low`, and gives the ticks
+    /// after `memory.at.closed_through`. A memory may be older than what was committed since: then ticks that were stored
+    /// already come again, the same as they were, and the caller passes over those up to the `closed_through` it
+    /// committed.
+    pub fn recalled(config: &Config, memory: &LaneMemory) -> Lane {
+        let mut lane = Lane::resume(config, memory.at);
+        lane.recall(memory.heard.iter().copied());
+        Lane { seen: Seen::recalled(&memory.seen), ..lane }
+    }
+
+    /// The state after the last tick, however many entries were pushed since; to be stored, or at least used, together
+    /// with nothing but its own [`LaneMemory::at`].
+    pub fn memory(&self) -> LaneMemory {
+        LaneMemory { at: self.committed, heard: self.open.heard(), seen: self.seen.before(self.committed.low) }
     }
 
     /// For logs in which the positions of a source ascend but for what a router sends again after a crash (Kafka):
@@ -88,7 +107,9 @@ impl Lane {
     }
 
     /// Takes the log's entry at `offset`. Appends the ticks it closes, in order, each with the position to resume from
-    /// once everything about it is durable. Offsets ascend, not necessarily by one.
+    /// once everything about it is durable. Offsets ascend, not necessarily by one. What one call appends was closed by one
+    /// entry, unless a lane was resumed in the middle of such ticks: the others of them then come with the first entry
+    /// at or after the frontier.
     pub fn push(&mut self, offset: u64, entry: Entry, out: &mut Vec<(Tick, Resume)>) {
         if offset >= self.resumed_at.frontier {
             self.catch_up(out);
@@ -97,9 +118,8 @@ impl Lane {
             Entry::Batch(batch) => self.take_batch(offset, &batch),
             Entry::Mark(mark) => {
                 self.marks.take(offset, &mark);
-                if let Some(last) = mark.below.checked_sub(1).filter(|_| self.ordered_sources) {
-                    let seen = self.seen.entry(mark.source).or_default();
-                    *seen = (*seen).max((last, true));
+                if self.ordered_sources {
+                    self.seen.mark(offset, mark.source, mark.below);
                 }
             }
             Entry::Fact(fact) => {
@@ -143,7 +163,8 @@ impl Lane {
     fn take_batch(&mut self, offset: u64, batch: &Batch) {
         let (mut new, closed_through) = (0, self.closed_through);
         let Lane { open, seen, ordered_sources, .. } = self;
-        let to_add = batch.iter().filter(|routed| !*ordered_sources || is_new(seen, routed)).inspect(|_| new += 1);
+        let to_add =
+            batch.iter().filter(|routed| !*ordered_sources || seen.is_new(offset, routed)).inspect(|_| new += 1);
         let accepted = open.add(offset, to_add, closed_through);
         if offset >= self.resumed_at.frontier {
             self.counters.accepted += accepted;
@@ -158,7 +179,9 @@ impl Lane {
             let windows = self.open.close(end);
             let facts = self.facts.come_into_force(end, &windows);
             let tick = Tick { end, windows, facts, baseline_version: self.facts.versions.baseline };
-            out.push((tick, self.position()));
+            self.committed = self.position();
+            self.seen.forget_below(self.committed.low);
+            out.push((tick, self.committed));
         }
     }
 
@@ -199,21 +222,6 @@ impl Lane {
         let low = firsts.into_iter().flatten().min().unwrap_or(self.frontier);
         Resume { low, closed_through: self.closed_through, frontier: self.frontier, versions: self.facts.versions }
     }
-}
-
-/// Per source: the greatest position seen, and whether in the responder's role; of a flow between two devices the
-/// originator's reading stands first.
-type Seen = BTreeMap<u32, (u64, bool)>;
-
-fn is_new(seen: &mut Seen, routed: &Routed<'_>) -> bool {
-    let position = routed.reading.position;
-    let place = (position.offset, routed.owner.role == Role::Responder);
-    match seen.get_mut(&position.source) {
-        Some(last) if *last >= place => return false,
-        Some(last) => *last = place,
-        None => _ = seen.insert(position.source, place),
-    }
-    true
 }
 
 /// The last window end at or before `time`.

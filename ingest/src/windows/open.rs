@@ -175,10 +175,15 @@ impl OpenWindows {
     pub(crate) fn recall(&mut self, device: DeviceKey, end: EventTime) {
         self.heard.recall(device, end);
     }
+
+    /// What there is to [`OpenWindows::recall`], ordered by device.
+    pub(crate) fn heard(&self) -> Vec<(DeviceKey, EventTime)> {
+        self.heard.all().collect()
+    }
 }
 
 /// The end of each device's last closed window with readings: all that is kept of a device between its windows, in four
-/// bytes. It follows from the stored windows, so it needs no snapshot of its own.
+/// bytes. It also follows from the stored windows.
 struct Heard {
     width: i64,
     /// By device key: the number of the window, counted from the epoch in widths; 0 for never.
@@ -197,6 +202,11 @@ impl Heard {
         let number = self.number(end);
         let heard = self.entry(device);
         *heard = number.max(*heard);
+    }
+
+    fn all(&self) -> impl Iterator<Item = (DeviceKey, EventTime)> {
+        let heard = (0..).map(DeviceKey).zip(&self.windows).filter(|(_, number)| **number > 0);
+        heard.map(|(device, number)| (device, EventTime(i64::from(*number) * self.width)))
     }
 
     /// Fits until the year 2106 with windows of a second, and until 10228 with those of a minute.

@@ -1,4 +1,5 @@
-//! Two small summaries: how many different things, and how large they were.
+//! Small summaries: how many different things, how large they were, and what numbers add up to. Each is the same in
+//! whatever order things come.
 //!
 //! A window of an ordinary device holds a handful of each, so the common case is a few inline words and no allocation;
 //! only a scanner's window pays for registers.
@@ -141,6 +142,35 @@ fn upper_edge(bin: usize) -> f64 {
     if bin == 0 { 0.0 } else { 2f64.powf(bin as f64 / 4.0) }
 }
 
+/// The sum of numbers of single precision, exactly, so that their order does not matter: floating-point addition is not
+/// associative. Numbers go by their exponent into bins, in which they are integers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExactSum {
+    /// Bin `n` counts in units of 2^(32 n - 149). A number takes at most 55 bits of a bin, so 2^32 of them fit well.
+    bins: [i128; 8],
+}
+
+impl ExactSum {
+    /// Greater numbers (by absolute value) are beyond the bins.
+    pub const MOST: f64 = 1e30;
+
+    pub fn add(&mut self, number: f32) {
+        debug_assert!(f64::from(number.abs()) <= Self::MOST * 1.001, "`{number}` is beyond the bins");
+        let bits = number.to_bits();
+        let (exponent, fraction) = (bits >> 23 & 0xff, bits & 0x7f_ffff);
+        // Numbers below 2^-126 have exponent 0, are in the unit of exponent 1, and have no leading bit.
+        let (shift, integer) = if exponent == 0 { (0, fraction) } else { (exponent - 1, fraction | 0x80_0000) };
+        let integer = i128::from(integer) << (shift % 32);
+        let Some(bin) = self.bins.get_mut(shift as usize / 32) else { return };
+        *bin += if number.is_sign_negative() { -integer } else { integer };
+    }
+
+    pub fn value(&self) -> f64 {
+        let units = (0i32..8).map(|bin| 2f64.powi(32 * bin - 149));
+        self.bins.iter().zip(units).rev().map(|(&bin, unit)| bin as f64 * unit).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,5 +223,21 @@ mod tests {
         assert!((950.0..=950.0 * 1.19).contains(&p95), "{p95}");
         histogram.clear();
         assert_eq!(histogram.quantile(0.95), 0.0);
+    }
+
+    #[test]
+    fn sums_are_exact() {
+        let sum = |numbers: &[f32]| {
+            let mut sum = ExactSum::default();
+            numbers.iter().for_each(|&number| sum.add(number));
+            sum.value()
+        };
+        assert_eq!(sum(&[0.1, 0.2]), f64::from(0.1f32) + f64::from(0.2f32));
+        assert_eq!(sum(&[1e30, 1e-20, -1e30]), f64::from(1e-20f32));
+        assert_eq!(sum(&[1e-45, -0.0, 1e-38, -1e-45]), f64::from(1e-38f32));
+        let many: Vec<f32> = (0..100_000).map(|number| number as f32 * 0.01).collect();
+        let reversed: Vec<f32> = many.iter().rev().copied().collect();
+        assert_eq!(sum(&many), sum(&reversed));
+        assert!((sum(&many) / 49_999_500.0 - 1.0).abs() < 1e-7);
     }
 }

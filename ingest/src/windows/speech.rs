@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use fleet::reading::{Message, Posture, Protocol, Session, SessionEvent, SignIn};
 use fleet::window::Details;
-use fleet::{Direction, Identity, Reading, Routed, Service};
+use fleet::{Direction, EventTime, Identity, Reading, Routed, Service};
 use smol_str::SmolStr;
 
 use super::builder::{UNKNOWN, hash_address, hash_text};
 use super::contacts::{Contacts, Exchange, Seen};
-use super::sketch::{DistinctCounter, LogHistogram};
+use super::sketch::{DistinctCounter, ExactSum, LogHistogram};
 use super::topics::generalise;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ pub(crate) struct Speech {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Values {
     pub count: u32,
-    pub sum: f64,
+    pub sum: ExactSum,
     pub least: f64,
     pub greatest: f64,
 }
@@ -39,13 +39,13 @@ impl Values {
             return;
         }
         // Far outside anything measured, and sums of it still fit a column.
-        let value = value.clamp(-1e30, 1e30);
+        let value = value.clamp(-ExactSum::MOST, ExactSum::MOST);
         if self.count == 0 {
             (self.least, self.greatest) = (value, value);
         }
         self.least = self.least.min(value);
         self.greatest = self.greatest.max(value);
-        self.sum += value;
+        self.sum.add(value as f32);
         self.count = self.count.saturating_add(1);
     }
 }
@@ -74,6 +74,8 @@ impl Speech {
             packets_out: 0,
             packets_in: 0,
             duration: 0.0,
+            single_host: false,
+            time: reading.time,
             position: reading.position,
         };
         generalise(&message.topic, client_id, scratch);
@@ -127,6 +129,8 @@ pub(crate) struct Sessions {
     pub refused: u32,
     pub source_addresses: DistinctCounter,
     pub details: Details,
+    /// When each text of `details` was reported: firmware, configuration, credential, site.
+    reported: [EventTime; 4],
 }
 
 impl Sessions {
@@ -147,6 +151,8 @@ impl Sessions {
             packets_out: 0,
             packets_in: 0,
             duration: 0.0,
+            single_host: false,
+            time: reading.time,
             position: reading.position,
         });
         // A guess that failed says nothing of what the device accepts.
@@ -174,16 +180,19 @@ impl Sessions {
         self.note_source(session.address.or(identity.ip));
     }
 
-    pub(crate) fn add_posture(&mut self, posture: &Posture) {
+    pub(crate) fn add_posture(&mut self, time: EventTime, posture: &Posture) {
         let details = &mut self.details;
-        for (kept, heard) in [
+        let texts = [
             (&mut details.firmware, &posture.firmware),
             (&mut details.configuration, &posture.configuration),
             (&mut details.credential, &posture.credential),
             (&mut details.site, &posture.site),
-        ] {
-            if heard.is_some() {
+        ];
+        // The latest counts; of two of the same time the greater, for want of anything better.
+        for ((kept, heard), reported) in texts.into_iter().zip(&mut self.reported) {
+            if heard.is_some() && (kept.is_none() || (time, heard) > (*reported, &*kept)) {
                 kept.clone_from(heard);
+                *reported = time;
             }
         }
         details.attestation_failed |= posture.attested == Some(false);
@@ -202,10 +211,13 @@ impl Sessions {
     }
 }
 
-fn note<T: PartialEq + Clone>(list: &mut Vec<T>, heard: Option<&T>) {
+/// Keeps the least, in order: of more than a list holds, which were heard first must not matter.
+fn note<T: Ord + Clone>(list: &mut Vec<T>, heard: Option<&T>) {
     let Some(heard) = heard else { return };
-    if list.len() < Details::MAX_LIST && !list.contains(heard) {
-        list.push(heard.clone());
+    let Err(place) = list.binary_search(heard) else { return };
+    if place < Details::MAX_LIST {
+        list.insert(place, heard.clone());
+        list.truncate(Details::MAX_LIST);
     }
 }
 

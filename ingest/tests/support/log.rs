@@ -42,6 +42,18 @@ pub enum Action {
         source: u32,
         back: u64,
     },
+    /// A router that lost its source to another, and did not notice, sends `count` records from `back` ago.
+    Zombie {
+        source: u32,
+        back: usize,
+        count: usize,
+    },
+    /// Of two routers that read the same source, the one that is ahead comes first: `count` records are left out, and come
+    /// later, if ever.
+    Overtaken {
+        source: u32,
+        count: usize,
+    },
     Join {
         source: u32,
     },
@@ -71,6 +83,27 @@ pub struct Plan {
 }
 
 pub fn plan() -> impl Strategy<Value = Plan> {
+    (any::<bool>(), 1..=SOURCES, proptest::collection::vec(action(), 20..200))
+        .prop_map(|(crashes, first_sources, actions)| Plan { crashes, first_sources, actions })
+}
+
+/// With several routers of one source at once: its positions do not ascend, even but for what is sent again.
+pub fn plan_with_zombies() -> impl Strategy<Value = Plan> {
+    let zombie = (0..SOURCES, 1usize..150, 1usize..12);
+    let overtaken = (0..SOURCES, 1usize..12);
+    let action = prop_oneof![
+        12 => action(),
+        2 => zombie.prop_map(|(source, back, count)| Action::Zombie { source, back, count }),
+        1 => overtaken.prop_map(|(source, count)| Action::Overtaken { source, count }),
+    ];
+    (1..=SOURCES, proptest::collection::vec(action, 20..200)).prop_map(|(first_sources, actions)| Plan {
+        crashes: true,
+        first_sources,
+        actions,
+    })
+}
+
+fn action() -> impl Strategy<Value = Action> {
     let source = 0..SOURCES;
     // Most records are in time, some too late; now and then the world sleeps for days.
     let seconds = prop_oneof![40 => 0i64..30, 6 => 60i64..400, 1 => 86_000i64..400_000];
@@ -78,7 +111,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
     let read = (source.clone(), 1u8..6, seconds, back, 0u32..12, any::<u32>()).prop_map(
         |(source, count, seconds, back, device, salt)| Action::Read { source, count, seconds, back, device, salt },
     );
-    let action = prop_oneof![
+    prop_oneof![
         20 => read,
         12 => (source.clone(), proptest::bool::weighted(0.6)).prop_map(|(source, fresh)| Action::Mark { source, fresh }),
         2 => (source.clone(), 0i64..200).prop_map(|(source, seconds)| Action::Quiet { source, seconds }),
@@ -88,9 +121,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         1 => (1u32..9, -600i64..900).prop_map(|(version, ahead)| Action::Baseline { version, ahead }),
         1 => (0u32..12, -600i64..900).prop_map(|(device, ahead)| Action::Left { device, ahead }),
         1 => (0u32..12, -300i64..300).prop_map(|(device, ahead)| Action::Meet { device, ahead }),
-    ];
-    (any::<bool>(), 1..=SOURCES, proptest::collection::vec(action, 20..200))
-        .prop_map(|(crashes, first_sources, actions)| Plan { crashes, first_sources, actions })
+    ]
 }
 
 struct Source {
@@ -162,6 +193,21 @@ impl Log {
                     log.send(state, back as usize / 2);
                 }
                 Action::Crash { .. } => {}
+                Action::Zombie { source, back, count } => {
+                    let state = &sources[source as usize];
+                    let from = state.sent.saturating_sub(back);
+                    log.write(&state.records[from..(from + count).min(state.sent)]);
+                }
+                Action::Overtaken { source, count } => {
+                    let state = &mut sources[source as usize];
+                    let now = EventTime(state.clock * MICROS_PER_SECOND);
+                    let first = state.records.len();
+                    for number in first..if state.active { first + count } else { first } {
+                        let position = Position { source, offset: number as u64 };
+                        state.records.push(record(now, position, number as u32, number as u32 * 7));
+                    }
+                    state.sent = state.records.len();
+                }
                 Action::Join { source } => {
                     let state = &mut sources[source as usize];
                     state.active = true;
@@ -232,14 +278,20 @@ impl Log {
 
     fn send(&mut self, source: &mut Source, at_most: usize) {
         let until = source.sent.saturating_add(at_most).min(source.records.len());
-        let unsent = &source.records[source.sent..until];
-        for record in unsent.chunks(3) {
-            let batch: Batch = record.iter().flatten().cloned().collect();
-            let newest = batch.readings.iter().map(|reading| reading.time.0.div_euclid(MICROS_PER_SECOND)).max();
-            source.greatest = source.greatest.max(newest);
+        source.greatest = source.greatest.max(self.write(&source.records[source.sent..until]));
+        source.sent = until;
+    }
+
+    /// Gives the latest second of the records.
+    fn write(&mut self, records: &[Vec<(Owner, Reading)>]) -> Option<i64> {
+        let mut latest = None;
+        for records in records.chunks(3) {
+            let batch: Batch = records.iter().flatten().cloned().collect();
+            let seconds = batch.readings.iter().map(|reading| reading.time.0.div_euclid(MICROS_PER_SECOND));
+            latest = latest.max(seconds.max());
             self.append(Entry::Batch(batch));
         }
-        source.sent = until;
+        latest
     }
 
     fn mark(&mut self, number: u32, source: &Source) {
