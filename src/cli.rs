@@ -37,6 +37,9 @@ pub enum Command {
     /// Run as a service: raw topics in Kafka to findings, as configured. Ends on SIGTERM, after what is in hand.
     #[cfg(feature = "kafka")]
     Run(live::RunArgs),
+    /// Say what is wrong with a configuration and what it names, before anything runs.
+    #[cfg(feature = "kafka")]
+    Check(live::check::CheckArgs),
     /// Feed a data set into a raw topic, keyed by device, at any speed.
     #[cfg(feature = "kafka")]
     Feed(live::feed::FeedArgs),
@@ -85,6 +88,8 @@ pub fn run(arguments: Cli) -> anyhow::Result<()> {
         Command::Replay(args) => replay::run(&args).map(|_| ()),
         #[cfg(feature = "kafka")]
         Command::Run(args) => live::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Check(args) => live::check::run(&args),
         #[cfg(feature = "kafka")]
         Command::Feed(args) => live::feed::run(&args),
         #[cfg(feature = "kafka")]

@@ -7,6 +7,8 @@ use std::path::Path;
 use fleet::EventTime;
 use serde::{Deserialize, Serialize};
 
+use crate::telemetry::TelemetryConfig;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -17,6 +19,7 @@ pub struct Config {
     pub store: store::Config,
     pub source: ingest::SourceConfig,
     pub run: RunConfig,
+    pub telemetry: TelemetryConfig,
 }
 
 /// How `vedette run` runs; the section `[run]`.

@@ -158,18 +158,18 @@ impl LaneWorker {
         self
     }
 
-    /// Goes on from what was remembered after the tick of `at`.
-    pub fn recalled(mut self, config: &Config, at: Resume, lane: LaneMemory, memory: &[u8]) -> anyhow::Result<LaneWorker> {
+    /// Goes on from what was remembered.
+    pub fn recalled(mut self, config: &Config, lane: &LaneMemory, memory: &[u8]) -> anyhow::Result<LaneWorker> {
         let Remembered { version, judge, columns, roster } = postcard::from_bytes(memory)
             .map_err(|error| anyhow!("what the lane remembers cannot be read: {error}"))?;
         self.judge.recall(&judge, self.version(version)?)?;
         self.memory = ColumnMemory::recall(&columns)?;
         self.roster = detect::roster::Roster::recall(&roster)?;
-        self.lane = Lane::recalled(&config.ingest, at, lane).with_ordered_sources();
+        self.lane = Lane::recalled(&config.ingest, lane).with_ordered_sources();
         Ok(self)
     }
 
-    /// What is remembered of everything judged so far; with [`LaneWorker::lane_memory`] as it was after the last tick of that.
+    /// What is remembered of everything judged so far; with [`LaneWorker::lane_memory`] while nothing is pending.
     pub fn memory(&self) -> anyhow::Result<Vec<u8>> {
         Ok(postcard::to_stdvec(&Remembered {
             version: self.judge.version(),

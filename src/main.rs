@@ -18,6 +18,7 @@ mod replay;
 mod route;
 mod rules;
 mod show;
+mod telemetry;
 mod trainer;
 
 use std::process::ExitCode;
@@ -26,13 +27,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = cli::Cli::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("VEDETTE_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if arguments.is_service() { "info" } else { "warn" })),
-        )
-        .with_writer(std::io::stderr)
-        .init();
+    if !arguments.is_service() {
+        telemetry::log_only("warn");
+    }
     match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,

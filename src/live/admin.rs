@@ -8,19 +8,30 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use fleet::EventTime;
+use prometheus::Registry;
 use serde::Serialize;
 
+use super::metrics::of_lane;
 use super::now_millis;
 use super::status::{LaneReport, Status};
 use super::stop::Stop;
 use crate::config::RunConfig;
+use crate::telemetry::prometheus_text;
 
 const LOOK_UP: Duration = Duration::from_millis(100);
 
+/// What is asked, by whoever asks.
 #[derive(Clone)]
-struct Asked {
+pub struct Asked {
     status: Status,
     ready_lag_seconds: f64,
+    registry: Registry,
+}
+
+impl Asked {
+    pub fn new(config: &RunConfig, status: Status, registry: Registry) -> Asked {
+        Asked { status, ready_lag_seconds: f64::from(config.ready_lag_seconds), registry }
+    }
 }
 
 #[derive(Serialize)]
@@ -45,12 +56,11 @@ struct LaneReadiness {
 }
 
 /// Answers until asked to stop.
-pub fn serve(config: &RunConfig, status: Status, stop: &Stop) -> anyhow::Result<()> {
+pub fn serve(config: &RunConfig, asked: Asked, stop: &Stop) -> anyhow::Result<()> {
     if config.admin.is_empty() {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = Asked { status, ready_lag_seconds: f64::from(config.ready_lag_seconds) };
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(&config.admin)
             .await
@@ -59,6 +69,7 @@ pub fn serve(config: &RunConfig, status: Status, stop: &Stop) -> anyhow::Result<
         let router = Router::new()
             .route("/healthz", get(|| async { "alive\n" }))
             .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
             .with_state(asked);
         let stopped = async {
             while !stop.is_asked() {
@@ -68,6 +79,23 @@ pub fn serve(config: &RunConfig, status: Status, stop: &Stop) -> anyhow::Result<
         axum::serve(listener, router).with_graceful_shutdown(stopped).await?;
         Ok(())
     })
+}
+
+async fn metrics(State(asked): State<Asked>) -> (StatusCode, String) {
+    for lane in asked.status.lanes() {
+        let labels = of_lane(lane.lane);
+        let all = super::metrics::metrics();
+        if let Some(appended) = lane.status.appended {
+            all.lane_lag.record((now_millis() - appended) as f64 / 1e3, &labels);
+        }
+        if let Some(closed) = lane.status.closed_through {
+            all.lane_closed.record(closed.seconds(), &labels);
+        }
+    }
+    match prometheus_text(&asked.registry) {
+        Ok(text) => (StatusCode::OK, text),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")),
+    }
 }
 
 async fn readyz(State(asked): State<Asked>) -> (StatusCode, Json<Readiness>) {

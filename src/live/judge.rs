@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use detect::RuleSet;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{bounds, committed};
+use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -20,6 +21,7 @@ use super::assignment::{Change, Member};
 use super::keep::Keep;
 use super::lane::{Begin, LiveLane, ToLane};
 use super::lease::Lease;
+use super::metrics::metrics;
 use super::position::LanePosition;
 use super::publisher::Publisher;
 use super::status::Status;
@@ -187,6 +189,7 @@ impl<'c> Judging<'c> {
         if offset < first {
             tracing::error!(lane = partition, lost = first - offset, "retention deleted readings before they were judged; \
                 going on from the earliest");
+            metrics().retention_lost.add(first - offset, &[KeyValue::new("topic", topic.clone())]);
             offset = first;
         }
         let position = position.unwrap_or(LanePosition { step: fleet::Resume::START, memory: None });

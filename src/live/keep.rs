@@ -2,17 +2,20 @@
 //! while is tried until it works, what is refused stops the lane.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use crossbeam_channel::Receiver;
 use fleet::Resume;
 use ingest::kafka::committed::{ToCommit, commit};
+use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, CommitMode};
 use store::{DeviceNames, DeviceRow, RejectedRow, Store};
 
 use super::assignment::Member;
 use super::lease::Lease;
 use super::message::StepMessage;
+use super::metrics::{metrics, of_lane};
 use super::position::LanePosition;
 use super::publisher::Publisher;
 use super::retry::until_it_works;
@@ -26,6 +29,8 @@ pub struct Kept {
     pub memory: Option<(Resume, Vec<u8>)>,
     pub names: Arc<DeviceNames>,
     pub devices: Vec<DeviceRow>,
+    /// Milliseconds: when the broker had the mark that closed the step.
+    pub mark_appended: Option<i64>,
 }
 
 pub struct Keep {
@@ -54,6 +59,7 @@ impl Keep {
     /// `false`: the lane is somebody else's by now.
     fn keep(&mut self, kept: &Kept) -> anyhow::Result<bool> {
         let store = Arc::clone(&self.store);
+        let began = Instant::now();
         if let Some(judged) = &kept.judged {
             let step = judged.step(&kept.names);
             let name = format!("{}-{}-{}", self.lane, judged.first_tick.0, judged.last_tick.0);
@@ -71,6 +77,7 @@ impl Keep {
                 return Ok(false);
             }
             self.position.step = judged.resume;
+            self.count(kept, judged);
         }
         if let Some((resume, bytes)) = &kept.memory {
             let (lane, tick) = (self.lane, resume.closed_through);
@@ -96,7 +103,20 @@ impl Keep {
             Some(Err(error)) => tracing::debug!(lane = self.lane, %error, "a step was not committed"),
             Some(Ok(())) => self.lease.note_commit(self.position.step.closed_through, super::now_millis()),
         }
+        metrics().step_seconds.record(began.elapsed().as_secs_f64(), &[]);
         Ok(true)
+    }
+
+    fn count(&self, kept: &Kept, judged: &Judged) {
+        let (all, lane) = (metrics(), of_lane(self.lane));
+        all.steps.add(1, &lane);
+        all.windows.add(judged.windows.len() as u64, &lane);
+        for finding in &judged.outcome.findings {
+            all.findings.add(1, &[KeyValue::new("kind", finding.kind.name())]);
+        }
+        if let Some(appended) = kept.mark_appended {
+            all.end_to_end.record((super::now_millis() - appended) as f64 / 1e3, &[]);
+        }
     }
 
     fn try_to(&self, what: &str, work: impl FnMut() -> Result<(), store::Error>) -> anyhow::Result<bool> {

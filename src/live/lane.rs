@@ -42,7 +42,6 @@ pub struct Begin {
 
 #[derive(Serialize, Deserialize)]
 struct Memory {
-    resume: String,
     lane: LaneMemory,
     worker: Vec<u8>,
     ids: Vec<SmolStr>,
@@ -90,8 +89,8 @@ pub struct LiveLane {
     rejected: Vec<RejectedRow>,
     /// Up to here everything is stored and published: it is judged again only to remember it.
     done: Resume,
-    /// The lane's own memory as it was after the last step.
-    at_step: Option<(Resume, LaneMemory)>,
+    /// Milliseconds: when the broker had the entry in hand.
+    appended: Option<i64>,
     remembered: Instant,
     memory_every: Duration,
 }
@@ -112,7 +111,7 @@ impl LiveLane {
             heard: Heard::default(),
             rejected: Vec::new(),
             done,
-            at_step: None,
+            appended: None,
             remembered: Instant::now(),
             memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
@@ -121,7 +120,6 @@ impl LiveLane {
         if let Some(bytes) = begin.memory {
             let memory: Memory = postcard::from_bytes(&bytes)
                 .map_err(|error| anyhow!("the stored memory of lane {} cannot be read: {error}", begin.lane))?;
-            let resume: Resume = memory.resume.parse().map_err(|problem: String| anyhow!(problem))?;
             lane.intern = Intern::from_ids(memory.ids);
             for record in memory.devices {
                 lane.names.insert(lane.intern.device(&record));
@@ -129,8 +127,7 @@ impl LiveLane {
             }
             lane.sources = memory.sources;
             lane.heard = memory.heard.into_iter().map(|(key, first, last)| (key, (first, last))).collect();
-            lane.worker = lane.worker.recalled(config, resume, memory.lane.clone(), &memory.worker)?;
-            lane.at_step = Some((resume, memory.lane));
+            lane.worker = lane.worker.recalled(config, &memory.lane, &memory.worker)?;
         }
         Ok(lane)
     }
@@ -157,6 +154,7 @@ impl LiveLane {
             }
             match message {
                 ToLane::Record { offset, timestamp, payload } => {
+                    self.appended = timestamp;
                     self.take(offset, &payload, steps)
                         .with_context(|| format!("lane {} at offset {offset}", self.lane))?;
                     lease.note(offset, timestamp, self.worker.counters());
@@ -213,10 +211,6 @@ impl LiveLane {
         self.worker.push(offset, Entry::Mark(Mark { source, roster: roster.into(), through, below }));
         while let Some(judged) = self.worker.step()? {
             note_heard(&mut self.heard, &judged.windows);
-            let last_of_mark = !self.worker.has_pending();
-            if last_of_mark {
-                self.at_step = Some((judged.resume, self.worker.lane_memory()));
-            }
             if judged.last_tick > self.done.closed_through {
                 self.send(steps, Some(judged), false)?;
             }
@@ -226,14 +220,16 @@ impl LiveLane {
 
     /// Hands a step on, with what is remembered if it is time to store that.
     fn send(&mut self, steps: &Sender<Kept>, judged: Option<Judged>, stopping: bool) -> anyhow::Result<()> {
-        let wanted = stopping || self.remembered.elapsed() >= self.memory_every;
-        let at_step = self.at_step.as_ref().filter(|_| wanted && !self.worker.has_pending()).cloned();
-        let memory = match at_step {
-            // What was committed is beyond what was judged again so far: nothing new to remember.
-            Some((resume, _)) if resume.closed_through < self.done.closed_through => None,
-            Some((resume, lane)) => Some((resume, self.remember(resume, &lane)?)),
-            None => None,
-        };
+        let is_due = stopping || self.remembered.elapsed() >= self.memory_every;
+        let mut memory = None;
+        if is_due && !self.worker.has_pending() {
+            let lane = self.worker.lane_memory();
+            // What was committed may be beyond what was judged again so far: nothing new to remember.
+            let at = lane.at.closed_through;
+            if at > EventTime::MIN && at >= self.done.closed_through {
+                memory = Some((lane.at, self.remember(lane)?));
+            }
+        }
         if judged.is_none() && memory.is_none() {
             return Ok(());
         }
@@ -244,16 +240,15 @@ impl LiveLane {
         let names = self.names.now();
         let heard = memory.is_some().then(|| self.device_rows());
         steps
-            .send(Kept { judged, rejected, memory, names, devices: heard.unwrap_or_default() })
+            .send(Kept { judged, rejected, memory, names, devices: heard.unwrap_or_default(), mark_appended: self.appended })
             .map_err(|_| anyhow!("the keeper of lane {} has stopped", self.lane))
     }
 
-    fn remember(&mut self, resume: Resume, lane: &LaneMemory) -> anyhow::Result<Vec<u8>> {
+    fn remember(&self, lane: LaneMemory) -> anyhow::Result<Vec<u8>> {
         let mut heard: Vec<_> = self.heard.iter().map(|(key, (first, last))| (*key, *first, *last)).collect();
         heard.sort_unstable();
         let memory = Memory {
-            resume: resume.to_string(),
-            lane: lane.clone(),
+            lane,
             worker: self.worker.memory()?,
             ids: self.intern.ids().to_vec(),
             devices: self.devices.values().cloned().collect(),

@@ -3,14 +3,15 @@
 //! * [`route`]: raw topics to the readings log; [`sources`], [`outbox`]
 //! * [`judge`]: the readings log to windows and findings; [`lane`], [`keep`], [`lease`], [`position`], [`publisher`]
 //! * [`act`]: findings to incidents and actions; [`message`]
-//! * [`feed`], [`topics`], [`baselines`]: commands beside it
-//! * [`admin`], [`status`]: what the outside may ask
+//! * [`feed`], [`check`], [`topics`], [`baselines`]: commands beside it
+//! * [`admin`], [`status`], [`metrics`]: what the outside may ask
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
 mod act;
 mod admin;
 mod assignment;
 pub mod baselines;
+pub mod check;
 pub mod feed;
 mod judge;
 mod keep;
@@ -18,6 +19,7 @@ mod lane;
 mod lease;
 mod logs;
 mod message;
+mod metrics;
 mod outbox;
 mod position;
 mod publisher;
@@ -42,6 +44,7 @@ use self::status::Status;
 use self::stop::Stop;
 use crate::config::Config;
 use crate::lane::Shelf;
+use crate::telemetry::Telemetry;
 use crate::trainer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -66,6 +69,7 @@ pub struct RunArgs {
 
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = Config::load(Some(&args.config))?;
+    let telemetry = Telemetry::start(&config.telemetry)?;
     let stop = Stop::default();
     stop.on_signals()?;
     let store: Option<Arc<dyn Store>> = match args.roles.as_slice() {
@@ -77,9 +81,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let mut failure = None;
     std::thread::scope(|scope| {
         let mut roles = Vec::new();
-        let (of_admin, status_of_admin, stop_of_admin) = (&config.run, status.clone(), &stop);
+        let (of_admin, stop_of_admin) = (&config.run, &stop);
+        let asked = admin::Asked::new(of_admin, status.clone(), telemetry.registry());
         let admin = move || {
-            let served = admin::serve(of_admin, status_of_admin, stop_of_admin);
+            let served = admin::serve(of_admin, asked, stop_of_admin);
             if served.is_err() {
                 stop_of_admin.ask();
             }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::metrics::metrics;
+
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 /// Between two log lines about the same trouble.
@@ -31,6 +33,7 @@ pub fn until_it_works(
             }
             Err(error) if !error.retry() => return Err(error),
             Err(error) => {
+                metrics().store_retries.add(1, &[]);
                 if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
                     tracing::warn!(%error, "cannot {what}; trying until it works, nothing is lost meanwhile");
                     said = Some(Instant::now());

@@ -17,11 +17,13 @@ use ingest::kafka::native::{BatchQueue, RawRecord};
 use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
 use ingest::{Inventory, Rejected};
+use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use smol_str::SmolStr;
 
 use super::assignment::{Change, Member};
+use super::metrics::metrics;
 use super::outbox::Outbox;
 use super::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
 use super::stop::Stop;
@@ -62,6 +64,9 @@ struct Route<'c> {
     roster: RosterNow,
     /// Ended epochs with what may be committed once they have arrived.
     waiting: VecDeque<(u64, Vec<(String, i32, u64)>)>,
+    /// Records and readings since the last beat.
+    read: u64,
+    sent: u64,
     beat: Instant,
     looked: Instant,
 }
@@ -98,6 +103,8 @@ impl<'c> Route<'c> {
             last: 0,
             roster: RosterNow::default(),
             waiting: VecDeque::new(),
+            read: 0,
+            sent: 0,
             beat: Instant::now(),
             looked: Instant::now(),
             consumer,
@@ -171,6 +178,7 @@ impl<'c> Route<'c> {
             let lost = first - offset;
             tracing::error!(topic, partition, lost, from = offset, to = first,
                 "retention deleted records before they were read; going on from the earliest");
+            metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.to_owned())]);
             next = first;
         }
         let routing = self.inventory.version();
@@ -193,6 +201,7 @@ impl<'c> Route<'c> {
         }
         let source = &mut self.owned[self.last];
         source.next = record.offset + 1;
+        self.read += 1;
         source.heard = true;
         let headers = record.headers();
         if let Some(time) = heartbeat(&headers) {
@@ -246,6 +255,7 @@ impl<'c> Route<'c> {
         if self.drafts[lane].is_empty() {
             return Ok(());
         }
+        self.sent += self.drafts[lane].len() as u64;
         let message = self.drafts[lane].take();
         self.send(lane, &message, None)
     }
@@ -292,6 +302,7 @@ impl<'c> Route<'c> {
             let value = record.value.unwrap_or_default();
             self.outbox.send(dead_letter, None, value, None, Some(headers), || self.still_wanted())?;
         }
+        metrics().rejected.add(1, &[KeyValue::new("reason", rejected.reason.name())]);
         self.rejects.push(RejectedRecord {
             source: rejected.position.source,
             offset: rejected.position.offset,
@@ -321,6 +332,8 @@ impl<'c> Route<'c> {
 
     fn beat(&mut self) -> anyhow::Result<()> {
         self.beat = Instant::now();
+        metrics().records.add(std::mem::take(&mut self.read), &[]);
+        metrics().readings.add(std::mem::take(&mut self.sent), &[]);
         self.outbox.check()?;
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;

@@ -47,7 +47,15 @@ pub fn raw_topic(name: &str, partitions: i32) -> Wanted {
 /// # Errors
 /// No broker answered; a topic's own problem is in its description.
 pub fn describe<C: ClientContext>(client: &Client<C>, names: &[&str]) -> Result<Vec<Described>, Error> {
-    describe_topics(client, names, PATIENCE)
+    describe_within(client, names, PATIENCE)
+}
+
+pub fn describe_within<C: ClientContext>(
+    client: &Client<C>,
+    names: &[&str],
+    patience: Duration,
+) -> Result<Vec<Described>, Error> {
+    describe_topics(client, names, patience)
         .map_err(|code| failed("asking the brokers for topics", &KafkaError::AdminOp(code)))
 }
 

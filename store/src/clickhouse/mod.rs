@@ -4,13 +4,17 @@
 //! * [`client`]: one server's HTTP interface, its errors, every setting that matters
 //! * [`migrate`]: numbered files, applied once under a lock
 //! * [`rowbinary`]: batches as rows
-//! * [`tables`]: what is written and read back
+//! * [`tables`], [`read`], [`memory`]: what is written and read back
 
 #[cfg(feature = "clickhouse")]
 mod client;
 pub mod config;
 #[cfg(feature = "clickhouse")]
+mod memory;
+#[cfg(feature = "clickhouse")]
 mod migrate;
+#[cfg(feature = "clickhouse")]
+mod read;
 #[cfg(feature = "clickhouse")]
 mod rowbinary;
 #[cfg(feature = "clickhouse")]

@@ -86,15 +86,33 @@ fn fixed<'a, T: ArrowPrimitiveType>(
     Box::new(move |row, out| write(values.value(row), out))
 }
 
-/// Its length as LEB128, then its bytes.
-fn text(text: &str, out: &mut Vec<u8>) {
-    let mut length = text.len();
+pub(super) fn text(text: &str, out: &mut Vec<u8>) {
+    bytes(text.as_bytes(), out);
+}
+
+/// Their length as LEB128, then they.
+pub(super) fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    let mut length = bytes.len();
     while length >= 0x80 {
         out.push((length as u8) | 0x80);
         length >>= 7;
     }
     out.push(length as u8);
-    out.extend(text.as_bytes());
+    out.extend(bytes);
+}
+
+/// The one text or byte string that `row` begins with.
+pub(super) fn read_bytes(row: &[u8]) -> Option<&[u8]> {
+    let (mut length, mut shift, mut at) = (0usize, 0, 0);
+    loop {
+        let byte = *row.get(at)?;
+        at += 1;
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return row.get(at..at + length);
+        }
+        shift += 7;
+    }
 }
 
 #[cfg(test)]

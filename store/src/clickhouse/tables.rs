@@ -10,19 +10,16 @@ use fleet::{Action, DeviceKey, EventTime, Finding, Incident, Window};
 
 use super::client::Server;
 use super::config::ClickHouseConfig;
+use super::memory::Shelf;
 use super::migrate;
-use super::rowbinary;
-use crate::dictionary::Table;
+use super::{read, rowbinary};
+use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
 use crate::rows::{BaselineRow, DeviceRow, EvidenceRow, RejectedRow, Row, Step, VerdictRow, contact_batch, window_batch};
 use crate::{Store, WHOLE};
 
 /// Windows turned into rows at once.
 const PIECE: usize = 4_096;
-/// Of what lanes remember: a commit may name the one before the newest.
-const MEMORIES: usize = 3;
-/// Bytes of one row of `lane_memory`.
-const MEMORY_PART: usize = 8 << 20;
 
 pub struct ClickHouseStore {
     server: Server,
@@ -104,7 +101,11 @@ impl ClickHouseStore {
 
     /// The table's columns, as a Parquet file would give them.
     fn fetch(&self, table: Table, condition: &str) -> Result<Vec<RecordBatch>, Error> {
-        super::tables_read::fetch(&self.server, &self.database, table, condition)
+        read::fetch(&self.server, &self.database, table, TextLayout::Plain, condition)
+    }
+
+    fn memories(&self) -> Shelf<'_> {
+        Shelf { server: &self.server, database: &self.database, log: &self.log }
     }
 
     /// Windows that start in `range`, with contacts, as they were closed; see [`crate::ParquetStore::windows`].
@@ -113,7 +114,7 @@ impl ClickHouseStore {
         range: Range<EventTime>,
         keys: impl Fn(&str) -> Option<DeviceKey> + Sync,
     ) -> Result<Vec<Window>, Error> {
-        super::tables_read::windows(&self.server, &self.database, range, &keys)
+        read::windows(&self.server, &self.database, range, &keys)
     }
 }
 
@@ -158,15 +159,15 @@ impl Store for ClickHouseStore {
     }
 
     fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {
-        super::memory::write(&self.server, &self.database, &self.log, who, tick, memory, MEMORY_PART, MEMORIES)
+        self.memories().write(who, tick, memory)
     }
 
     fn read_memory(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error> {
-        super::memory::read(&self.server, &self.database, &self.log, who, tick)
+        self.memories().read(who, tick)
     }
 
     fn newest_memory(&self, who: &str) -> Result<Option<EventTime>, Error> {
-        super::memory::newest(&self.server, &self.database, &self.log, who)
+        self.memories().newest(who)
     }
 
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {

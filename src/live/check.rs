@@ -1,0 +1,208 @@
+//! `vedette check`: what is wrong, and what to do about it, before anything runs.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+use ingest::Inventory;
+use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::native::Described;
+use ingest::kafka::topics::{describe_within, wanted};
+use rdkafka::admin::AdminClient;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use store::ParquetStore;
+
+use crate::config::{Config, Misuse};
+
+const PATIENCE: Duration = Duration::from_secs(8);
+
+#[derive(Args, Clone)]
+pub struct CheckArgs {
+    /// Configuration (docs/configuration.md has every key and its default)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// One thing looked at.
+enum Found {
+    Fine(String),
+    Wrong { what: String, remedy: String },
+}
+
+pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
+    let config = Config::load(Some(&args.config))?;
+    println!("ok     configuration `{}`", args.config.display());
+    let mut found = vec![inventory(&config), store(&config)];
+    found.extend(kafka(&config));
+    let mut wrong = 0;
+    for thing in &found {
+        match thing {
+            Found::Fine(what) => println!("ok     {what}"),
+            Found::Wrong { what, remedy } => {
+                wrong += 1;
+                println!("WRONG  {what}\n       {remedy}");
+            }
+        }
+    }
+    if wrong > 0 {
+        return Err(Misuse(format!("{wrong} of {} things are wrong", found.len() + 1)).into());
+    }
+    println!("all is well: `vedette run --config {}`", args.config.display());
+    Ok(())
+}
+
+fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Found {
+    Found::Wrong { what: what.into(), remedy: remedy.into() }
+}
+
+fn inventory(config: &Config) -> Found {
+    let Some(path) = &config.source.inventory else {
+        return wrong(
+            "there is no inventory: every device would be unknown, and none is judged by its type",
+            "name a CSV file under [source] inventory (docs/inventory.md)",
+        );
+    };
+    let read = std::fs::File::open(path).map_err(|error| error.to_string());
+    let parsed = read.and_then(|file| {
+        Inventory::from_csv(file, &path.display().to_string()).map_err(|error| error.to_string())
+    });
+    match parsed {
+        Ok(inventory) => Found::Fine(format!("inventory `{}`: {} devices", path.display(), inventory.devices().len())),
+        Err(error) => wrong(format!("inventory `{}`: {error}", path.display()), "correct the file, or [source] inventory"),
+    }
+}
+
+fn store(config: &Config) -> Found {
+    if config.store.clickhouse.is_used() {
+        return clickhouse(config);
+    }
+    let path = &config.store.path;
+    match ParquetStore::create(path, config.store.clone()) {
+        Ok(_) => Found::Fine(format!("embedded store `{}`", path.display())),
+        Err(error) => wrong(format!("embedded store: {error}"), "correct [store] path"),
+    }
+}
+
+#[cfg(feature = "clickhouse")]
+fn clickhouse(config: &Config) -> Found {
+    let settings = &config.store.clickhouse;
+    match store::ClickHouseStore::look(settings) {
+        Ok(version) => Found::Fine(format!("ClickHouse {version} at `{}`", settings.url)),
+        Err(error) => wrong(error.to_string(), clickhouse_remedy(&error.to_string())),
+    }
+}
+
+#[cfg(not(feature = "clickhouse"))]
+fn clickhouse(config: &Config) -> Found {
+    wrong(
+        format!("`{}` is to be the store, and this build is without ClickHouse", config.store.clickhouse.url),
+        "build with the feature `clickhouse`, or leave [store.clickhouse] url out",
+    )
+}
+
+#[cfg(feature = "clickhouse")]
+fn clickhouse_remedy(problem: &str) -> &'static str {
+    match problem {
+        text if text.contains("Code: 516") || text.contains("Code: 193") || text.contains("Code: 194") => {
+            "correct [store.clickhouse] user and password (a file or an environment variable)"
+        }
+        text if text.contains("Code: 81") => "make the database with `vedette migrate`, or correct [store.clickhouse] database",
+        text if text.contains("Code: 497") => "grant the user what store/migrations/users.sql says",
+        text if text.contains("migration") => "run `vedette migrate`, or set migrate = true under [store.clickhouse]",
+        _ => "is the server up, and [store.clickhouse] url its HTTP interface (port 8123, or 8443 with https)?",
+    }
+}
+
+/// Hears what librdkafka has to say about brokers.
+#[derive(Clone, Default)]
+struct Listening(Arc<Mutex<Vec<(RDKafkaErrorCode, String)>>>);
+
+impl ClientContext for Listening {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push((code, reason.to_owned()));
+        }
+    }
+
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+}
+
+fn kafka(config: &Config) -> Vec<Found> {
+    let kafka = &config.source.kafka;
+    let heard = Listening::default();
+    let admin: AdminClient<Listening> = match create(kafka, Purpose::Admin, heard.clone()) {
+        Ok(admin) => admin,
+        Err(error) => return vec![wrong(error.to_string(), "correct [source.kafka.properties] or [source.kafka.secrets]")],
+    };
+    let wanted = wanted(kafka);
+    let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
+    let described = match describe_within(admin.inner(), &names, PATIENCE) {
+        Ok(described) => described,
+        Err(error) => return vec![no_answer(&kafka.brokers, &heard, &error.to_string())],
+    };
+    let mut found = vec![Found::Fine(format!("brokers `{}`", kafka.brokers))];
+    if kafka.topics.is_empty() {
+        found.push(wrong("there is no raw topic to read", "name one under [[source.kafka.topics]]"));
+    }
+    for topic in &wanted {
+        let there = described.iter().find(|found| found.name == topic.name);
+        found.push(state_of(topic.ours, topic.purpose, &topic.name, there, &kafka.findings));
+    }
+    found
+}
+
+fn no_answer(brokers: &str, heard: &Listening, error: &str) -> Found {
+    let heard = heard.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let said = |code| heard.iter().find(|(of, _)| *of == code).map(|(_, reason)| reason.as_str());
+    if let Some(reason) = said(RDKafkaErrorCode::Authentication) {
+        return wrong(
+            format!("brokers `{brokers}` refuse the user: {reason}"),
+            "correct `sasl.username` under [source.kafka.properties] and `sasl.password` under [source.kafka.secrets]",
+        );
+    }
+    if let Some(reason) = said(RDKafkaErrorCode::SSL) {
+        return wrong(
+            format!("brokers `{brokers}`, TLS: {reason}"),
+            "correct `security.protocol` and `ssl.ca.location` under [source.kafka.properties]",
+        );
+    }
+    if let Some(reason) = said(RDKafkaErrorCode::Resolve) {
+        return wrong(format!("brokers `{brokers}`: {reason}"), "correct the host in [source.kafka] brokers");
+    }
+    if let Some(reason) = said(RDKafkaErrorCode::BrokerTransportFailure) {
+        return wrong(
+            format!("brokers `{brokers}`: {reason}"),
+            "is the broker up, its port right, and `security.protocol` what that port speaks?",
+        );
+    }
+    wrong(format!("brokers `{brokers}`: {error}"), "is [source.kafka] brokers right?")
+}
+
+fn state_of(ours: bool, purpose: &str, name: &str, there: Option<&Described>, findings: &str) -> Found {
+    let Some(there) = there else {
+        return wrong(format!("topic `{name}` ({purpose}): no answer"), "ask again");
+    };
+    match there.problem {
+        None if name == findings && there.partitions.len() != 1 => wrong(
+            format!("topic `{name}` ({purpose}) has {} partitions", there.partitions.len()),
+            "it must have one: findings are counted together; delete it and run `vedette topics create`",
+        ),
+        None => Found::Fine(format!("topic `{name}` ({purpose}), {} partitions", there.partitions.len())),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) if ours => {
+            wrong(format!("topic `{name}` ({purpose}) is missing"), "make it with `vedette topics create`")
+        }
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) => wrong(
+            format!("topic `{name}` ({purpose}) is missing"),
+            "start its producer, make it with `vedette topics create --raw-partitions N`, or correct [[source.kafka.topics]]",
+        ),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => wrong(
+            format!("topic `{name}` ({purpose}) may not be looked at by this user"),
+            "grant the user Describe and Read on raw topics, Describe, Read and Write on our own",
+        ),
+        Some(problem) => wrong(format!("topic `{name}` ({purpose}): {problem}"), "see the broker's log"),
+    }
+}
