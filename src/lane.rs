@@ -109,6 +109,7 @@ struct Remembered {
     judge: Vec<u8>,
     columns: Vec<u8>,
     roster: Vec<u8>,
+    told: BTreeMap<String, EventTime>,
 }
 
 pub struct LaneWorker {
@@ -121,6 +122,8 @@ pub struct LaneWorker {
     rules: Arc<CompiledRules>,
     memory: ColumnMemory,
     roster: detect::roster::Roster,
+    /// Posture findings by id, and when they were first told.
+    told: BTreeMap<String, EventTime>,
     names: Names,
     pending: VecDeque<(Tick, Resume)>,
     pending_windows: usize,
@@ -146,6 +149,7 @@ impl LaneWorker {
             rules,
             memory: ColumnMemory::default(),
             roster: detect::roster::Roster::default(),
+            told: BTreeMap::new(),
             names,
             pending: VecDeque::new(),
             pending_windows: 0,
@@ -160,11 +164,12 @@ impl LaneWorker {
 
     /// Goes on from what was remembered.
     pub fn recalled(mut self, config: &Config, lane: &LaneMemory, memory: &[u8]) -> anyhow::Result<LaneWorker> {
-        let Remembered { version, judge, columns, roster } = postcard::from_bytes(memory)
+        let Remembered { version, judge, columns, roster, told } = postcard::from_bytes(memory)
             .map_err(|error| anyhow!("what the lane remembers cannot be read: {error}"))?;
         self.judge.recall(&judge, self.version(version)?)?;
         self.memory = ColumnMemory::recall(&columns)?;
         self.roster = detect::roster::Roster::recall(&roster)?;
+        self.told = told;
         self.lane = Lane::recalled(&config.ingest, lane).with_ordered_sources();
         Ok(self)
     }
@@ -176,6 +181,7 @@ impl LaneWorker {
             judge: self.judge.memory(),
             columns: self.memory.memory(),
             roster: self.roster.memory(),
+            told: self.told.clone(),
         })?)
     }
 
@@ -339,7 +345,7 @@ impl LaneWorker {
             places.extend((0..tick.windows.len()).map(|window| (index, window)));
         }
         let mut hits: Vec<Vec<RuleHit>> = vec![Vec::new(); ticks.len()];
-        let (roster, judge_from, detect) = (&self.roster, self.judge_from, &self.detect);
+        let (roster, judge_from, detect, told) = (&self.roster, self.judge_from, &self.detect, &mut self.told);
         self.rules.for_each_match(&windows, &columns, |rule, row| {
             let (tick, index) = places[row];
             let window = windows[row];
@@ -349,7 +355,14 @@ impl LaneWorker {
             }
             match rule.kind {
                 RuleKind::Behaviour => hits[tick].push(rule.hit(index, window, device)),
-                RuleKind::Posture => findings.push(rule.posture(window, device, detect)),
+                // Once a type: the first tick that shows it is told, and of what follows there is no news.
+                RuleKind::Posture => {
+                    let finding = rule.posture(window, device, detect);
+                    let first = *told.entry(finding.finding_id.clone()).or_insert(finding.emitted_at);
+                    if finding.emitted_at <= first {
+                        findings.push(finding);
+                    }
+                }
             }
         })?;
         Ok(hits)

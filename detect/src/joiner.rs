@@ -77,9 +77,7 @@ impl Joiner {
     pub fn push(&mut self, lane: usize, through: EventTime, findings: Vec<Finding>) {
         self.closed[lane] = self.closed[lane].max(through);
         for finding in findings {
-            let told_once =
-                matches!(finding.kind, FindingKind::Posture | FindingKind::UnknownDevice | FindingKind::RetiredDevice);
-            if !told_once || self.once.insert(finding.finding_id.clone()) {
+            if !(is_told_once(&finding) && self.once.contains(&finding.finding_id)) {
                 self.waiting.push(finding);
             }
         }
@@ -101,10 +99,16 @@ impl Joiner {
     }
 
     fn release(&mut self, until: EventTime) -> Vec<Finding> {
-        self.waiting.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
+        // What several lanes tell of at the same time is told as by the first of their devices, however they share them.
+        self.waiting.sort_by(|a, b| {
+            (a.emitted_at, &a.finding_id, a.devices.first()).cmp(&(b.emitted_at, &b.finding_id, b.devices.first()))
+        });
         let ready = self.waiting.partition_point(|finding| finding.emitted_at <= until);
         let mut released = Vec::new();
         for finding in self.waiting.drain(..ready).collect::<Vec<_>>() {
+            if is_told_once(&finding) && !self.once.insert(finding.finding_id.clone()) {
+                continue;
+            }
             self.settle_outages(finding.emitted_at, &mut released);
             if finding.kind == FindingKind::Outage && finding.scope == Scope::Fleet {
                 self.outages.push(finding);
@@ -197,6 +201,11 @@ impl Joiner {
         }
         incidents
     }
+}
+
+/// However often lanes say it.
+fn is_told_once(finding: &Finding) -> bool {
+    matches!(finding.kind, FindingKind::Posture | FindingKind::UnknownDevice | FindingKind::RetiredDevice)
 }
 
 fn site_outage(site: &SmolStr, outages: &[Finding], at: EventTime) -> Finding {

@@ -34,7 +34,10 @@ fn ticks(world: &World) -> Vec<Tick> {
         profile: Arc::default(),
         ..Device::clone(&world.devices[0])
     };
-    ticks[700].facts.push(Fact::Device { device: Arc::new(stranger), from: EventTime::MIN });
+    // Told of once.
+    for minute in [700, 900] {
+        ticks[minute].facts.push(Fact::Device { device: Arc::new(stranger.clone()), from: EventTime::MIN });
+    }
     ticks[1_300].facts.push(Fact::Left { device: DeviceKey(3), from: support::at(JUDGED + 1_301) });
     ticks[1_400].facts.push(Fact::Device { device: Arc::clone(&world.devices[3]), from: EventTime::MIN });
     ticks[1_500].facts.push(Fact::RetiredSpoke { device: DeviceKey(7), at: support::at(JUDGED + 1_501) });

@@ -22,6 +22,7 @@ pub struct Lane {
 /// What a tick gave.
 #[derive(Debug)]
 pub struct Step {
+    pub columns: Vec<Columns>,
     pub judgement: Judgement,
     /// Of the facts and of the judgement.
     pub findings: Vec<Finding>,
@@ -75,7 +76,7 @@ impl Lane {
         let mut judgement = self.judge.judge(tick, &hits);
         findings.append(&mut judgement.findings);
         self.joiner.push(0, tick.end, findings.clone());
-        Step { judgement, findings, released: self.joiner.advance() }
+        Step { columns, judgement, findings, released: self.joiner.advance() }
     }
 
     pub fn memories(&self) -> Memories {

@@ -61,7 +61,8 @@ pub fn eventful(world: World) -> World {
     let everybody: Vec<usize> = (0..world.devices.len()).collect();
     let (cameras, sensors, plugs) = (world.members("camera"), world.members("sensor"), world.members("plug"));
     let tells = |details: Details| move |minute: &mut Minute, _: i64| minute.details = Some(details.clone());
-    let bears = |token: &str| Details { tokens: vec![token.into()], ..Details::default() };
+    let bears =
+        |token: &str| Details { tokens: vec![token.into()], credential: Some("key".into()), ..Details::default() };
     let runs = |firmware: &str| Details { firmware: Some(firmware.into()), ..Details::default() };
     let mut world = world.minutes(2 * DAY);
     for (rank, camera) in cameras.iter().enumerate() {
