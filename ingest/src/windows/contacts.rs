@@ -414,13 +414,14 @@ mod tests {
     fn a_contact_that_becomes_the_earliest_takes_its_place() {
         let mut contacts = Contacts::default();
         (10..138).for_each(|last| _ = contacts.add(&exchange(last)));
-        // The last one turns out to be the first, so that another is the last now, and makes room.
+        contacts.add(&exchange(250));
+        // The last that is kept turns out to be the first, so that another is the last now, and makes room.
         contacts.add(&Exchange { time: EventTime(0), ..exchange(137) });
         contacts.add(&Exchange { time: EventTime(1), ..exchange(200) });
         let taken = contacts.take();
         assert_eq!((taken[0].flows, taken[0].last_record.offset), (2, 137));
         assert_eq!(taken[1].first_record.offset, 200);
-        assert_eq!((taken[16].flows, taken[16].last_record.offset), (113, 136));
+        assert_eq!((taken[16].flows, taken[16].last_record.offset), (114, 250));
     }
 
     #[test]
