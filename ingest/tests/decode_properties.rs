@@ -88,7 +88,12 @@ fn decode_lines(format: Format, bytes: &[u8]) -> usize {
     let mut readings = 0;
     for line in bytes.split(|byte| *byte == b'\n') {
         match decoder.decode(line, Position::default()) {
-            Ok(reading) => readings += usize::from(reading.is_some()),
+            Ok(Some(reading)) => {
+                let again = to_native_json(&reading);
+                assert!(Decoder::new(Format::Native).decode(again.as_bytes(), Position::default()).is_ok(), "{again}");
+                readings += 1;
+            }
+            Ok(None) => {}
             Err(reason) => assert!(!reason.to_string().is_empty() && !reason.name().is_empty()),
         }
     }
