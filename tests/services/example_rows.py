@@ -9,7 +9,7 @@ import re
 import struct
 
 TABLES = pathlib.Path(__file__).resolve().parents[2] / "docs/tables.md"
-DAY, HOUR = 86_400_000_000, 3_600_000_000
+DAY, HOUR, MINUTE = 86_400_000_000, 3_600_000_000, 60_000_000
 TYPES = {"timestamp (us, UTC)": "q", "text": "s", "u16": "H", "u32": "I", "u64": "Q", "f32": "f", "f64": "d"}
 NUMBERS = set("HIQfdq")
 # What is written beyond the documented columns.
@@ -72,10 +72,10 @@ def rows(begin):
     for day in range(3):
         for at, (device, kind) in enumerate(DEVICES):
             start = begin + day * DAY + 10 * HOUR
-            who = {"device_id": device, "device_type": kind, "window_start": start, "window_end": start + HOUR // 60}
+            who = {"device_id": device, "device_type": kind, "window_start": start, "window_end": start + MINUTE}
             bad = device == "cam-1" and start == attack
             made["windows"] += [
-                filled("windows", **who | {"window_start": start + minute * HOUR // 60, "window_end": start + (minute + 1) * HOUR // 60},
+                filled("windows", **who | {"window_start": start + minute * MINUTE, "window_end": start + minute * MINUTE + MINUTE},
                        segment="iot", site="north", messages=10.0 + at, bytes_out=1000.0, bytes_in=500.0, records=12 + minute,
                        score=9.5 if bad else 0.5, p_value=0.5, evidence=14.0 if bad else 1.0, line=12.0,
                        details='{"posture":"x"}' if bad else None)
@@ -96,33 +96,36 @@ def rows(begin):
         day, (kind, severity) = number % 3, kinds[number % 4]
         device, of_type = ("", "camera") if kind == "change" else DEVICES[4] if kind == "unknown_device" else DEVICES[number % 4]
         start = begin + day * DAY + (number % 20) * HOUR
-        end = start + HOUR // 60
+        end = start + MINUTE
         same = {"incident_id": f"incident-{number // 2}", "device_id": device, "device_type": of_type}
         made["findings"].append(filled(
-            "findings", **same, finding_id=f"finding-{number}", scope="device" if device else "fleet", kind=kind, severity=severity,
-            devices=device or "cam-1,cam-2", confidence="ready", score=14.0 + number, line=12.0, p_value=1e-5,
-            detectors="contacts,statistics", emitted_at=end + 2 * HOUR // 60, window_start=start, window_end=end, baseline_version=1,
+            "findings", **same, finding_id=f"finding-{number}", scope="device" if device else "fleet", kind=kind,
+            severity=severity, devices=device or "cam-1,cam-2", confidence="ready", score=14.0 + number, line=12.0, p_value=1e-5,
+            detectors="contacts,statistics", emitted_at=end + 2 * MINUTE, window_start=start, window_end=end,
+            baseline_version=1,
             reasons=json.dumps([{"detector": "contacts", "subject": "https 198.51.100.7"}]), explanation="talks to a stranger"))
         made["actions"].append(filled(
             "actions", **same, action_id=f"action-{number}", finding_id=f"finding-{number}", level="quarantine", mode="observe",
             decision="refused" if number % 3 else "would_act", reason="cap of 3 reached" if number % 3 else "compromise, high",
-            decided_at=end + 2 * HOUR // 60))
+            decided_at=end + 2 * MINUTE))
         made["verdicts"].append(filled(
             "verdicts", finding_id=f"finding-{number}", verdict="true", author="nell", given_at=end + HOUR, note="seen on site"))
         made["rejected"].append(filled(
-            "rejected", file="records.json", offset=number, reason=("no_time", "not_json")[number % 2], detail="`time` is missing",
-            sample="{}"))
+            "rejected", file="records.json", offset=number, reason=("no_time", "not_json")[number % 2], sample="{}",
+            detail="`time` is missing"))
         made["baselines"].append(filled(
             "baselines", version=1 + number // 6, device_type=f"type-{number % 6}", from_time=begin + number // 6 * DAY,
             confidence="ready", devices=2, windows=4320, days=3, body="{}"))
         if number % 2 == 0:
             made["incidents"].append(filled(
                 "incidents", **same, scope="device" if device else "fleet", kind=kind, severity=severity,
-                opened_at=end + 2 * HOUR // 60, closed_at=end + 4 * HOUR if number % 4 else None, first_window=start,
+                opened_at=end + 2 * MINUTE, closed_at=end + 4 * HOUR if number % 4 else None, first_window=start,
                 last_window=end, findings=2, version=1))
     for device, kind in DEVICES:
         made["devices"].append(filled(
             "devices", device_id=device, device_type=kind, site="north", segment="iot", owner="facilities", criticality="high",
-            standing="active" if kind else "unknown", first_seen=begin + 10 * HOUR, last_seen=begin + 2 * DAY + 11 * HOUR, version=1))
-    made["devices"].append(filled("devices", device_id="cam-3", device_type="camera", criticality="low", standing="active", version=1))
+            standing="active" if kind else "unknown", first_seen=begin + 10 * HOUR, last_seen=begin + 2 * DAY + 11 * HOUR,
+            version=1))
+    never_heard = {"device_id": "cam-3", "device_type": "camera", "criticality": "low", "standing": "active"}
+    made["devices"].append(filled("devices", **never_heard, version=1))
     return made
