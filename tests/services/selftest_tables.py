@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""The migrations make the documented tables, in which nothing is there twice, whatever is sent again.
+
+    tests/services/selftest_tables.py
+"""
+
+import http.client
+import json
+import tempfile
+import time
+import unittest
+import urllib.parse
+
+import example_rows
+import migrations
+import panels
+from example_rows import DAY, VERSIONED
+from selftest import READER, WRITER, start, stop
+
+BEGIN = 20_000 * DAY
+# As `vedette` sends them with every insert.
+INSERT = {"async_insert": "0", "deduplicate_blocks_in_dependent_materialized_views": "1"}
+KEPT = {name: 36_500 for name in migrations.DAYS}
+# How a column's type is called that is documented as ...
+NATIVE = {"q": "DateTime64(6, 'UTC')", "s": "String", "H": "UInt16", "I": "UInt32", "Q": "UInt64", "f": "Float32", "d": "Float64"}
+
+
+class Tables(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.process, ready = start("clickhouse.py", "--dir", cls.folder.name + "/data", "--users",
+                                   "writer:secret,reader:secret2:readonly")
+        cls.port = int(ready.rpartition(":")[2])
+        cls.rows = example_rows.rows(BEGIN)
+        # Everything twice.
+        for _ in range(2):
+            for statement in migrations.all_statements(days=KEPT):
+                cls.ask(statement)
+            for table, rows in cls.rows.items():
+                cls.insert(table, rows, insert_deduplication_token=f"readings/0/1/{table}/0")
+
+    @classmethod
+    def tearDownClass(cls):
+        assert stop(cls.process) == 0
+        cls.folder.cleanup()
+
+    @classmethod
+    def http(cls, body, user=WRITER, **url):
+        connection = http.client.HTTPConnection("127.0.0.1", cls.port, timeout=30)
+        try:
+            connection.request("POST", "/?" + urllib.parse.urlencode(url), body, user)
+            answer = connection.getresponse()
+            return answer.status, answer.headers["X-ClickHouse-Exception-Code"], answer.read().decode()
+        finally:
+            connection.close()
+
+    @classmethod
+    def ask(cls, body, **url):
+        status, _, answer = cls.http(body, **url)
+        assert status == 200, f"{answer}\n{body}"
+        return answer.strip()
+
+    @classmethod
+    def insert(cls, table, rows, **url):
+        target = f"vedette.{VERSIONED.get(table, table)}"
+        names = ", ".join(name for name, _, _ in example_rows.columns(table)) + (", version" if table in VERSIONED else "")
+        query = f"INSERT INTO {target} ({names}) FORMAT RowBinary"
+        cls.ask(example_rows.row_binary(table, rows), query=query, **INSERT | url)
+
+    def one(self, query):
+        return json.loads(self.ask(query + " FORMAT JSONCompact", output_format_json_quote_64bit_integers="0"))["data"]
+
+    def test_columns_are_the_documented_ones(self):
+        for table in example_rows.documented():
+            described = [line.split("\t")[:2] for line in self.ask(f"DESCRIBE vedette.{table} FORMAT TSVRaw").split("\n")]
+            hidden = {"rejected": ["received_at"]}.get(table, [])
+            self.assertEqual([name for name, _ in described],
+                             [name for name, _, _ in example_rows.columns(table)] + hidden, table)
+            for (name, native), (_, kind, null) in zip(described, example_rows.columns(table)):
+                plain = native.removeprefix("LowCardinality(").removesuffix(")") if native.startswith("Low") else native
+                self.assertEqual(plain, f"Nullable({NATIVE[kind]})" if null else NATIVE[kind], f"{table}.{name}")
+        self.assertEqual(self.ask("SELECT * FROM vedette.rejected LIMIT 1").count("\t"), 5)
+
+    def test_one_copy_of_each_row(self):
+        for table, rows in self.rows.items():
+            different = f"(SELECT count() FROM (SELECT DISTINCT * FROM vedette.{table}))"
+            found = self.one(f"SELECT count(), {different} FROM vedette.{table}")
+            self.assertEqual(found, [[len(rows), len(rows)]], table)
+
+    def test_rows_come_back_as_they_were(self):
+        for table, rows in self.rows.items():
+            columns = example_rows.columns(table)
+            asked = ", ".join(name if kind != "q" else f"toUnixTimestamp64Micro({name})" for name, kind, _ in columns)
+            found = self.one(f"SELECT {asked} FROM vedette.{table}")
+            written = [[row[name] for name, _, _ in columns] for row in rows]
+            self.assertEqual(sorted(found, key=str), sorted(written, key=str), table)
+
+    def test_roll_ups_count_once(self):
+        hours = ("SELECT sum(windows), sum(readings), sum(messages), sum(bytes_out), max(max_score), "
+                 "count(DISTINCT hour, device_id)")
+        windows = self.rows["windows"]
+        self.assertEqual(self.one(hours + " FROM vedette.windows_1h"), [[
+            len(windows), sum(row["records"] for row in windows), sum(row["messages"] for row in windows),
+            1000.0 * len(windows), 9.5, 15]])
+        kinds = "SELECT kind, sum(findings) FROM vedette.findings_1d GROUP BY kind ORDER BY kind"
+        self.assertEqual(self.one(kinds), [[kind, 6] for kind in ("change", "compromise", "fault", "unknown_device")])
+        self.assertEqual(self.one("SELECT uniqExact(day) FROM vedette.findings_1d"), [[3]])
+        first = ("SELECT device_type, dateDiff('day', fromUnixTimestamp64Micro(toInt64(%d), 'UTC'), min(first_seen)) "
+                 "FROM vedette.destinations_first_seen WHERE destination = '%s' GROUP BY device_type ORDER BY device_type")
+        self.assertEqual(self.one(first % (BEGIN, "198.51.100.7")), [["camera", 1]])
+        self.assertEqual(self.one(first % (BEGIN, "ntp.example")), [["", 0], ["camera", 0], ["thermostat", 0]])
+
+    def test_another_token_or_day_is_kept(self):
+        later = [row | {"window_start": row["window_start"] + 10 * DAY, "window_end": row["window_end"] + 10 * DAY}
+                 for row in self.rows["windows"]]
+        later_than = f"toDateTime({(BEGIN + 9 * DAY) // 1_000_000})"
+        count = f"SELECT count() FROM vedette.windows WHERE window_start >= {later_than}"
+        for token, expected in (("a", len(later)), ("a", len(later)), ("b", 2 * len(later))):
+            self.insert("windows", later, insert_deduplication_token=token)
+            self.assertEqual(self.one(count), [[expected]])
+        for table, column in (("windows", "window_start"), ("windows_1h", "hour")):
+            self.ask(f"ALTER TABLE vedette.{table} DELETE WHERE {column} >= {later_than}", mutations_sync="2")
+
+    def test_the_newest_state_wins_whenever_it_arrives(self):
+        incident = self.rows["incidents"][0]
+        versions = [(3, "critical"), (2, "low"), (3, "critical"), (1, incident["severity"])]
+        for version, severity in versions:
+            self.insert("incidents", [incident | {"version": version, "severity": severity}])
+            asked = "SELECT count(), any(severity) FROM vedette.incidents WHERE incident_id = 'incident-0'"
+            self.assertEqual(self.one(asked), [[1, "critical"]])
+        # Back to what it was, under a token of before.
+        self.insert("incidents", [incident | {"version": 4}], insert_deduplication_token="readings/0/1/incidents/0")
+        self.assertEqual(self.one(asked), [[1, incident["severity"]]])
+
+    def test_what_was_forgotten_can_be_remembered_again(self):
+        query = "INSERT INTO vedette.lane_memory (who, tick, part, parts, bytes) FORMAT TSV\n"
+        for _ in range(2):
+            for _ in range(2):
+                self.ask(query + "0\t60\t0\t2\tabc\n0\t60\t1\t2\tdef\n", insert_deduplication_token="memory/0/60", **INSERT)
+            asked = ("SELECT arrayStringConcat(groupArray(bytes)) FROM "
+                     "(SELECT * FROM vedette.lane_memory FINAL WHERE who = '0' AND tick = 60 ORDER BY part)")
+            self.assertEqual(self.ask(asked), "abcdef")
+            self.ask("DELETE FROM vedette.lane_memory WHERE who = '0' AND tick < 61")
+            self.assertEqual(self.ask(asked), "")
+
+    def test_what_is_older_than_the_days_kept_goes(self):
+        for statement in migrations.all_statements(database="short"):
+            self.ask(statement)
+        names = ", ".join(name for name, _, _ in example_rows.columns("windows"))
+        self.ask(f"INSERT INTO short.windows ({names}) SELECT {names} FROM vedette.windows", **INSERT)
+        self.ask("OPTIMIZE TABLE short.windows FINAL")
+        self.assertEqual(self.one("SELECT count() FROM short.windows"), [[0]])
+        self.ask("OPTIMIZE TABLE vedette.windows FINAL")
+        self.assertEqual(self.one("SELECT count() > 0 FROM vedette.windows"), [[1]])
+        self.ask("DROP DATABASE short")
+
+    def test_the_cluster_form_and_the_users_can_be_parsed(self):
+        statements = migrations.all_statements(cluster="fleet")
+        self.assertGreater(len(statements), len(migrations.all_statements()))
+        for form in ("fleet", ""):
+            statements += migrations.statements((migrations.FOLDER / "users.sql").read_text(), migrations.fields(cluster=form))
+        for statement in statements:
+            self.assertTrue(self.ask("EXPLAIN AST " + statement), statement)
+            # Our own fields are filled in; what is left are the server's macros.
+            left = {name for name, _, _ in migrations.FIELD.findall(statement)}
+            self.assertLessEqual(left, {"shard", "replica", "database", "table"}, statement)
+        text = "\n".join(statements)
+        self.assertIn("ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version)", text)
+
+    def test_every_panel_shows_something(self):
+        # With the reader's rights.
+        self.ask("INSERT INTO vedette.lane_memory (who, tick, part, parts, bytes) VALUES ('3', 60, 0, 1, 'abc')")
+        begin, end = BEGIN // 1_000_000, int(time.time()) + 60
+        shown = {}
+        for panel in panels.panels(begin, end, "cam-1"):
+            status, _, body = self.http(panel["sql"] + " FORMAT JSONCompact", user=READER, database="vedette")
+            self.assertEqual(status, 200, f"{panel}: {body}")
+            shown[panel["panel"]] = json.loads(body)["data"]
+            self.assertTrue(shown[panel["panel"]], panel)
+        self.assertGreater(len(shown), 20)
+        self.assertEqual(shown["Would quarantine"], [[8, 16]])
+        self.assertEqual(shown["Rejected by reason"], [["no_time", 12], ["not_json", 12]])
+        self.assertEqual([row[:2] for row in shown["Time to detect"]], [["change", 6], ["compromise", 6]])
+        self.assertEqual({(row[1], row[2], row[3]) for row in shown["Evidence, near misses included"]},
+                         {("contacts", "https 198.51.100.7", "90000 bytes out")})
+        self.assertEqual([row[0] for row in shown["Unknown devices"]], ["unknown-7"])
+        self.assertEqual(shown["Devices at risk"][0][:3], ["cam-1", "camera", "high"])
+        # Nothing of another time.
+        for panel in panels.panels(1000, 2000, "cam-1"):
+            if "toDateTime(1000)" not in panel["sql"]:
+                continue
+            rows = json.loads(self.ask(panel["sql"] + " FORMAT JSONCompact", database="vedette"))["data"]
+            self.assertTrue(rows in ([], [[0, 0]], [[0]]), f"{panel}: {rows}")
+
+    def test_a_reader_only_reads(self):
+        self.assertEqual(self.http("SELECT count() FROM vedette.devices", user=READER)[0], 200)
+        for query in ("INSERT INTO vedette.verdicts VALUES ('x', 'true', 'me', 0, '')", "DROP TABLE vedette.windows",
+                      "TRUNCATE TABLE vedette.findings", "DELETE FROM vedette.actions WHERE 1",
+                      "CREATE TABLE vedette.x (a UInt8) ENGINE = Memory",
+                      "ALTER TABLE vedette.windows MODIFY TTL window_start + INTERVAL 1 DAY"):
+            self.assertEqual(self.http(query, user=READER)[1], "164", query)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
