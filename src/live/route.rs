@@ -294,11 +294,11 @@ impl<'c> Route<'c> {
     fn reject(&mut self, rejected: Rejected, record: &RawRecord<'_>) -> anyhow::Result<()> {
         let dead_letter = &self.config.source.kafka.dead_letter;
         if !dead_letter.is_empty() {
-            let header = |key, value: &str| Header { key, value: Some(value.as_bytes().to_vec()) };
+            let position = format!("{}/{}", rejected.file, record.offset);
             let headers = OwnedHeaders::new()
-                .insert(header("vedette-reason", rejected.reason.name()).as_ref())
-                .insert(header("vedette-detail", &rejected.detail).as_ref())
-                .insert(header("vedette-position", &format!("{}/{}", rejected.file, record.offset)).as_ref());
+                .insert(Header { key: "vedette-reason", value: Some(rejected.reason.name()) })
+                .insert(Header { key: "vedette-detail", value: Some(&rejected.detail) })
+                .insert(Header { key: "vedette-position", value: Some(&position) });
             let value = record.value.unwrap_or_default();
             self.outbox.send(dead_letter, None, value, None, Some(headers), || self.still_wanted())?;
         }

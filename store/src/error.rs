@@ -72,6 +72,9 @@ pub enum Error {
     #[error("ClickHouse at `{url}`: {problem}")]
     ClickHouse { url: String, problem: String, retry: bool },
 
+    #[error("{problem}")]
+    Migration { problem: String },
+
     #[error("cannot start the query engine: {0}")]
     Engine(String),
 }

@@ -4,6 +4,7 @@
 //! has under a token already. So a step may be done again, by whomever.
 
 use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
 use fleet::{Action, DeviceKey, EventTime, Finding, Incident, Window};
@@ -54,15 +55,16 @@ impl ClickHouseStore {
         migrate::apply(&Server::new(config)?, config)
     }
 
-    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch]) -> Result<(), Error> {
+    /// `version`: of a latest state, the greatest wins.
+    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch], version: Option<u64>) -> Result<(), Error> {
         let mut chunk = 0;
         let (mut bytes, mut count) = (Vec::new(), 0);
         let target = migrate::written_as(table);
-        let columns: Vec<&str> = table.columns().iter().map(|column| column.name).collect();
-        let list: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+        let mut list: Vec<String> = table.columns().iter().map(|column| format!("`{}`", column.name)).collect();
+        list.extend(version.map(|_| "version".to_owned()));
         let sql = format!("INSERT INTO {}.{target} ({}) FORMAT RowBinary", self.database, list.join(", "));
         for batch in rows {
-            rowbinary::append(batch, &mut bytes).map_err(|source| Error::Encode { table, source })?;
+            rowbinary::append(batch, version, &mut bytes).map_err(|source| Error::Encode { table, source })?;
             count += batch.num_rows();
             if count >= self.insert_rows {
                 self.insert_chunk(&sql, table, name, chunk, std::mem::take(&mut bytes))?;
@@ -82,13 +84,25 @@ impl ClickHouseStore {
 
     fn insert_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
         let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
-        self.insert(R::TABLE, name, &batches)
+        self.insert(R::TABLE, name, &batches, None)
     }
 
-    /// Rows of a latest state: a newer one takes the place of an older, so a token must be new each time.
-    fn replace_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        self.insert_rows(&format!("{name}@{}", now.as_nanos()), rows)
+    /// Rows of a latest state: whatever is written later takes the place of what was there.
+    fn replace_rows<R: Row>(&self, rows: &[R]) -> Result<(), Error> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
+        self.insert(R::TABLE, WHOLE, &batches, Some(u64::try_from(now).unwrap_or(u64::MAX)))
+    }
+
+    /// # Errors
+    /// As when opening; nothing is changed. Gives the server's version.
+    pub fn look(config: &ClickHouseConfig) -> Result<String, Error> {
+        let server = Server::new(config)?;
+        let version = server.fetch("SELECT version()", "TabSeparatedRaw")?;
+        if !config.migrate {
+            migrate::demand(&server, config)?;
+        }
+        Ok(String::from_utf8_lossy(&version).trim().to_owned())
     }
 
     fn rows<R: Row>(&self, condition: &str) -> Result<Vec<R>, Error> {
@@ -125,9 +139,9 @@ impl Store for ClickHouseStore {
         let contacts = pieces().map(|piece| contact_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
         let windows = pieces().map(|piece| window_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
         // Windows last: a step that has them has everything.
-        self.insert(Table::Contacts, &name, &contacts)?;
+        self.insert(Table::Contacts, &name, &contacts, None)?;
         self.insert_rows::<EvidenceRow>(&name, step.evidence)?;
-        self.insert(Table::Windows, &name, &windows)
+        self.insert(Table::Windows, &name, &windows, None)
     }
 
     fn write_findings(&self, name: &str, findings: &[Finding]) -> Result<(), Error> {
@@ -151,11 +165,11 @@ impl Store for ClickHouseStore {
     }
 
     fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
-        self.replace_rows(WHOLE, incidents)
+        self.replace_rows(incidents)
     }
 
-    fn write_devices(&self, name: &str, devices: &[DeviceRow]) -> Result<(), Error> {
-        self.replace_rows(name, devices)
+    fn write_devices(&self, _: &str, devices: &[DeviceRow]) -> Result<(), Error> {
+        self.replace_rows(devices)
     }
 
     fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {

@@ -1,0 +1,232 @@
+//! Numbered files of SQL, applied once each, in order, under a lock. `store/migrations/README.md` has their syntax.
+
+use std::time::{Duration, Instant};
+
+use super::client::Server;
+use super::config::ClickHouseConfig;
+use super::memory::quoted;
+use crate::dictionary::Table;
+use crate::error::Error;
+
+pub struct Migration {
+    pub number: u32,
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+macro_rules! files {
+    ($($number:literal $name:literal),* $(,)?) => {
+        &[$(Migration { number: $number, name: $name, sql: include_str!(concat!("../../migrations/", $name, ".sql")) }),*]
+    };
+}
+
+/// In the order they are applied. The first is applied each time: it makes the table that remembers the others.
+pub fn migrations() -> &'static [Migration] {
+    files![1 "0001_database", 2 "0002_windows", 3 "0003_findings", 4 "0004_states", 5 "0005_rollups"]
+}
+
+/// Days that rows are kept, by placeholder.
+const KEPT_DAYS: [(&str, &str); 7] = [
+    ("{ttl_windows_days}", "30"),
+    ("{ttl_contacts_days}", "30"),
+    ("{ttl_evidence_days}", "90"),
+    ("{ttl_findings_days}", "730"),
+    ("{ttl_rejected_days}", "30"),
+    ("{ttl_rollups_days}", "730"),
+    ("{ttl_memory_days}", "7"),
+];
+
+/// Tokens that a table remembers, counted in parts: some days of steps.
+const TOKENS: u32 = 10_000;
+/// Whoever migrates holds the lock for less.
+const LOCK_SECONDS: u64 = 120;
+
+/// The table that rows of `table` are inserted into.
+pub(super) fn written_as(table: Table) -> String {
+    if table.is_written_whole() { format!("{}_state", table.name()) } else { table.name().to_owned() }
+}
+
+/// Statements of a file, for one server or for a cluster.
+pub fn statements(migration: &Migration, database: &str, cluster: &str) -> Vec<String> {
+    let is_cluster = !cluster.is_empty();
+    let mut text = migration.sql.to_owned();
+    for (placeholder, days) in KEPT_DAYS {
+        text = text.replace(placeholder, days);
+    }
+    text = text
+        .replace("{database}", database)
+        .replace("{cluster}", cluster)
+        .replace("{local}", if is_cluster { "_local" } else { "" })
+        .replace("{on_cluster}", &if is_cluster { format!(" ON CLUSTER '{cluster}'") } else { String::new() });
+    let (tokens, no_tokens) = if is_cluster {
+        (
+            format!(
+                "replicated_deduplication_window = {TOKENS}, replicated_deduplication_window_seconds = 259200, \
+                 fsync_after_insert = 1, fsync_part_directory = 1"
+            ),
+            "replicated_deduplication_window = 0, fsync_after_insert = 1".to_owned(),
+        )
+    } else {
+        (
+            format!("non_replicated_deduplication_window = {TOKENS}, fsync_after_insert = 1, fsync_part_directory = 1"),
+            "non_replicated_deduplication_window = 0, fsync_after_insert = 1".to_owned(),
+        )
+    };
+    text = text.replace("{no_tokens}", &no_tokens).replace("{tokens}", &tokens);
+    text = with_engines(&text, is_cluster);
+    let mut statements = Vec::new();
+    for statement in text.split(";\n") {
+        let of_cluster = statement.lines().any(|line| line.trim() == "-- cluster:");
+        let lines: Vec<&str> = statement.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+        let sql = lines.join("\n").trim().trim_end_matches(';').to_owned();
+        if !sql.is_empty() && (is_cluster || !of_cluster) {
+            statements.push(sql);
+        }
+    }
+    statements
+}
+
+/// `{engine:MergeTree}` as the server has it: alone, or replicated.
+fn with_engines(text: &str, is_cluster: bool) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{engine:") {
+        let Some((engine, behind)) = after.split_once('}') else { break };
+        out.push_str(before);
+        let (name, arguments) = engine.split_once('(').map_or((engine, ""), |(name, rest)| (name, rest.trim_end_matches(')')));
+        if is_cluster {
+            let more = if arguments.is_empty() { String::new() } else { format!(", {arguments}") };
+            // `{table}` and the others are macros of the server.
+            out.push_str(&format!("Replicated{name}('/clickhouse/tables/{{shard}}/{{database}}/{{table}}', '{{replica}}'{more})"));
+        } else {
+            out.push_str(engine);
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Applies what is missing, and gives its names.
+///
+/// # Errors
+/// The server's own words for the statement it refuses; what came before it stays applied, and every statement may be
+/// repeated. A file that was changed after it was applied.
+pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<String>, Error> {
+    let (database, cluster) = (config.database(), config.cluster.as_str());
+    let lock = Lock::take(server, database)?;
+    let mut applied = Vec::new();
+    for migration in migrations() {
+        let checksum = fleet::id::stable_id(&[migration.sql]);
+        if migration.number > 1
+            && let Some(known) = recorded(server, database, migration.number)?
+        {
+            if known != checksum {
+                return Err(Error::Migration {
+                    problem: format!("`{}` was changed since it was applied; migrations are only added", migration.name),
+                });
+            }
+            continue;
+        }
+        for statement in statements(migration, database, cluster) {
+            server.execute(&statement)?;
+        }
+        if migration.number == 1 {
+            continue;
+        }
+        server.execute(&format!(
+            "INSERT INTO {database}.migrations (number, name, checksum) VALUES ({}, {}, {})",
+            migration.number,
+            quoted(migration.name),
+            quoted(&checksum)
+        ))?;
+        applied.push(migration.name.to_owned());
+    }
+    lock.release()?;
+    Ok(applied)
+}
+
+/// # Errors
+/// A migration that was not applied, by name.
+pub(super) fn demand(server: &Server, config: &ClickHouseConfig) -> Result<(), Error> {
+    for migration in migrations().iter().filter(|migration| migration.number > 1) {
+        if recorded(server, config.database(), migration.number)?.is_none() {
+            return Err(Error::Migration {
+                problem: format!(
+                    "migration `{}` was not applied; run `vedette migrate`, or set migrate = true under [store.clickhouse]",
+                    migration.name
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn recorded(server: &Server, database: &str, number: u32) -> Result<Option<String>, Error> {
+    let sql = format!("SELECT checksum FROM {database}.migrations FINAL WHERE number = {number} LIMIT 1");
+    let row = server.fetch(&sql, "RowBinary")?;
+    Ok(super::rowbinary::read_bytes(&row).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// A table that only one can make: ClickHouse has no locks, but `CREATE TABLE` without `IF NOT EXISTS` fails for the second.
+struct Lock<'a> {
+    server: &'a Server,
+    name: String,
+}
+
+impl Lock<'_> {
+    fn take<'a>(server: &'a Server, database: &str) -> Result<Lock<'a>, Error> {
+        server.execute(&format!("CREATE DATABASE IF NOT EXISTS {database}"))?;
+        let name = format!("{database}.migrations_lock");
+        let began = Instant::now();
+        loop {
+            let taken = server.execute(&format!("CREATE TABLE {name} (taken UInt8) ENGINE = MergeTree ORDER BY taken"));
+            match taken {
+                Ok(()) => return Ok(Lock { server, name }),
+                Err(Error::ClickHouse { problem, .. }) if problem.contains("Code: 57") => {
+                    if began.elapsed() > Duration::from_secs(LOCK_SECONDS) {
+                        return Err(Error::Migration {
+                            problem: format!(
+                                "somebody else has been migrating for {LOCK_SECONDS} s; if nobody is, `DROP TABLE {name}`"
+                            ),
+                        });
+                    }
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn release(self) -> Result<(), Error> {
+        self.server.execute(&format!("DROP TABLE IF EXISTS {}", self.name))
+    }
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        // Also when a statement was refused; released twice is released.
+        let _ = self.server.execute(&format!("DROP TABLE IF EXISTS {}", self.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_file_gives_both_forms() {
+        for migration in migrations() {
+            for (cluster, engine) in [("", "MergeTree"), ("main", "Replicated")] {
+                let all = statements(migration, "vedette", cluster);
+                assert!(!all.is_empty(), "{}", migration.name);
+                for sql in &all {
+                    let rest = sql.replace("{shard}", "").replace("{replica}", "").replace("{database}", "").replace("{table}", "");
+                    assert!(!rest.contains('{'), "{}: {sql}", migration.name);
+                    assert_eq!(sql.contains("ON CLUSTER"), !cluster.is_empty(), "{}: {sql}", migration.name);
+                }
+                assert!(all.iter().any(|sql| sql.contains(engine)) || migration.number == 5, "{}", migration.name);
+            }
+        }
+    }
+}
