@@ -132,6 +132,12 @@ class Tables(unittest.TestCase):
         # Back to what it was, under a token of before.
         self.insert("incidents", [incident | {"version": 4}], insert_deduplication_token="readings/0/1/incidents/0")
         self.assertEqual(self.one(asked), [[1, incident["severity"]]])
+        # Without versions the last one written.
+        for owner in ("one", "two", "one", "two", "three"):
+            self.ask(f"INSERT INTO vedette.devices_state (device_id, owner) VALUES ('moved', '{owner}')", **INSERT)
+            found = self.one("SELECT owner FROM vedette.devices WHERE device_id = 'moved'")
+            self.assertEqual(found, [[owner]])
+        self.ask("DELETE FROM vedette.devices_state WHERE device_id = 'moved'")
 
     def test_what_was_forgotten_can_be_remembered_again(self):
         query = "INSERT INTO vedette.lane_memory (who, tick, part, parts, bytes) FORMAT TSV\n"
