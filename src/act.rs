@@ -12,6 +12,7 @@ use fleet::device::Standing;
 use fleet::{Action, Device, EventTime, Finding, Incident};
 use responders::{Observer, Responder};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::Store;
 
@@ -35,6 +36,13 @@ pub struct Answered {
     pub actions: Vec<Action>,
     /// As they stand now; empty when nothing changed.
     pub incidents: Vec<Incident>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct ActMemory {
+    joiner: Vec<u8>,
+    responder: Vec<u8>,
+    latest: EventTime,
 }
 
 /// How many active devices there are of each type.
@@ -86,7 +94,7 @@ impl Act {
         let released = self.joiner.finish();
         let answered = self.answer(released);
         self.store(&answered)?;
-        self.store.replace_incidents(&self.joiner.incidents_at(self.latest))?;
+        self.store.replace_incidents(&self.incidents())?;
         for point in &mut self.curve.0 {
             point.findings.sort_by(|a, b| (a.emitted_at, &a.device_id).cmp(&(b.emitted_at, &b.device_id)));
         }
@@ -113,7 +121,7 @@ impl Act {
             let device = self.devices.get(&finding.device_id).map(AsRef::as_ref);
             actions.extend(self.responder.respond(finding, device));
         }
-        let incidents = if findings.is_empty() { Vec::new() } else { self.joiner.incidents_at(self.latest) };
+        let incidents = if findings.is_empty() { Vec::new() } else { self.incidents() };
         Answered { findings, actions, incidents }
     }
 
@@ -130,14 +138,20 @@ impl Act {
         Ok(())
     }
 
-    /// Joiner and responder; what findings name comes with them.
-    pub fn memory(&self) -> (Vec<u8>, Vec<u8>) {
-        (self.joiner.memory(), self.responder.memory())
+    /// As they stand by now.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.joiner.incidents_at(self.latest)
     }
 
-    pub fn recall(&mut self, (joiner, responder): &(Vec<u8>, Vec<u8>)) -> anyhow::Result<()> {
-        self.joiner.recall(joiner)?;
-        self.responder.recall(responder)?;
+    /// Joiner and responder; what findings name comes with them.
+    pub fn memory(&self) -> ActMemory {
+        ActMemory { joiner: self.joiner.memory(), responder: self.responder.memory(), latest: self.latest }
+    }
+
+    pub fn recall(&mut self, memory: &ActMemory) -> anyhow::Result<()> {
+        self.joiner.recall(&memory.joiner)?;
+        self.responder.recall(&memory.responder)?;
+        self.latest = memory.latest;
         Ok(())
     }
 

@@ -164,8 +164,8 @@ impl LaneWorker {
 
     /// Goes on from what was remembered.
     pub fn recalled(mut self, config: &Config, lane: &LaneMemory, memory: &[u8]) -> anyhow::Result<LaneWorker> {
-        let Remembered { version, judge, columns, roster, told } = postcard::from_bytes(memory)
-            .map_err(|error| anyhow!("what the lane remembers cannot be read: {error}"))?;
+        let Remembered { version, judge, columns, roster, told } =
+            postcard::from_bytes(memory).map_err(|error| anyhow!("what the lane remembers cannot be read: {error}"))?;
         self.judge.recall(&judge, self.version(version)?)?;
         self.memory = ColumnMemory::recall(&columns)?;
         self.roster = detect::roster::Roster::recall(&roster)?;

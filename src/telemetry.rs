@@ -45,7 +45,8 @@ fn to_standard_error<S>(default_level: &str) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
-    let filter = EnvFilter::try_from_env("VEDETTE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default_level},{QUIET}")));
+    let filter =
+        EnvFilter::try_from_env("VEDETTE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default_level},{QUIET}")));
     tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter)
 }
 
@@ -75,10 +76,10 @@ impl Telemetry {
             meters = meters.with_reader(PeriodicReader::builder(metrics).with_interval(interval).build());
             let spans =
                 SpanExporter::builder().with_http().with_endpoint(endpoint("traces")).build().with_context(wrong)?;
-            tracers = Some(
-                SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(spans).build(),
-            );
-            let logs = LogExporter::builder().with_http().with_endpoint(endpoint("logs")).build().with_context(wrong)?;
+            tracers =
+                Some(SdkTracerProvider::builder().with_resource(resource.clone()).with_batch_exporter(spans).build());
+            let logs =
+                LogExporter::builder().with_http().with_endpoint(endpoint("logs")).build().with_context(wrong)?;
             loggers = Some(SdkLoggerProvider::builder().with_resource(resource).with_batch_exporter(logs).build());
         }
         let meters = meters.build();

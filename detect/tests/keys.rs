@@ -43,7 +43,10 @@ fn renumbered(ticks: &[Tick], strangers: [u32; STRANGERS]) -> Vec<Tick> {
         tick.windows.sort_by_key(|window| window.device);
         for fact in &mut tick.facts {
             if let Fact::Device { device, .. } = fact {
-                *fact = Fact::Device { device: Arc::new(Device { key: number(device.key), ..Device::clone(device) }), from: EventTime::MIN };
+                *fact = Fact::Device {
+                    device: Arc::new(Device { key: number(device.key), ..Device::clone(device) }),
+                    from: EventTime::MIN,
+                };
             }
         }
     }
@@ -115,7 +118,11 @@ fn other_numbers_in_the_same_order_learn_the_same() {
     let windows = world.windows(0, JUDGED);
     let expected = learn(&world.devices, windows.clone());
     for strangers in STRANGERS_NUMBERED {
-        let facts = world.devices.iter().map(|device| Fact::Device { device: Arc::clone(device), from: EventTime::MIN }).collect();
+        let facts = world
+            .devices
+            .iter()
+            .map(|device| Fact::Device { device: Arc::clone(device), from: EventTime::MIN })
+            .collect();
         let all = Tick { end: at(0), windows: windows.clone(), facts, baseline_version: 0 };
         let Tick { mut windows, facts, .. } = renumbered(&[all], strangers).remove(0);
         windows.sort_by_key(|window| (window.end, window.device));

@@ -23,7 +23,7 @@ pub mod windows;
 pub use config::Config;
 pub use decode::{Decoder, Format, RejectReason, Rejected, Tally, to_native_json};
 pub use error::Error;
-pub use kafka::config::SourceConfig;
 pub use identity::{Inventory, LaneTable, Router, RouterCounters, Routes};
+pub use kafka::config::SourceConfig;
 pub use source::{Fetched, FileSource, Source};
 pub use windows::{Lane, LaneCounters, SourceClock};

@@ -25,7 +25,7 @@ use super::lease::Lease;
 use super::message::StepMessage;
 use super::retry::until_it_works;
 use super::stop::Stop;
-use crate::act::{Act, type_sizes};
+use crate::act::{Act, ActMemory, type_sizes};
 use crate::config::Config;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -81,7 +81,7 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
 
 #[derive(Serialize, Deserialize)]
 struct Memory {
-    act: (Vec<u8>, Vec<u8>),
+    act: ActMemory,
     devices: Vec<DeviceRecord>,
     /// By lane: everything up to here was taken.
     closed: BTreeMap<usize, EventTime>,
@@ -156,7 +156,11 @@ impl<'c> Acting<'c> {
         let message = match StepMessage::decode(payload) {
             Ok(message) => message,
             Err(error) => {
-                tracing::error!(offset, error = format!("{error:#}"), "a message of the findings topic is none of ours; passing over it");
+                tracing::error!(
+                    offset,
+                    error = format!("{error:#}"),
+                    "a message of the findings topic is none of ours; passing over it"
+                );
                 return Ok(());
             }
         };
@@ -199,7 +203,13 @@ impl<'c> Acting<'c> {
         let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
         let bytes = postcard::to_stdvec(&memory)?;
         let (store, lease) = (&self.store, &self.lease);
-        if !until_it_works("store what act remembers", &|| lease.holds(), || store.write_memory(MEMORY, tick, &bytes))? {
+        // Incidents end without anybody finding anything.
+        let incidents = self.act.incidents();
+        let stored = until_it_works("store what act remembers", &|| lease.holds(), || {
+            store.replace_incidents(&incidents)?;
+            store.write_memory(MEMORY, tick, &bytes)
+        })?;
+        if !stored {
             return Ok(());
         }
         let metadata = format!("v1 memory={}", tick.0);

@@ -71,7 +71,8 @@ pub fn serve(config: &RunConfig, asked: Asked, stop: &Stop) -> anyhow::Result<()
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .with_state(asked);
-        let stopped = async {
+        let stop = stop.clone();
+        let stopped = async move {
             while !stop.is_asked() {
                 tokio::time::sleep(LOOK_UP).await;
             }

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use ingest::kafka::native::Forwarder;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::TopicPartitionList;
 
 pub enum Change {
     Assigned(Vec<(String, i32)>),
@@ -30,6 +30,11 @@ impl Member {
     /// Records of assigned partitions go to this queue from the first one on.
     pub fn forward_to(&self, forwarder: Forwarder) {
         *self.forwarder.lock().unwrap_or_else(PoisonError::into_inner) = Some(forwarder);
+    }
+
+    /// The queue must be gone before its client: librdkafka waits for it.
+    pub fn stop_forwarding(&self) {
+        *self.forwarder.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub fn before_revoked(&self, revoking: Box<Revoking>) {

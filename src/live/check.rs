@@ -67,12 +67,13 @@ fn inventory(config: &Config) -> Found {
         );
     };
     let read = std::fs::File::open(path).map_err(|error| error.to_string());
-    let parsed = read.and_then(|file| {
-        Inventory::from_csv(file, &path.display().to_string()).map_err(|error| error.to_string())
-    });
+    let parsed =
+        read.and_then(|file| Inventory::from_csv(file, &path.display().to_string()).map_err(|error| error.to_string()));
     match parsed {
         Ok(inventory) => Found::Fine(format!("inventory `{}`: {} devices", path.display(), inventory.devices().len())),
-        Err(error) => wrong(format!("inventory `{}`: {error}", path.display()), "correct the file, or [source] inventory"),
+        Err(error) => {
+            wrong(format!("inventory `{}`: {error}", path.display()), "correct the file, or [source] inventory")
+        }
     }
 }
 
@@ -110,7 +111,9 @@ fn clickhouse_remedy(problem: &str) -> &'static str {
         text if text.contains("Code: 516") || text.contains("Code: 193") || text.contains("Code: 194") => {
             "correct [store.clickhouse] user and password (a file or an environment variable)"
         }
-        text if text.contains("Code: 81") => "make the database with `vedette migrate`, or correct [store.clickhouse] database",
+        text if text.contains("Code: 81") => {
+            "make the database with `vedette migrate`, or correct [store.clickhouse] database"
+        }
         text if text.contains("Code: 497") => "grant the user what store/migrations/users.sql says",
         text if text.contains("migration") => "run `vedette migrate`, or set migrate = true under [store.clickhouse]",
         _ => "is the server up, and [store.clickhouse] url its HTTP interface (port 8123, or 8443 with https)?",
@@ -136,7 +139,9 @@ fn kafka(config: &Config) -> Vec<Found> {
     let heard = Listening::default();
     let admin: AdminClient<Listening> = match create(kafka, Purpose::Admin, heard.clone()) {
         Ok(admin) => admin,
-        Err(error) => return vec![wrong(error.to_string(), "correct [source.kafka.properties] or [source.kafka.secrets]")],
+        Err(error) => {
+            return vec![wrong(error.to_string(), "correct [source.kafka.properties] or [source.kafka.secrets]")];
+        }
     };
     let wanted = wanted(kafka);
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();

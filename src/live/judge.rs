@@ -88,8 +88,7 @@ impl<'c> Judging<'c> {
                 }
             }
         }));
-        let consumer: Arc<BaseConsumer<Member>> =
-            Arc::new(create(kafka, Purpose::Member { role: "judge" }, member)?);
+        let consumer: Arc<BaseConsumer<Member>> = Arc::new(create(kafka, Purpose::Member { role: "judge" }, member)?);
         consumer.subscribe(&[&kafka.readings]).context("subscribing to the readings log")?;
         Ok(Judging {
             config,
@@ -105,10 +104,10 @@ impl<'c> Judging<'c> {
 
     fn turn(&mut self) -> anyhow::Result<()> {
         let consumer = Arc::clone(&self.consumer);
-        let mut polled = consumer.poll(POLL);
-        self.changes();
         // Up to as many as one lane takes, before the lanes are looked at again.
-        for _ in 0..WAITING {
+        for taken in 0..WAITING {
+            let polled = consumer.poll(if taken == 0 { POLL } else { Duration::ZERO });
+            self.changes();
             match polled {
                 None => break,
                 Some(Ok(record)) => {
@@ -119,8 +118,6 @@ impl<'c> Judging<'c> {
                 }
                 Some(Err(error)) => super::logs::client_error("judge", &error, "while reading the readings log"),
             }
-            polled = consumer.poll(Duration::ZERO);
-            self.changes();
         }
         self.drain();
         self.watch();
@@ -187,8 +184,12 @@ impl<'c> Judging<'c> {
         }
         let mut offset = mark.offset.unwrap_or(first);
         if offset < first {
-            tracing::error!(lane = partition, lost = first - offset, "retention deleted readings before they were judged; \
-                going on from the earliest");
+            tracing::error!(
+                lane = partition,
+                lost = first - offset,
+                "retention deleted readings before they were judged; \
+                going on from the earliest"
+            );
             metrics().retention_lost.add(first - offset, &[KeyValue::new("topic", topic.clone())]);
             offset = first;
         }
@@ -214,7 +215,10 @@ impl<'c> Judging<'c> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, lease.clone());
         self.parts.status.lane_runs(partition, lease.clone());
         tracing::info!(lane = partition, from = offset, closed_through = %position.step.closed_through, "lane begins");
-        self.lanes.insert(partition, Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset });
+        self.lanes.insert(
+            partition,
+            Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset },
+        );
         Ok(())
     }
 
@@ -271,7 +275,8 @@ impl<'c> Judging<'c> {
             self.begin_or_retry(partition);
             let Some(running) = self.lanes.get(&partition) else { continue };
             let from = Offset::Offset(i64::try_from(running.from).unwrap_or(i64::MAX));
-            let sought = self.consumer.seek(&self.config.source.kafka.readings, partition, from, Duration::from_secs(10));
+            let sought =
+                self.consumer.seek(&self.config.source.kafka.readings, partition, from, Duration::from_secs(10));
             let resumed = self.consumer.resume(&self.list(partition));
             if let Err(error) = sought.and(resumed) {
                 tracing::error!(lane = partition, %error, "the lane cannot be read from where it was");

@@ -26,7 +26,11 @@ use crate::rules::CompiledRules;
 
 /// What the poll loop hands over.
 pub enum ToLane {
-    Record { offset: u64, timestamp: Option<i64>, payload: Vec<u8> },
+    Record {
+        offset: u64,
+        timestamp: Option<i64>,
+        payload: Vec<u8>,
+    },
     /// Store what is remembered, and end.
     Stop,
 }
@@ -240,7 +244,14 @@ impl LiveLane {
         let names = self.names.now();
         let heard = memory.is_some().then(|| self.device_rows());
         steps
-            .send(Kept { judged, rejected, memory, names, devices: heard.unwrap_or_default(), mark_appended: self.appended })
+            .send(Kept {
+                judged,
+                rejected,
+                memory,
+                names,
+                devices: heard.unwrap_or_default(),
+                mark_appended: self.appended,
+            })
             .map_err(|_| anyhow!("the keeper of lane {} has stopped", self.lane))
     }
 

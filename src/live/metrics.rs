@@ -62,7 +62,10 @@ pub fn metrics() -> &'static Metrics {
             steps: counter(STEPS, "steps stored, published and committed"),
             windows: counter(WINDOWS, "windows stored"),
             step_seconds: histogram(STEP_SECONDS, "to store, publish and commit a step"),
-            end_to_end: histogram(END_TO_END, "from when the broker had the mark that closed a window to when its findings are published"),
+            end_to_end: histogram(
+                END_TO_END,
+                "from when the broker had the mark that closed a window to when its findings are published",
+            ),
             store_retries: counter(STORE_RETRIES, "writes that the store did not take at once"),
             findings: counter(FINDINGS, "findings published, by kind"),
         }
@@ -86,14 +89,25 @@ mod tests {
             .map(|name| name.split('{').next().unwrap_or(name))
             .collect();
         let named = [
-            RECORDS, READINGS, REJECTED, RETENTION_LOST, LANE_LAG, LANE_CLOSED, LATE, DUPLICATES, STEPS, WINDOWS,
-            STEP_SECONDS, END_TO_END, STORE_RETRIES, FINDINGS,
+            RECORDS,
+            READINGS,
+            REJECTED,
+            RETENTION_LOST,
+            LANE_LAG,
+            LANE_CLOSED,
+            LATE,
+            DUPLICATES,
+            STEPS,
+            WINDOWS,
+            STEP_SECONDS,
+            END_TO_END,
+            STORE_RETRIES,
+            FINDINGS,
         ];
         for name in named {
             let name = name.strip_prefix("vedette_").unwrap_or(name);
-            let is_this = |shown: &&&str| {
-                shown.strip_prefix(name).is_some_and(|rest| matches!(rest, "_total" | "_seconds" | ""))
-            };
+            let is_this =
+                |shown: &&&str| shown.strip_prefix(name).is_some_and(|rest| matches!(rest, "_total" | "_seconds" | ""));
             assert_eq!(documented.iter().filter(is_this).count(), 1, "{name} in docs/metrics.md");
         }
         assert_eq!(documented.len(), named.len(), "{documented:?}");

@@ -30,7 +30,7 @@ mod status;
 mod stop;
 pub mod topics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,7 +68,7 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let config = Config::load(Some(&args.config))?;
+    let config = configured(&args.config)?;
     let telemetry = Telemetry::start(&config.telemetry)?;
     let stop = Stop::default();
     stop.on_signals()?;
@@ -90,7 +90,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             }
             served
         };
-        roles.push(("admin".to_owned(), std::thread::Builder::new().name("admin".to_owned()).spawn_scoped(scope, admin)));
+        roles.push((
+            "admin".to_owned(),
+            std::thread::Builder::new().name("admin".to_owned()).spawn_scoped(scope, admin),
+        ));
         for role in &args.roles {
             let (config, stop, status, store) = (&config, &stop, status.clone(), store.clone());
             let name = format!("{role:?}").to_lowercase();
@@ -124,6 +127,16 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
+/// What is found is told after the lateness of the latest source, as in a replay after that of its data set.
+fn configured(path: &Path) -> anyhow::Result<Config> {
+    let mut config = Config::load(Some(path))?;
+    if let Some(lateness) = config.source.kafka.topics.iter().map(|topic| topic.lateness_seconds).max() {
+        config.ingest.lateness_seconds = lateness;
+        config.detect.lateness_seconds = lateness;
+    }
+    Ok(config)
+}
+
 fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(ParquetStore::create(&config.store.path, config.store.clone())?))
 }
@@ -132,8 +145,7 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 fn shelf(store: &Arc<dyn Store>, config: &Config) -> Shelf {
     let (store, detect) = (Arc::clone(store), config.detect.clone());
     Shelf::loading(Arc::new(move |number| {
-        let rows: Vec<BaselineRow> =
-            store.read_baselines()?.into_iter().filter(|row| row.version == number).collect();
+        let rows: Vec<BaselineRow> = store.read_baselines()?.into_iter().filter(|row| row.version == number).collect();
         if rows.is_empty() {
             return Ok(None);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use fleet::{Cohort, EventTime, Fact, Owner, Position};
+use fleet::{Cohort, EventTime, Fact, MICROS_PER_SECOND, Owner, Position};
 use ingest::decode::Message as Record;
 use ingest::identity::{LaneTable, Replaced, Router, Routes};
 use ingest::kafka::client::{Purpose, create};
@@ -18,6 +18,7 @@ use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
 use ingest::{Inventory, Rejected};
 use opentelemetry::KeyValue;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use smol_str::SmolStr;
@@ -35,6 +36,8 @@ const AT_ONCE: usize = 1_000;
 const BATCH_READINGS: usize = 1_000;
 const BATCH_BYTES: usize = 512 << 10;
 const BEAT: Duration = Duration::from_secs(1);
+/// How often partitions are compared.
+const ALIGN: Duration = Duration::from_millis(50);
 /// How often the brokers are asked for partitions, and the inventory's file is looked at.
 const LOOK_AROUND: Duration = Duration::from_secs(10);
 
@@ -69,6 +72,7 @@ struct Route<'c> {
     sent: u64,
     beat: Instant,
     looked: Instant,
+    aligned: Instant,
 }
 
 impl<'c> Route<'c> {
@@ -82,8 +86,7 @@ impl<'c> Route<'c> {
         let router = Router::new(inventory.parse()?, &config.ingest);
         let table = LaneTable::new(router.devices(), lanes);
         let member = Member::default();
-        let consumer: Arc<BaseConsumer<Member>> =
-            Arc::new(create(kafka, Purpose::Member { role: "route" }, member)?);
+        let consumer: Arc<BaseConsumer<Member>> = Arc::new(create(kafka, Purpose::Member { role: "route" }, member)?);
         let queue = BatchQueue::new(Arc::clone(&consumer), AT_ONCE);
         consumer.context().forward_to(queue.forwarder());
         let names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
@@ -107,6 +110,7 @@ impl<'c> Route<'c> {
             sent: 0,
             beat: Instant::now(),
             looked: Instant::now(),
+            aligned: Instant::now(),
             consumer,
         };
         route.refresh_roster()?;
@@ -136,8 +140,44 @@ impl<'c> Route<'c> {
         for problem in problems {
             tracing::warn!(topic = problem.topic, partition = problem.partition, code = %problem.code, "a raw partition cannot be read");
         }
+        self.align()?;
         if self.beat.elapsed() >= BEAT {
             self.beat()?;
+        }
+        Ok(())
+    }
+
+    /// While history is read, no partition runs ahead of the others by more than lanes may hold open: those that do are
+    /// paused until the slowest with something left to read has come after them.
+    fn align(&mut self) -> anyhow::Result<()> {
+        if self.owned.len() < 2 || self.aligned.elapsed() < ALIGN {
+            return Ok(());
+        }
+        self.aligned = Instant::now();
+        let open = i64::try_from(self.config.ingest.max_open_windows).unwrap_or(i64::MAX);
+        let width = i64::from(self.config.ingest.window_seconds) * MICROS_PER_SECOND;
+        let most_ahead = open.saturating_mul(width) / 4;
+        let furthest = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
+        let mut slowest = furthest;
+        for source in &self.owned {
+            let is_behind = furthest.minus(source.reached()) > most_ahead && source.reached() < slowest;
+            // Whoever has nothing to read holds nobody up.
+            if is_behind
+                && bounds(&self.consumer, &source.topic.name, source.partition).is_ok_and(|(_, end)| source.next < end)
+            {
+                slowest = source.reached();
+            }
+        }
+        for source in &mut self.owned {
+            let is_ahead = slowest < furthest && source.reached().minus(slowest) > most_ahead;
+            if is_ahead == source.paused {
+                continue;
+            }
+            let mut list = TopicPartitionList::new();
+            list.add_partition(&source.topic.name, source.partition);
+            let told = if is_ahead { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+            told.with_context(|| format!("pausing or resuming `{}`", source.name))?;
+            source.paused = is_ahead;
         }
         Ok(())
     }
@@ -156,9 +196,8 @@ impl<'c> Route<'c> {
                     }
                 }
                 Change::Revoked(partitions) => {
-                    let is_revoked = |source: &RawPartition| {
-                        partitions.iter().any(|(topic, number)| source.is(topic, *number))
-                    };
+                    let is_revoked =
+                        |source: &RawPartition| partitions.iter().any(|(topic, number)| source.is(topic, *number));
                     self.owned.retain(|source| !is_revoked(source));
                 }
             }
@@ -176,8 +215,14 @@ impl<'c> Route<'c> {
         let mut next = mark.offset.unwrap_or(first);
         if let Some(offset) = mark.offset.filter(|offset| *offset < first) {
             let lost = first - offset;
-            tracing::error!(topic, partition, lost, from = offset, to = first,
-                "retention deleted records before they were read; going on from the earliest");
+            tracing::error!(
+                topic,
+                partition,
+                lost,
+                from = offset,
+                to = first,
+                "retention deleted records before they were read; going on from the earliest"
+            );
             metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.to_owned())]);
             next = first;
         }
@@ -502,6 +547,13 @@ impl<'c> Route<'c> {
     }
 }
 
+impl Drop for Route<'_> {
+    fn drop(&mut self) {
+        self.consumer.context().stop_forwarding();
+        self.queue = None;
+    }
+}
+
 /// Beside a raw partition's offset: the topic it is of, and the routing by which everything before it went.
 fn metadata(topic_id: &str, routing: &str) -> String {
     format!("v1 topic={topic_id} routing={routing}")
@@ -537,8 +589,9 @@ impl InventoryFile {
     fn read(config: &Config) -> anyhow::Result<InventoryFile> {
         let path = config.source.inventory.clone();
         let text = match &path {
-            Some(path) => std::fs::read(path)
-                .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?,
+            Some(path) => std::fs::read(path).with_context(|| {
+                format!("the inventory `{}` cannot be read; check [source] inventory", path.display())
+            })?,
             None => Vec::new(),
         };
         Ok(InventoryFile { path, looked_at: text.clone(), text })

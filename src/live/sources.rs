@@ -34,6 +34,8 @@ pub struct RawPartition {
     vouched: EventTime,
     /// Records since the last mark.
     pub heard: bool,
+    /// Too far ahead of the others.
+    pub paused: bool,
 }
 
 impl RawPartition {
@@ -49,6 +51,7 @@ impl RawPartition {
             greatest: EventTime::MIN,
             vouched: EventTime::MIN,
             heard: false,
+            paused: false,
         }
     }
 

@@ -33,7 +33,9 @@ impl Stop {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
                 tracing::info!("asked to stop: finishing what is in hand");
                 stop.ask();
-                let again = async { tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} } };
+                let again = async {
+                    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+                };
                 tokio::select! { () = again => {}, () = tokio::time::sleep(DEADLINE) => {} }
                 tracing::warn!("not waiting any longer; what was not committed is read again at the next start");
                 std::process::exit(1);

@@ -32,7 +32,13 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { compression_level: 1, row_group_rows: 131_072, memory_mib: 1_024, path: PathBuf::from("vedette-data"), clickhouse: ClickHouseConfig::default() }
+        Config {
+            compression_level: 1,
+            row_group_rows: 131_072,
+            memory_mib: 1_024,
+            path: PathBuf::from("vedette-data"),
+            clickhouse: ClickHouseConfig::default(),
+        }
     }
 }
 

@@ -11,25 +11,37 @@ use super::vedette::{Service, free_address, query, succeed, text};
 const FINDINGS: &str = "select finding_id, device_id, device_type, kind, scope, severity, window_start, window_end, \
                         emitted_at, evidence, line, explanation, incident_id from findings order by finding_id";
 
+const ACTIONS: &str = "select * from actions order by action_id";
+/// Files have lines and topics offsets: what was rejected is told by its reason and beginning.
+const REJECTED: &str = "select reason, sample, count(*) as times from rejected group by 1, 2 order by 1, 2";
 /// What stands in the windows, device by device.
 const WINDOWS: &str = "select device_id, count(*) as windows, sum(records) as records, max(score) as score, \
                        max(evidence) as evidence, min(window_start) as first, max(window_end) as last from windows \
                        group by device_id order by device_id";
 
-struct Replayed {
+/// Seconds; covers the demo's disorder.
+const LATENESS: u32 = 1_800;
+
+pub struct Replayed {
     folder: tempfile::TempDir,
-    store: PathBuf,
+    pub store: PathBuf,
     learn_until: i64,
     /// End of the last window.
-    through: i64,
+    pub through: i64,
 }
 
-/// The demo's data and what a replay of it gives.
-fn replayed_demo() -> Replayed {
+/// The demo's data and what a replay of it gives, with a lateness that covers all its disorder.
+pub fn replayed_demo() -> Replayed {
     let folder = tempfile::tempdir().expect("a temporary folder");
     succeed(&["demo", "--out", text(folder.path())]);
-    let store = folder.path().join("store");
+    let (descriptor, store) = (folder.path().join("data/demo.toml"), folder.path().join("store"));
+    let toml = std::fs::read_to_string(&descriptor).expect("the demo wrote its descriptor");
+    let covering = toml.replace("lateness = \"70s\"", &format!("lateness = \"{LATENESS}s\""));
+    assert_ne!(toml, covering);
+    std::fs::write(&descriptor, covering).expect("the descriptor is written");
+    succeed(&["replay", text(&descriptor), "--out", text(&store), "--quiet"]);
     let info: Value = serde_json::from_slice(&std::fs::read(store.join("run.json")).unwrap()).unwrap();
+    assert_eq!(info["late"], 0);
     let through = query(&store, "select cast(max(window_end) as bigint) as through from windows")[0]["through"]
         .as_i64()
         .expect("windows were closed");
@@ -37,25 +49,25 @@ fn replayed_demo() -> Replayed {
 }
 
 impl Replayed {
-    fn data(&self, name: &str) -> PathBuf {
+    pub fn data(&self, name: &str) -> PathBuf {
         self.folder.path().join("data").join(name)
     }
 }
 
-struct Site {
-    folder: tempfile::TempDir,
-    config: PathBuf,
-    admin: String,
+pub struct Site {
+    pub folder: tempfile::TempDir,
+    pub config: PathBuf,
+    pub admin: String,
 }
 
-fn site(broker: &Broker, replayed: &Replayed, partitions: u16) -> Site {
+pub fn site(broker: &Broker, replayed: &Replayed, partitions: u16) -> Site {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let admin = free_address();
     let config = folder.path().join("vedette.toml");
     let toml = format!(
         "[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\nreadings_partitions = {partitions}\n\
          [[source.kafka.topics]]\nname = \"vedette.raw\"\nformat = \"native-json\"\nlive = false\n\
-         lateness_seconds = 70\n\
+         lateness_seconds = {LATENESS}\n\
          [run]\njudge_from = {}\nadmin = \"{admin}\"\nmemory_seconds = 2\n[store]\npath = \"store\"\n",
         replayed.data("inventory.csv").display(),
         broker.bootstrap,
@@ -70,20 +82,72 @@ fn the_demo_fed_through_kafka_gives_the_findings_of_its_replay() {
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
     let site = site(&broker, &replayed, 4);
-    let store = site.folder.path().join("store");
-    succeed(&["topics", "create", "--config", text(&site.config), "--raw-partitions", "3"]);
-    let from = query(&replayed.store, "select cast(from_time as varchar) as t from baselines")[0]["t"].to_string();
-    let from = from.trim_matches('"').to_owned();
-    succeed(&[
-        "baselines", "pin", "1", "--config", text(&site.config), "--copy-from", text(&replayed.store), "--from", &from,
-    ]);
+    prepare(&site, &replayed, 3);
     let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
     service.wait_closed(4, replayed.through, Duration::from_secs(240));
     service.stop();
-    same(&replayed.store, &store, WINDOWS);
-    same(&replayed.store, &store, FINDINGS);
+    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+}
+
+/// Killed at random moments, started again, and killed: every row stands once, and each is the replay's.
+#[test]
+fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
+    let kills: u64 = std::env::var("VEDETTE_KILLS").map_or(50, |text| text.parse().expect("VEDETTE_KILLS is a number"));
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let site = site(&broker, &replayed, 4);
+    prepare(&site, &replayed, 3);
+    let log = site.folder.path().join("log");
+    let demo = replayed.data("demo.toml");
+    let bootstrap = broker.bootstrap.clone();
+    let seconds = 4.0 * 86_400.0;
+    // As long as the kills take, so that each meets a stream.
+    let speed = (seconds / (kills as f64 * 1.2)).to_string();
+    let feed = std::thread::spawn(move || {
+        succeed(&["feed", text(&demo), "--brokers", &bootstrap, "--speed", &speed, "--quiet"]);
+    });
+    let mut chance = Chance(0x5eed);
+    for _ in 0..kills {
+        let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
+        std::thread::sleep(Duration::from_millis(150 + chance.below(2_000)));
+        service.kill();
+    }
+    let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
+    feed.join().expect("the set was fed");
+    service.wait_closed(4, replayed.through, Duration::from_secs(240));
+    service.stop();
+    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+}
+
+/// xorshift64: the same moments in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+/// Topics, and the replay's baselines in force from when they were learned.
+pub fn prepare(site: &Site, replayed: &Replayed, raw_partitions: u32) {
+    let config = text(&site.config);
+    succeed(&["topics", "create", "--config", config, "--raw-partitions", &raw_partitions.to_string()]);
+    let rows = query(&replayed.store, "select cast(min(from_time) as varchar) as t from baselines");
+    let from = rows[0]["t"].as_str().expect("a time").to_owned();
+    let copied = text(&replayed.store);
+    succeed(&["baselines", "pin", "1", "--config", config, "--copy-from", copied, "--from", &from]);
+}
+
+#[track_caller]
+pub fn demand_the_same(replayed: &Path, live: &Path) {
+    for sql in [WINDOWS, FINDINGS, ACTIONS, REJECTED] {
+        same(replayed, live, sql);
+    }
 }
 
 #[track_caller]

@@ -164,7 +164,11 @@ impl World {
             }
             ticks.push(tick);
         }
-        ticks[0].facts = self.devices.iter().map(|device| Fact::Device { device: Arc::clone(device), from: EventTime::MIN }).collect();
+        ticks[0].facts = self
+            .devices
+            .iter()
+            .map(|device| Fact::Device { device: Arc::clone(device), from: EventTime::MIN })
+            .collect();
         ticks
     }
 

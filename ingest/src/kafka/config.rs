@@ -143,9 +143,8 @@ impl SourceConfig {
     }
 
     pub fn check(&self) -> Result<(), Error> {
-        let wrong = |field, value: &str, expected| {
-            Err(Error::SourceConfig { field, value: value.to_owned(), expected })
-        };
+        let wrong =
+            |field, value: &str, expected| Err(Error::SourceConfig { field, value: value.to_owned(), expected });
         let kafka = &self.kafka;
         for property in kafka.properties.keys() {
             if let Some((_, why)) = FIXED.iter().find(|(name, _)| name == property) {

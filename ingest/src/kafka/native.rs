@@ -36,14 +36,14 @@ impl RawRecord<'_> {
         let mut found = Vec::new();
         // SAFETY: the message lives as long as `self`; names and values belong to it.
         unsafe {
-            if native::rd_kafka_message_headers(self.message, &mut headers) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+            if native::rd_kafka_message_headers(self.message, &mut headers)
+                != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
             {
                 return found;
             }
             loop {
                 let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
-                let got =
-                    native::rd_kafka_header_get_all(headers, found.len(), &mut name, &mut value, &mut size);
+                let got = native::rd_kafka_header_get_all(headers, found.len(), &mut name, &mut value, &mut size);
                 if got != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                     return found;
                 }
@@ -133,12 +133,8 @@ impl<C: ConsumerContext> BatchQueue<C> {
         let wait = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive, `room` has the capacity that is named, and librdkafka fills what it says it filled.
         unsafe {
-            let got = native::rd_kafka_consume_batch_queue(
-                self.queue.0,
-                wait,
-                self.room.as_mut_ptr(),
-                self.room.capacity(),
-            );
+            let got =
+                native::rd_kafka_consume_batch_queue(self.queue.0, wait, self.room.as_mut_ptr(), self.room.capacity());
             self.room.set_len(usize::try_from(got).unwrap_or(0));
         }
         let count = self.room.len();

@@ -80,7 +80,8 @@ pub fn create_missing(config: &KafkaConfig, wanted: &[Wanted]) -> Result<Vec<Str
     let topics: Vec<NewTopic<'_>> = to_make
         .iter()
         .map(|topic| {
-            let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(config.replication_factor.into()));
+            let new =
+                NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(config.replication_factor.into()));
             match topic.purpose {
                 // Marks vouch by the broker's clock; see ARCHITECTURE.md.
                 "readings" => new.set("message.timestamp.type", "LogAppendTime").set("max.message.bytes", "4194304"),

@@ -13,9 +13,8 @@ use crate::error::Error;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Codes of what passes by itself: overload, memory, disk, replicas, timeouts, too many parts.
-const PASSING: [u32; 22] = [
-    159, 160, 199, 201, 202, 203, 209, 210, 225, 241, 242, 243, 244, 252, 254, 285, 286, 290, 319, 364, 439, 999,
-];
+const PASSING: [u32; 22] =
+    [159, 160, 199, 201, 202, 203, 209, 210, 225, 241, 242, 243, 244, 252, 254, 285, 286, 290, 319, 364, 439, 999];
 
 pub(super) struct Server {
     runtime: tokio::runtime::Runtime,

@@ -22,7 +22,8 @@ impl Shelf<'_> {
         let parts: Vec<&[u8]> = if memory.is_empty() { vec![memory] } else { memory.chunks(PART).collect() };
         let total = parts.len() as u32;
         for (part, bytes) in (0u32..).zip(parts) {
-            let sql = format!("INSERT INTO {}.lane_memory (who, tick, part, parts, bytes) FORMAT RowBinary", self.database);
+            let sql =
+                format!("INSERT INTO {}.lane_memory (who, tick, part, parts, bytes) FORMAT RowBinary", self.database);
             let mut row = Vec::with_capacity(bytes.len() + 64);
             super::rowbinary::text(&self.name(who), &mut row);
             row.extend(tick.0.to_le_bytes());
@@ -38,7 +39,10 @@ impl Shelf<'_> {
     pub fn read(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error> {
         let condition = format!("who = {} AND tick = {}", quoted(&self.name(who)), tick.0);
         let parts = self.server.fetch(
-            &format!("SELECT toUInt32(count(DISTINCT part)), toUInt32(max(parts)) FROM {}.lane_memory WHERE {condition}", self.database),
+            &format!(
+                "SELECT toUInt32(count(DISTINCT part)), toUInt32(max(parts)) FROM {}.lane_memory WHERE {condition}",
+                self.database
+            ),
             "RowBinary",
         )?;
         let (Some(there), Some(needed)) = (number(&parts, 0), number(&parts, 4)) else { return Ok(None) };
@@ -47,10 +51,8 @@ impl Shelf<'_> {
         }
         let mut memory = Vec::new();
         for part in 0..needed {
-            let sql = format!(
-                "SELECT bytes FROM {}.lane_memory WHERE {condition} AND part = {part} LIMIT 1",
-                self.database
-            );
+            let sql =
+                format!("SELECT bytes FROM {}.lane_memory WHERE {condition} AND part = {part} LIMIT 1", self.database);
             let row = self.server.fetch(&sql, "RowBinary")?;
             memory.extend(super::rowbinary::read_bytes(&row).unwrap_or_default());
         }

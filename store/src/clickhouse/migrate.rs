@@ -93,11 +93,14 @@ fn with_engines(text: &str, is_cluster: bool) -> String {
     while let Some((before, after)) = rest.split_once("{engine:") {
         let Some((engine, behind)) = after.split_once('}') else { break };
         out.push_str(before);
-        let (name, arguments) = engine.split_once('(').map_or((engine, ""), |(name, rest)| (name, rest.trim_end_matches(')')));
+        let (name, arguments) =
+            engine.split_once('(').map_or((engine, ""), |(name, rest)| (name, rest.trim_end_matches(')')));
         if is_cluster {
             let more = if arguments.is_empty() { String::new() } else { format!(", {arguments}") };
             // `{table}` and the others are macros of the server.
-            out.push_str(&format!("Replicated{name}('/clickhouse/tables/{{shard}}/{{database}}/{{table}}', '{{replica}}'{more})"));
+            out.push_str(&format!(
+                "Replicated{name}('/clickhouse/tables/{{shard}}/{{database}}/{{table}}', '{{replica}}'{more})"
+            ));
         } else {
             out.push_str(engine);
         }
@@ -123,7 +126,10 @@ pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<St
         {
             if known != checksum {
                 return Err(Error::Migration {
-                    problem: format!("`{}` was changed since it was applied; migrations are only added", migration.name),
+                    problem: format!(
+                        "`{}` was changed since it was applied; migrations are only added",
+                        migration.name
+                    ),
                 });
             }
             continue;
@@ -221,7 +227,11 @@ mod tests {
                 let all = statements(migration, "vedette", cluster);
                 assert!(!all.is_empty(), "{}", migration.name);
                 for sql in &all {
-                    let rest = sql.replace("{shard}", "").replace("{replica}", "").replace("{database}", "").replace("{table}", "");
+                    let rest = sql
+                        .replace("{shard}", "")
+                        .replace("{replica}", "")
+                        .replace("{database}", "")
+                        .replace("{table}", "");
                     assert!(!rest.contains('{'), "{}: {sql}", migration.name);
                     assert_eq!(sql.contains("ON CLUSTER"), !cluster.is_empty(), "{}: {sql}", migration.name);
                 }

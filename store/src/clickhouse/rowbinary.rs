@@ -124,10 +124,8 @@ mod tests {
 
     #[test]
     fn cells_are_written_as_the_format_says() {
-        let schema = Schema::new(vec![
-            Field::new("number", DataType::UInt16, false),
-            Field::new("text", DataType::Utf8, true),
-        ]);
+        let schema =
+            Schema::new(vec![Field::new("number", DataType::UInt16, false), Field::new("text", DataType::Utf8, true)]);
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt16Array::from(vec![258, 3])),
             Arc::new(StringArray::from(vec![Some("x".repeat(200)), None])),

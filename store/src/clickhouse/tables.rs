@@ -16,7 +16,9 @@ use super::migrate;
 use super::{read, rowbinary};
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
-use crate::rows::{BaselineRow, DeviceRow, EvidenceRow, RejectedRow, Row, Step, VerdictRow, contact_batch, window_batch};
+use crate::rows::{
+    BaselineRow, DeviceRow, EvidenceRow, RejectedRow, Row, Step, VerdictRow, contact_batch, window_batch,
+};
 use crate::{Store, WHOLE};
 
 /// Windows turned into rows at once.
