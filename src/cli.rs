@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "kafka")]
 use crate::live;
-use crate::{demo, diff, evaluate, explain_miss, replay, show};
+use crate::show::diff;
+use crate::{demo, evaluate, explain_miss, replay, show};
 
 /// Learns the habits of IoT devices from telemetry and flow records, notices the break, and says what to do.
 ///
@@ -43,6 +44,9 @@ pub enum Command {
     /// Feed a data set into a raw topic, keyed by device, at any speed.
     #[cfg(feature = "kafka")]
     Feed(live::feed::FeedArgs),
+    /// Make or bring up to date the tables in ClickHouse, once, under a lock.
+    #[cfg(feature = "kafka")]
+    Migrate(live::topics::ConfigArg),
     /// The topics that `run` needs: `list`, or `create` what is missing.
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
@@ -92,6 +96,8 @@ pub fn run(arguments: Cli) -> anyhow::Result<()> {
         Command::Check(args) => live::check::run(&args),
         #[cfg(feature = "kafka")]
         Command::Feed(args) => live::feed::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Migrate(args) => live::migrate(&args),
         #[cfg(feature = "kafka")]
         Command::Topics(command) => live::topics::run(&command),
         Command::Findings(command) => show::findings(&command),

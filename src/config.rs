@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use fleet::EventTime;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::telemetry::TelemetryConfig;
 
@@ -27,6 +28,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
     /// Nothing is judged in windows that end at or before this time: history that is only learned from.
+    #[serde(deserialize_with = "time")]
     pub judge_from: Option<EventTime>,
     /// How often what lanes remember is stored, in seconds: what is read again after a crash.
     pub memory_seconds: u32,
@@ -69,6 +71,23 @@ impl Config {
         self.store.check()?;
         self.source.check()?;
         Ok(())
+    }
+}
+
+/// As people write a time, or microseconds since 1970.
+fn time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<EventTime>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Micros(i64),
+    }
+    match Written::deserialize(input)? {
+        Written::Micros(micros) => Ok(Some(EventTime(micros))),
+        Written::Text(text) => match EventTime::parse(&text) {
+            Some(time) => Ok(Some(time)),
+            None => Err(D::Error::custom(format!("`{text}` is no time, expected one such as 2026-01-31T12:00:00Z"))),
+        },
     }
 }
 

@@ -6,7 +6,6 @@ mod act;
 mod cli;
 mod config;
 mod demo;
-mod diff;
 mod evaluate;
 mod explain_miss;
 mod lane;

@@ -1,6 +1,6 @@
 //! `vedette run`: the three roles as a service, joined by Kafka topics.
 //!
-//! * [`route`]: raw topics to the readings log; [`sources`], [`outbox`]
+//! * [`route`]: raw topics to the readings log; [`sources`], [`inventory`], [`outbox`]
 //! * [`judge`]: the readings log to windows and findings; [`lane`], [`keep`], [`lease`], [`position`], [`publisher`]
 //! * [`act`]: findings to incidents and actions; [`message`]
 //! * [`feed`], [`check`], [`topics`], [`baselines`]: commands beside it
@@ -13,6 +13,7 @@ mod assignment;
 pub mod baselines;
 pub mod check;
 pub mod feed;
+mod inventory;
 mod judge;
 mod keep;
 mod lane;
@@ -34,15 +35,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use detect::Prepared;
+use ingest::kafka::topics::{admin, describe};
+#[cfg(feature = "clickhouse")]
+use store::ClickHouseStore;
 use store::{BaselineRow, ParquetStore, Store};
 
 use self::judge::JudgeParts;
 use self::status::Status;
 use self::stop::Stop;
-use crate::config::Config;
+use crate::config::{Config, Misuse};
 use crate::lane::Shelf;
 use crate::telemetry::Telemetry;
 use crate::trainer;
@@ -138,7 +142,43 @@ fn configured(path: &Path) -> anyhow::Result<Config> {
 }
 
 fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    if config.store.clickhouse.is_used() {
+        return clickhouse(config);
+    }
     Ok(Arc::new(ParquetStore::create(&config.store.path, config.store.clone())?))
+}
+
+#[cfg(feature = "clickhouse")]
+fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let kafka = &config.source.kafka;
+    let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
+    let readings = described
+        .first()
+        .filter(|topic| topic.problem.is_none())
+        .with_context(|| format!("topic `{}` is not there; make it with `vedette topics create`", kafka.readings))?;
+    Ok(Arc::new(ClickHouseStore::open(&config.store.clickhouse, &readings.id)?))
+}
+
+#[cfg(not(feature = "clickhouse"))]
+fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Err(anyhow!("`{}` is to be the store, and this build is without ClickHouse", config.store.clickhouse.url))
+}
+
+/// `vedette migrate`
+pub fn migrate(args: &topics::ConfigArg) -> anyhow::Result<()> {
+    let config = Config::load(Some(&args.config))?;
+    if !config.store.clickhouse.is_used() {
+        return Err(
+            Misuse("there is no `url` under [store.clickhouse]; the embedded store needs no migration".into()).into()
+        );
+    }
+    #[cfg(feature = "clickhouse")]
+    {
+        let applied = ClickHouseStore::migrate(&config.store.clickhouse)?;
+        applied.iter().for_each(|name| println!("applied {name}"));
+        println!("the tables of `{}` are as this release needs them", config.store.clickhouse.database());
+    }
+    Ok(())
 }
 
 /// Versions that others learned are loaded from the store.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use fleet::{Cohort, EventTime, Fact, MICROS_PER_SECOND, Owner, Position};
+use ingest::Rejected;
 use ingest::decode::Message as Record;
 use ingest::identity::{LaneTable, Replaced, Router, Routes};
 use ingest::kafka::client::{Purpose, create};
@@ -16,7 +17,6 @@ use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
 use ingest::kafka::native::{BatchQueue, RawRecord};
 use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
-use ingest::{Inventory, Rejected};
 use opentelemetry::KeyValue;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -24,6 +24,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use smol_str::SmolStr;
 
 use super::assignment::{Change, Member};
+use super::inventory::InventoryFile;
 use super::metrics::metrics;
 use super::outbox::Outbox;
 use super::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
@@ -575,43 +576,4 @@ fn logged(fact: &Fact, devices: &[Arc<fleet::Device>]) -> Option<LoggedFact> {
         Fact::SourceRemoved { source } => LoggedFact::SourceRemoved { source: *source },
         Fact::RetiredSpoke { device, at } => LoggedFact::RetiredSpoke { device: id(device)?, at: *at },
     })
-}
-
-/// The inventory's file, as it was when it was read.
-struct InventoryFile {
-    path: Option<std::path::PathBuf>,
-    text: Vec<u8>,
-    /// What was last found there, usable or not.
-    looked_at: Vec<u8>,
-}
-
-impl InventoryFile {
-    fn read(config: &Config) -> anyhow::Result<InventoryFile> {
-        let path = config.source.inventory.clone();
-        let text = match &path {
-            Some(path) => std::fs::read(path).with_context(|| {
-                format!("the inventory `{}` cannot be read; check [source] inventory", path.display())
-            })?,
-            None => Vec::new(),
-        };
-        Ok(InventoryFile { path, looked_at: text.clone(), text })
-    }
-
-    fn parse(&self) -> Result<Inventory, ingest::Error> {
-        match &self.path {
-            Some(path) => Inventory::from_csv(self.text.as_slice(), &path.display().to_string()),
-            None => Ok(Inventory::empty()),
-        }
-    }
-
-    /// 16 hexadecimal digits of its content.
-    fn version(&self) -> String {
-        fleet::id::stable_id(&[&String::from_utf8_lossy(&self.text)])
-    }
-
-    fn changed(&self) -> Option<InventoryFile> {
-        let path = self.path.as_ref()?;
-        let text = std::fs::read(path).ok()?;
-        (text != self.looked_at).then(|| InventoryFile { path: self.path.clone(), looked_at: text.clone(), text })
-    }
 }

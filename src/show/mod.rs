@@ -2,11 +2,13 @@
 //! writes.
 //!
 //! * [`findings`], [`baselines`], [`devices`], [`query`](mod@query): a command each
+//! * [`diff`]: two stores side by side
 //! * [`timeline`]: a device's evidence against its line
 //! * [`names`]: what to say when nothing has the name asked for
 
 pub mod baselines;
 pub mod devices;
+pub mod diff;
 pub mod findings;
 pub mod names;
 pub mod query;

@@ -100,7 +100,7 @@ fn small_tables_come_back_as_they_were_written() {
 
     let devices =
         [DeviceRow::new(&device(1), Some(minute(0)), Some(minute(1))), DeviceRow::new(&device(2), None, None)];
-    store.replace_devices(&devices).unwrap();
+    store.write_devices(::store::WHOLE, &devices).unwrap();
     assert_eq!(store.rows::<DeviceRow>().unwrap(), devices);
 
     let baseline = |version| BaselineRow {
@@ -125,8 +125,8 @@ fn small_tables_come_back_as_they_were_written() {
         detail: "`ts` is `x`".to_owned(),
         sample: "x,\u{fffd}".to_owned(),
     };
-    store.write_rejected(0, std::slice::from_ref(&rejected)).unwrap();
-    store.write_rejected(0, std::slice::from_ref(&rejected)).unwrap();
+    store.write_rejected("batch-0", std::slice::from_ref(&rejected)).unwrap();
+    store.write_rejected("batch-0", std::slice::from_ref(&rejected)).unwrap();
     assert_eq!(store.rows::<RejectedRow>().unwrap(), [rejected]);
 
     let verdict = VerdictRow {

@@ -9,7 +9,7 @@ use super::kafka::Broker;
 use super::vedette::{Service, free_address, query, succeed, text};
 
 const FINDINGS: &str = "select finding_id, device_id, device_type, kind, scope, severity, window_start, window_end, \
-                        emitted_at, evidence, line, explanation, incident_id from findings order by finding_id";
+                        emitted_at, score, p_value, line, explanation, incident_id from findings order by finding_id";
 
 const ACTIONS: &str = "select * from actions order by action_id";
 /// Files have lines and topics offsets: what was rejected is told by its reason and beginning.

@@ -81,7 +81,7 @@ impl Server {
     where
         F: Future<Output = Result<T, clickhouse::error::Error>>,
     {
-        // `?` is the crate's own placeholder.
+        // Raw: a `?` in a text is a `?`.
         let query = self.client.query_raw(sql);
         let asked = async { tokio::time::timeout(self.timeout, ask(query)).await };
         match self.runtime.block_on(asked) {

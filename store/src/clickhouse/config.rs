@@ -1,5 +1,6 @@
 //! The section `[store.clickhouse]`: where the tables are, when they are not embedded.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,20 @@ pub struct ClickHouseConfig {
     pub insert_rows: usize,
     /// Seconds an answer may take.
     pub timeout_seconds: u32,
+    /// Days of event time that rows are kept, by table, when the tables are made.
+    pub keep_days: BTreeMap<String, u32>,
 }
+
+/// Tables with a time to live, and its default in days.
+pub const KEPT_DAYS: [(&str, u32); 7] = [
+    ("windows", 90),
+    ("contacts", 90),
+    ("evidence", 90),
+    ("findings", 730),
+    ("rejected", 30),
+    ("rollups", 730),
+    ("memory", 30),
+];
 
 /// A value that is never in the configuration, on a command line or in a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +100,11 @@ impl ClickHouseConfig {
         if !plain(&self.cluster) {
             return bad("clickhouse.cluster", &self.cluster, "letters, digits and _");
         }
-        Ok(())
+        match self.keep_days.keys().find(|name| !KEPT_DAYS.iter().any(|(known, _)| known == name)) {
+            Some(name) => {
+                bad("clickhouse.keep_days", name, "windows, contacts, evidence, findings, rejected, rollups, memory")
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::client::Server;
-use super::config::ClickHouseConfig;
+use super::config::{ClickHouseConfig, KEPT_DAYS};
 use super::memory::quoted;
 use crate::dictionary::Table;
 use crate::error::Error;
@@ -25,17 +25,6 @@ pub fn migrations() -> &'static [Migration] {
     files![1 "0001_database", 2 "0002_windows", 3 "0003_findings", 4 "0004_states", 5 "0005_rollups"]
 }
 
-/// Days that rows are kept, by placeholder.
-const KEPT_DAYS: [(&str, &str); 7] = [
-    ("{ttl_windows_days}", "30"),
-    ("{ttl_contacts_days}", "30"),
-    ("{ttl_evidence_days}", "90"),
-    ("{ttl_findings_days}", "730"),
-    ("{ttl_rejected_days}", "30"),
-    ("{ttl_rollups_days}", "730"),
-    ("{ttl_memory_days}", "7"),
-];
-
 /// Tokens that a table remembers, counted in parts: some days of steps.
 const TOKENS: u32 = 10_000;
 /// Whoever migrates holds the lock for less.
@@ -47,11 +36,13 @@ pub(super) fn written_as(table: Table) -> String {
 }
 
 /// Statements of a file, for one server or for a cluster.
-pub fn statements(migration: &Migration, database: &str, cluster: &str) -> Vec<String> {
+pub fn statements(migration: &Migration, config: &ClickHouseConfig) -> Vec<String> {
+    let (database, cluster) = (config.database(), config.cluster.as_str());
     let is_cluster = !cluster.is_empty();
     let mut text = migration.sql.to_owned();
-    for (placeholder, days) in KEPT_DAYS {
-        text = text.replace(placeholder, days);
+    for (table, default) in KEPT_DAYS {
+        let days = config.keep_days.get(table).copied().unwrap_or(default);
+        text = text.replace(&format!("{{ttl_{table}_days}}"), &days.to_string());
     }
     text = text
         .replace("{database}", database)
@@ -116,7 +107,7 @@ fn with_engines(text: &str, is_cluster: bool) -> String {
 /// The server's own words for the statement it refuses; what came before it stays applied, and every statement may be
 /// repeated. A file that was changed after it was applied.
 pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<String>, Error> {
-    let (database, cluster) = (config.database(), config.cluster.as_str());
+    let database = config.database();
     let lock = Lock::take(server, database)?;
     let mut applied = Vec::new();
     for migration in migrations() {
@@ -134,7 +125,7 @@ pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<St
             }
             continue;
         }
-        for statement in statements(migration, database, cluster) {
+        for statement in statements(migration, config) {
             server.execute(&statement)?;
         }
         if migration.number == 1 {
@@ -224,7 +215,8 @@ mod tests {
     fn one_file_gives_both_forms() {
         for migration in migrations() {
             for (cluster, engine) in [("", "MergeTree"), ("main", "Replicated")] {
-                let all = statements(migration, "vedette", cluster);
+                let config = ClickHouseConfig { cluster: cluster.to_owned(), ..ClickHouseConfig::default() };
+                let all = statements(migration, &config);
                 assert!(!all.is_empty(), "{}", migration.name);
                 for sql in &all {
                     let rest = sql
