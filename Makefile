@@ -1,10 +1,21 @@
 # Everything is built with --workspace and --release: package by package, cargo would choose other features and build
 # DataFusion once more. CARGO_TARGET_DIR is honoured.
-.PHONY: test lint demo bench fuzz-targets
+.PHONY: test lint demo bench fuzz-targets services chaos
 
-# All tests. The recordings are read from ../shared/data or $VEDETTE_DATA; tests that miss them say so.
-test: fuzz-targets
+# All tests. The recordings are read from ../shared/data or $VEDETTE_DATA; tests that miss them say so. So do those that
+# need Kafka or ClickHouse, on a machine without Java, Maven or Python; in CI that is an error.
+test: fuzz-targets services
 	cargo test --release --workspace
+
+# Kafka's jars and ClickHouse's engine, once, into the user's cache.
+services:
+	@tests/services/fetch.sh || { \
+	  echo "NOT FETCHED: the tests in tests/live will not run; they need Java 17, Maven, Python 3.11 and openssl"; \
+	  test -z "$$CI"; }
+
+# Kills at N random moments; make test does 50.
+chaos:
+	VEDETTE_KILLS=$(or $(N),1000) cargo test --release --workspace --test live -- killed_again
 
 # libFuzzer's targets must compile; running them is in CONTRIBUTING.md.
 fuzz-targets:

@@ -40,17 +40,17 @@ pub enum Command {
     Run(live::RunArgs),
     /// Say what is wrong with a configuration and what it names, before anything runs.
     #[cfg(feature = "kafka")]
-    Check(live::check::CheckArgs),
+    Check(live::commands::check::CheckArgs),
     /// Feed a data set into a raw topic, keyed by device, at any speed.
     #[cfg(feature = "kafka")]
-    Feed(live::feed::FeedArgs),
+    Feed(live::commands::feed::FeedArgs),
     /// Make or bring up to date the tables in ClickHouse, once, under a lock.
     #[cfg(feature = "kafka")]
-    Migrate(live::topics::ConfigArg),
+    Migrate(live::commands::topics::ConfigArg),
     /// The topics that `run` needs: `list`, or `create` what is missing.
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
-    Topics(live::topics::TopicsCommand),
+    Topics(live::commands::topics::TopicsCommand),
     /// Findings of a store: `list`, or `show ID` with every reason and record.
     #[command(subcommand)]
     Findings(show::FindingsCommand),
@@ -93,13 +93,13 @@ pub fn run(arguments: Cli) -> anyhow::Result<()> {
         #[cfg(feature = "kafka")]
         Command::Run(args) => live::run(&args),
         #[cfg(feature = "kafka")]
-        Command::Check(args) => live::check::run(&args),
+        Command::Check(args) => live::commands::check::run(&args),
         #[cfg(feature = "kafka")]
-        Command::Feed(args) => live::feed::run(&args),
+        Command::Feed(args) => live::commands::feed::run(&args),
         #[cfg(feature = "kafka")]
         Command::Migrate(args) => live::migrate(&args),
         #[cfg(feature = "kafka")]
-        Command::Topics(command) => live::topics::run(&command),
+        Command::Topics(command) => live::commands::topics::run(&command),
         Command::Findings(command) => show::findings(&command),
         Command::Baselines(command) => show::baselines(&command),
         Command::Devices(command) => show::devices(&command),

@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::Store;
 
-use super::assignment::{Change, Member};
-use super::lease::Lease;
-use super::message::StepMessage;
-use super::retry::until_it_works;
-use super::stop::Stop;
 use crate::act::{Act, ActMemory, type_sizes};
 use crate::config::Config;
+use crate::live::assignment::{Change, Member};
+use crate::live::judge::lease::Lease;
+use crate::live::message::StepMessage;
+use crate::live::retry::until_it_works;
+use crate::live::stop::Stop;
 
 const POLL: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
@@ -64,7 +64,7 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
                 let offset = u64::try_from(record.offset()).unwrap_or(0);
                 acting.take(offset, record.payload().unwrap_or_default())?;
             }
-            Some(Err(error)) => super::logs::client_error("act", &error, "while reading findings"),
+            Some(Err(error)) => crate::live::logs::client_error("act", &error, "while reading findings"),
             None => {}
         }
         if let Some(acting) = &mut acting {

@@ -11,11 +11,11 @@ use fleet::EventTime;
 use prometheus::Registry;
 use serde::Serialize;
 
-use super::metrics::of_lane;
-use super::now_millis;
-use super::status::{LaneReport, Status};
-use super::stop::Stop;
 use crate::config::RunConfig;
+use crate::live::metrics::of_lane;
+use crate::live::now_millis;
+use crate::live::status::{LaneReport, Status};
+use crate::live::stop::Stop;
 use crate::telemetry::prometheus_text;
 
 const LOOK_UP: Duration = Duration::from_millis(100);
@@ -85,7 +85,7 @@ pub fn serve(config: &RunConfig, asked: Asked, stop: &Stop) -> anyhow::Result<()
 async fn metrics(State(asked): State<Asked>) -> (StatusCode, String) {
     for lane in asked.status.lanes() {
         let labels = of_lane(lane.lane);
-        let all = super::metrics::metrics();
+        let all = crate::live::metrics::metrics();
         if let Some(appended) = lane.status.appended {
             all.lane_lag.record((now_millis() - appended) as f64 / 1e3, &labels);
         }

@@ -52,11 +52,11 @@ impl Member {
 
 impl ClientContext for Member {
     fn error(&self, error: KafkaError, reason: &str) {
-        super::logs::client_error("consumer", &error, reason);
+        crate::live::logs::client_error("consumer", &error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::logs::client_log("consumer", level, facility, message);
+        crate::live::logs::client_log("consumer", level, facility, message);
     }
 }
 

@@ -1,35 +1,24 @@
 //! `vedette run`: the three roles as a service, joined by Kafka topics.
 //!
-//! * [`route`]: raw topics to the readings log; [`sources`], [`inventory`], [`outbox`]
-//! * [`judge`]: the readings log to windows and findings; [`lane`], [`keep`], [`lease`], [`position`], [`publisher`]
-//! * [`act`]: findings to incidents and actions; [`message`]
-//! * [`feed`], [`check`], [`topics`], [`baselines`]: commands beside it
+//! * [`route`]: raw topics to the readings log
+//! * [`judge`]: the readings log to windows and findings
+//! * [`act`]: findings to incidents and actions; [`message`]: what it reads
+//! * [`commands`]: `feed`, `check`, `topics`, `baselines pin`
 //! * [`admin`], [`status`], [`metrics`]: what the outside may ask
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
 mod act;
 mod admin;
 mod assignment;
-pub mod baselines;
-pub mod check;
-pub mod feed;
-mod inventory;
+pub mod commands;
 mod judge;
-mod keep;
-mod lane;
-mod lease;
 mod logs;
 mod message;
 mod metrics;
-mod outbox;
-mod position;
-mod publisher;
 mod retry;
 mod route;
-mod sources;
 mod status;
 mod stop;
-pub mod topics;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,7 +154,7 @@ fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 /// `vedette migrate`
-pub fn migrate(args: &topics::ConfigArg) -> anyhow::Result<()> {
+pub fn migrate(args: &commands::topics::ConfigArg) -> anyhow::Result<()> {
     let config = Config::load(Some(&args.config))?;
     if !config.store.clickhouse.is_used() {
         return Err(

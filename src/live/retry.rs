@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::metrics::metrics;
+use crate::live::metrics::metrics;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);

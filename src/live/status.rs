@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lease::{LaneStatus, Lease};
+use crate::live::judge::lease::{LaneStatus, Lease};
 
 #[derive(Clone, Default)]
 pub struct Status(Arc<Mutex<State>>);

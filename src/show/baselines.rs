@@ -19,7 +19,7 @@ pub enum BaselinesCommand {
     Show(ShowArgs),
     /// Put a version in force in a running system, from an event time on.
     #[cfg(feature = "kafka")]
-    Pin(crate::live::baselines::PinArgs),
+    Pin(crate::live::commands::baselines::PinArgs),
 }
 
 #[derive(Args)]
@@ -48,7 +48,7 @@ pub fn baselines(command: &BaselinesCommand) -> anyhow::Result<()> {
             say(&show(rows, &args.device_type, args.version)?)
         }
         #[cfg(feature = "kafka")]
-        BaselinesCommand::Pin(args) => crate::live::baselines::pin(args),
+        BaselinesCommand::Pin(args) => crate::live::commands::baselines::pin(args),
     }
 }
 

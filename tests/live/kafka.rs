@@ -5,6 +5,19 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
+/// Whether the services can be started here; says loudly when not, and that is an error in CI.
+pub fn are_there(what: &str) -> bool {
+    let checked = Command::new("python3").args(["tests/services/kafka.py", "--check"]).output();
+    match checked {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => eprintln!("{}", String::from_utf8_lossy(&output.stdout)),
+        Err(error) => eprintln!("python3: {error}"),
+    }
+    assert!(std::env::var_os("CI").is_none(), "{what}: Java, Maven or Python is missing, and this is CI");
+    eprintln!("NOT RUN: {what}; it needs Java 17, Maven, Python 3.11 and openssl (tests/services/README.md)");
+    false
+}
+
 pub struct Broker {
     child: Child,
     input: ChildStdin,

@@ -212,7 +212,9 @@ mod tests {
         store.write_step(&step).unwrap();
         let mut unheard = DeviceRow::new(&devices[0], None, None);
         unheard.device_id = "never-heard".into();
-        store.write_devices(::store::WHOLE, &[DeviceRow::new(&devices[0], Some(at(480)), Some(at(720))), unheard]).unwrap();
+        store
+            .write_devices(::store::WHOLE, &[DeviceRow::new(&devices[0], Some(at(480)), Some(at(720))), unheard])
+            .unwrap();
         std::fs::write(folder.path().join(RUN_FILE), serde_json::to_vec(&run()).unwrap()).unwrap();
 
         let stored = Stored::open(folder.path()).unwrap();

@@ -48,11 +48,11 @@ impl ClientContext for OutboxContext {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
             self.arrived(|arrived| arrived.failure = Some(reason.to_owned()));
         }
-        super::logs::client_error("producer", &error, reason);
+        crate::live::logs::client_error("producer", &error, reason);
     }
 
     fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
-        super::logs::client_log("producer", level, facility, message);
+        crate::live::logs::client_log("producer", level, facility, message);
     }
 }
 

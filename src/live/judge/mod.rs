@@ -1,6 +1,12 @@
 //! The role `judge`: the readings log to windows, evidence and findings. One thread polls and never blocks; a lane that is
 //! full has its partition paused; lanes that fail are begun again.
 
+mod keep;
+mod lane;
+pub mod lease;
+mod position;
+mod publisher;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,17 +23,17 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use store::Store;
 
-use super::assignment::{Change, Member};
-use super::keep::Keep;
-use super::lane::{Begin, LiveLane, ToLane};
-use super::lease::Lease;
-use super::metrics::metrics;
-use super::position::LanePosition;
-use super::publisher::Publisher;
-use super::status::Status;
-use super::stop::Stop;
 use crate::config::Config;
 use crate::lane::Shelf;
+use crate::live::assignment::{Change, Member};
+use crate::live::judge::keep::Keep;
+use crate::live::judge::lane::{Begin, LiveLane, ToLane};
+use crate::live::judge::lease::Lease;
+use crate::live::judge::position::LanePosition;
+use crate::live::judge::publisher::Publisher;
+use crate::live::metrics::metrics;
+use crate::live::status::Status;
+use crate::live::stop::Stop;
 use crate::rules::CompiledRules;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -116,7 +122,7 @@ impl<'c> Judging<'c> {
                     let offset = u64::try_from(record.offset()).unwrap_or(0);
                     self.dispatch(record.partition(), ToLane::Record { offset, timestamp, payload });
                 }
-                Some(Err(error)) => super::logs::client_error("judge", &error, "while reading the readings log"),
+                Some(Err(error)) => crate::live::logs::client_error("judge", &error, "while reading the readings log"),
             }
         }
         self.drain();

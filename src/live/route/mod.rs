@@ -3,6 +3,10 @@
 //! Once a second everything in hand is sent, each owned partition's mark after it, and what the epoch was made of is
 //! committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
 
+mod inventory;
+pub mod outbox;
+pub mod sources;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,13 +27,13 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use smol_str::SmolStr;
 
-use super::assignment::{Change, Member};
-use super::inventory::InventoryFile;
-use super::metrics::metrics;
-use super::outbox::Outbox;
-use super::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
-use super::stop::Stop;
 use crate::config::Config;
+use crate::live::assignment::{Change, Member};
+use crate::live::metrics::metrics;
+use crate::live::route::inventory::InventoryFile;
+use crate::live::route::outbox::Outbox;
+use crate::live::route::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
+use crate::live::stop::Stop;
 
 /// Records taken from librdkafka with one call.
 const AT_ONCE: usize = 1_000;
@@ -186,7 +190,7 @@ impl<'c> Route<'c> {
     /// Group events, on this thread.
     fn serve(&mut self) -> anyhow::Result<()> {
         if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-            super::logs::client_error("route", &error, "while reading raw topics");
+            crate::live::logs::client_error("route", &error, "while reading raw topics");
         }
         for change in self.consumer.context().changes() {
             match change {

@@ -19,11 +19,11 @@ pub struct Answers;
 
 impl ClientContext for Answers {
     fn error(&self, error: KafkaError, reason: &str) {
-        super::logs::client_error("publisher", &error, reason);
+        crate::live::logs::client_error("publisher", &error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        super::logs::client_log("publisher", level, facility, message);
+        crate::live::logs::client_log("publisher", level, facility, message);
     }
 }
 

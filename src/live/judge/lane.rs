@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::RejectedRow;
 
-use super::keep::{Keep, Kept};
-use super::lease::Lease;
-use super::position::LanePosition;
 use crate::config::Config;
 use crate::lane::{Heard, Judged, LaneWorker, Names, Shelf, note_heard};
+use crate::live::judge::keep::{Keep, Kept};
+use crate::live::judge::lease::Lease;
+use crate::live::judge::position::LanePosition;
 use crate::rules::CompiledRules;
 
 /// What the poll loop hands over.

@@ -12,14 +12,14 @@ use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, CommitMode};
 use store::{DeviceNames, DeviceRow, RejectedRow, Store};
 
-use super::assignment::Member;
-use super::lease::Lease;
-use super::message::StepMessage;
-use super::metrics::{metrics, of_lane};
-use super::position::LanePosition;
-use super::publisher::Publisher;
-use super::retry::until_it_works;
 use crate::lane::Judged;
+use crate::live::assignment::Member;
+use crate::live::judge::lease::Lease;
+use crate::live::judge::position::LanePosition;
+use crate::live::judge::publisher::Publisher;
+use crate::live::message::StepMessage;
+use crate::live::metrics::{metrics, of_lane};
+use crate::live::retry::until_it_works;
 
 /// One hand-over of a lane.
 pub struct Kept {
@@ -101,7 +101,7 @@ impl Keep {
             None => return Ok(false),
             // The next step commits more; until then this one would be done again, with the same names.
             Some(Err(error)) => tracing::debug!(lane = self.lane, %error, "a step was not committed"),
-            Some(Ok(())) => self.lease.note_commit(self.position.step.closed_through, super::now_millis()),
+            Some(Ok(())) => self.lease.note_commit(self.position.step.closed_through, crate::live::now_millis()),
         }
         metrics().step_seconds.record(began.elapsed().as_secs_f64(), &[]);
         Ok(true)
@@ -115,7 +115,7 @@ impl Keep {
             all.findings.add(1, &[KeyValue::new("kind", finding.kind.name())]);
         }
         if let Some(appended) = kept.mark_appended {
-            all.end_to_end.record((super::now_millis() - appended) as f64 / 1e3, &[]);
+            all.end_to_end.record((crate::live::now_millis() - appended) as f64 / 1e3, &[]);
         }
     }
 

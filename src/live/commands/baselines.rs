@@ -10,9 +10,9 @@ use ingest::kafka::topics::{admin, describe};
 use ingest::log::{LoggedFact, Message, encode};
 use store::{BaselineRow, ParquetStore, Store};
 
-use super::outbox::Outbox;
-use super::{now_millis, open_store};
 use crate::config::{Config, Misuse};
+use crate::live::route::outbox::Outbox;
+use crate::live::{now_millis, open_store};
 
 #[derive(Args)]
 pub struct PinArgs {

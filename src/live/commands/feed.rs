@@ -20,8 +20,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::sources::HEARTBEAT;
 use crate::config::{Config, Misuse};
+use crate::live::route::sources::HEARTBEAT;
 use crate::progress::Progress;
 
 /// Of a topic that is made.

@@ -1,0 +1,6 @@
+//! Commands beside `run`, each in the file of its name.
+
+pub mod baselines;
+pub mod check;
+pub mod feed;
+pub mod topics;
