@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::kafka::{Broker, are_there, terminate};
-use super::one_truth::{Site, prepare, replayed_demo, site};
+use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
 use super::vedette::{Service, free_address, query, succeed, text};
 
 /// ClickHouse's engine behind its HTTP interface; it ends with the test.
@@ -73,7 +73,8 @@ impl Drop for Engine {
 fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     let admin = free_address();
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    let toml = toml.replace(&site.admin, &admin);
+    // A killed one is not started again here: its lanes go to the others.
+    let toml = toml.replace(&site.admin, &admin).replace("instance = \"one\"", "instance = \"\"");
     let path = site.folder.path().join(format!("process-{number}.toml"));
     std::fs::write(&path, with_engine(&toml, site, engine)).expect("it is written");
     Service::start(&path, "route,judge,act", &site.folder.path().join(format!("log-{number}")), &admin)
@@ -100,19 +101,58 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let mut site = site(&broker, &replayed, 4);
-    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, &site, &engine)).expect("it is written");
-    prepare(&site, &replayed, 3);
-    site.config = site.folder.path().join("base.toml");
-    std::fs::write(&site.config, toml).expect("it is written");
-    let mut services: Vec<Service> = (0..3).map(|number| configured(&site, &engine, number)).collect();
+    let (_site, mut services) = three(&broker, &replayed, &engine);
     // What a server refuses now and then, and what it does without telling.
     engine.fault("500:3@insert,cut:2@insert,cut-after:3@insert,exception-in-200:2@insert,full:2@insert");
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--key", "none", "--quiet"]);
     wait_closed(&mut services, 4, replayed.through);
     services.iter_mut().for_each(Service::stop);
+    demand_the_same_there(&replayed, &engine);
+}
+
+/// Three processes; one is killed, one sleeps past its session and wakes up again.
+#[test]
+fn a_process_that_slept_through_losing_its_place_harms_nothing() {
+    if !are_there("a process that sleeps") {
+        return;
+    }
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(folder.path());
+    let (site, mut services) = three(&broker, &replayed, &engine);
+    let (demo, bootstrap) = (replayed.data("demo.toml"), broker.bootstrap.clone());
+    let feed = std::thread::spawn(move || {
+        succeed(&["feed", text(&demo), "--brokers", &bootstrap, "--speed", "9000", "--quiet"]);
+    });
+    std::thread::sleep(Duration::from_secs(8));
+    services[1].signal("STOP");
+    services[2].kill();
+    std::thread::sleep(Duration::from_secs(12));
+    services[1].signal("CONT");
+    feed.join().expect("the set was fed");
+    services.remove(2);
+    wait_closed(&mut services, 4, replayed.through);
+    services.iter_mut().for_each(Service::stop);
+    demand_the_same_there(&replayed, &engine);
+    drop(site);
+}
+
+/// Topics, tables, baselines, and three processes with all roles.
+fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Service>) {
+    let mut site = site(broker, replayed, 4);
+    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
+    std::fs::write(&site.config, with_engine(&toml, &site, engine)).expect("it is written");
+    prepare(&site, replayed, 3);
+    site.config = site.folder.path().join("base.toml");
+    std::fs::write(&site.config, toml).expect("it is written");
+    let services = (0..3).map(|number| configured(&site, engine, number)).collect();
+    (site, services)
+}
+
+#[track_caller]
+fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
     let windows = "device_id, count(*) as windows, sum(records) as records from";
     same(
         &query(&replayed.store, &format!("select {windows} windows group by 1 order by 1")),

@@ -62,8 +62,11 @@ pub fn site(broker: &Broker, replayed: &Replayed, partitions: u16) -> Site {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let admin = free_address();
     let config = folder.path().join("vedette.toml");
+    // Processes that read history as fast as they can are days of event time apart: windows wait for the slowest.
     let toml = format!(
-        "[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\nreadings_partitions = {partitions}\n\
+        "[ingest]\nmax_open_windows = 100000\n[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\nreadings_partitions = {partitions}\n\
+         instance = \"one\"\n\
+         [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
          [[source.kafka.topics]]\nname = \"vedette.raw\"\nformat = \"native-json\"\nlive = false\n\
          lateness_seconds = {LATENESS}\n\
          [run]\njudge_from = {}\nadmin = \"{admin}\"\nmemory_seconds = 2\n[store]\npath = \"store\"\n",

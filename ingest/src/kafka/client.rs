@@ -47,6 +47,9 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 .set("isolation.level", "read_committed")
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("topic.metadata.refresh.interval.ms", "10000");
+            if !config.instance.is_empty() {
+                settings.set("group.instance.id", format!("{}-{role}", config.instance));
+            }
         }
         Purpose::Writer => {
             settings.set("enable.idempotence", "true").set("message.timeout.ms", "0");

@@ -23,6 +23,9 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// Consumer groups are called `<group>-route`, `<group>-judge` and `<group>-act`.
     pub group: String,
+    /// Name of this process in its groups, another for each: started again under it, it has its partitions back at once,
+    /// without waiting for its former self to be given up.
+    pub instance: String,
     /// Readings by cohort, between route and judge. Its number of partitions never changes.
     pub readings: String,
     /// Partitions of `readings` when `vedette topics create` makes it.
@@ -45,6 +48,7 @@ impl Default for KafkaConfig {
         KafkaConfig {
             brokers: "127.0.0.1:9092".to_owned(),
             group: "vedette".to_owned(),
+            instance: String::new(),
             readings: "vedette.readings".to_owned(),
             readings_partitions: 4,
             findings: "vedette.findings".to_owned(),

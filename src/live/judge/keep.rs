@@ -31,6 +31,9 @@ pub struct Kept {
     pub devices: Vec<DeviceRow>,
     /// Milliseconds: when the broker had the mark that closed the step.
     pub mark_appended: Option<i64>,
+    /// Readings too late, and seen before, since the last hand-over.
+    pub late: u64,
+    pub duplicates: u64,
 }
 
 pub struct Keep {
@@ -111,6 +114,8 @@ impl Keep {
         let (all, lane) = (metrics(), of_lane(self.lane));
         all.steps.add(1, &lane);
         all.windows.add(judged.windows.len() as u64, &lane);
+        all.late.add(kept.late, &lane);
+        all.duplicates.add(kept.duplicates, &lane);
         for finding in &judged.outcome.findings {
             all.findings.add(1, &[KeyValue::new("kind", finding.kind.name())]);
         }

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, Mark, Resume};
 use ingest::log::{DeviceRecord, Intern, LoggedMark, Message, RejectedRecord};
-use ingest::windows::LaneMemory;
+use ingest::windows::{LaneCounters, LaneMemory};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::RejectedRow;
@@ -95,6 +95,8 @@ pub struct LiveLane {
     done: Resume,
     /// Milliseconds: when the broker had the entry in hand.
     appended: Option<i64>,
+    /// What was told of so far.
+    counted: LaneCounters,
     remembered: Instant,
     memory_every: Duration,
 }
@@ -116,6 +118,7 @@ impl LiveLane {
             rejected: Vec::new(),
             done,
             appended: None,
+            counted: LaneCounters::default(),
             remembered: Instant::now(),
             memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
@@ -243,6 +246,8 @@ impl LiveLane {
         }
         let names = self.names.now();
         let heard = memory.is_some().then(|| self.device_rows());
+        let counters = *self.worker.counters();
+        let before = std::mem::replace(&mut self.counted, counters);
         steps
             .send(Kept {
                 judged,
@@ -251,6 +256,8 @@ impl LiveLane {
                 names,
                 devices: heard.unwrap_or_default(),
                 mark_appended: self.appended,
+                late: counters.late - before.late,
+                duplicates: counters.duplicates - before.duplicates,
             })
             .map_err(|_| anyhow!("the keeper of lane {} has stopped", self.lane))
     }
