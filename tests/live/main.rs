@@ -1,7 +1,6 @@
 //! The service against real brokers and a real engine, started and stopped by the tests.
 
 mod clickhouse;
-mod faults;
 mod kafka;
 mod one_truth;
 mod vedette;
