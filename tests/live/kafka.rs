@@ -23,7 +23,6 @@ pub struct Broker {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     pub bootstrap: String,
-    pub facts: Value,
 }
 
 impl Broker {
@@ -41,7 +40,7 @@ impl Broker {
         output.read_line(&mut line).expect("the broker says where it listens");
         let facts: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: `{line}`"));
         let bootstrap = facts["bootstrap"].as_str().expect("an address").to_owned();
-        Broker { child, input, output, bootstrap, facts }
+        Broker { child, input, output, bootstrap }
     }
 
     /// `stop`, `kill`, `start`, or one of Kafka's own tools.

@@ -78,6 +78,9 @@ struct Route<'c> {
     beat: Instant,
     looked: Instant,
     aligned: Instant,
+    /// Assigned, and not yet begun; whether it was paused for that. Last tried at `tried`.
+    to_begin: Vec<(String, i32, bool)>,
+    tried: Instant,
 }
 
 impl<'c> Route<'c> {
@@ -116,6 +119,8 @@ impl<'c> Route<'c> {
             beat: Instant::now(),
             looked: Instant::now(),
             aligned: Instant::now(),
+            to_begin: Vec::new(),
+            tried: Instant::now(),
             consumer,
         };
         route.refresh_roster()?;
@@ -173,18 +178,16 @@ impl<'c> Route<'c> {
                 slowest = source.reached();
             }
         }
+        let mut changed = Vec::new();
         for source in &mut self.owned {
             let is_ahead = slowest < furthest && source.reached().minus(slowest) > most_ahead;
             if is_ahead == source.paused {
                 continue;
             }
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&source.topic.name, source.partition);
-            let told = if is_ahead { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-            told.with_context(|| format!("pausing or resuming `{}`", source.name))?;
             source.paused = is_ahead;
+            changed.push((source.topic.name.clone(), source.partition, is_ahead));
         }
-        Ok(())
+        changed.iter().try_for_each(|(topic, partition, is_ahead)| self.pause(topic, *partition, *is_ahead))
     }
 
     /// Group events, on this thread.
@@ -195,19 +198,48 @@ impl<'c> Route<'c> {
         for change in self.consumer.context().changes() {
             match change {
                 Change::Assigned(partitions) => {
-                    self.refresh_roster()?;
-                    for (topic, partition) in partitions {
-                        self.begin(&topic, partition)?;
-                    }
+                    self.to_begin.extend(partitions.into_iter().map(|(topic, partition)| (topic, partition, false)));
+                    self.begin_all()?;
                 }
                 Change::Revoked(partitions) => {
                     let is_revoked =
                         |source: &RawPartition| partitions.iter().any(|(topic, number)| source.is(topic, *number));
                     self.owned.retain(|source| !is_revoked(source));
+                    let is_to_begin =
+                        |topic: &str, number: i32| partitions.iter().any(|(of, it)| of == topic && *it == number);
+                    self.to_begin.retain(|(topic, partition, _)| !is_to_begin(topic, *partition));
                 }
             }
         }
+        if !self.to_begin.is_empty() && self.tried.elapsed() >= BEAT {
+            self.begin_all()?;
+        }
         Ok(())
+    }
+
+    /// Begins what was assigned; what the brokers cannot be asked about now waits, paused, so that no record is passed over.
+    fn begin_all(&mut self) -> anyhow::Result<()> {
+        for (topic, partition, waited) in std::mem::take(&mut self.to_begin) {
+            match self.refresh_roster().and_then(|()| self.begin(&topic, partition)) {
+                Ok(()) if waited => self.pause(&topic, partition, false)?,
+                Ok(()) => {}
+                Err(error) if error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry) => {
+                    self.tried = Instant::now();
+                    tracing::debug!(topic, partition, error = format!("{error:#}"), "a raw partition waits to begin");
+                    self.pause(&topic, partition, true)?;
+                    self.to_begin.push((topic, partition, true));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn pause(&self, topic: &str, partition: i32, pause: bool) -> anyhow::Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let told = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        told.with_context(|| format!("pausing or resuming `{topic}/{partition}`"))
     }
 
     fn begin(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
