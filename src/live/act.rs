@@ -64,8 +64,10 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
                 Ok(begun) => {
                     // What was polled while there was nobody to take it comes again.
                     let from = Offset::Offset(i64::try_from(begun.next).unwrap_or(i64::MAX));
-                    consumer.seek(&kafka.findings, 0, from, SEEK).context("going back to what was committed")?;
-                    (acting, to_begin) = (Some(begun), false);
+                    match consumer.seek(&kafka.findings, 0, from, SEEK) {
+                        Ok(()) => (acting, to_begin) = (Some(begun), false),
+                        Err(error) => tracing::debug!(%error, "act waits to begin"),
+                    }
                     continue;
                 }
                 Err(error) if may_pass(&error) => tracing::debug!(error = format!("{error:#}"), "act waits to begin"),
