@@ -76,8 +76,12 @@ pub fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
 /// An error of librdkafka, with what was being done; some will pass by themselves.
 pub fn failed(doing: impl Into<String>, error: &KafkaError) -> Error {
     use rdkafka::types::RDKafkaErrorCode::*;
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
     let retry = matches!(
-        error.rdkafka_error_code(),
+        code,
         Some(
             BrokerTransportFailure
                 | AllBrokersDown

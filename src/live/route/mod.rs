@@ -5,6 +5,7 @@
 
 mod inventory;
 pub mod outbox;
+mod partitions;
 pub mod sources;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,17 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use fleet::{Cohort, EventTime, Fact, MICROS_PER_SECOND, Owner, Position};
+use fleet::{Cohort, EventTime, Fact, Owner, Position};
 use ingest::Rejected;
 use ingest::decode::Message as Record;
 use ingest::identity::{LaneTable, Replaced, Router, Routes};
 use ingest::kafka::client::{Purpose, create};
-use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
+use ingest::kafka::committed::{ToCommit, bounds, commit};
 use ingest::kafka::native::{BatchQueue, RawRecord};
 use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
 use opentelemetry::KeyValue;
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use smol_str::SmolStr;
@@ -78,6 +78,9 @@ struct Route<'c> {
     beat: Instant,
     looked: Instant,
     aligned: Instant,
+    /// Assigned, and not yet begun; whether it was paused for that. Last tried at `tried`.
+    to_begin: Vec<(String, i32, bool)>,
+    tried: Instant,
 }
 
 impl<'c> Route<'c> {
@@ -116,6 +119,8 @@ impl<'c> Route<'c> {
             beat: Instant::now(),
             looked: Instant::now(),
             aligned: Instant::now(),
+            to_begin: Vec::new(),
+            tried: Instant::now(),
             consumer,
         };
         route.refresh_roster()?;
@@ -152,41 +157,6 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// While history is read, no partition runs ahead of the others by more than lanes may hold open: those that do are
-    /// paused until the slowest with something left to read has come after them.
-    fn align(&mut self) -> anyhow::Result<()> {
-        if self.owned.len() < 2 || self.aligned.elapsed() < ALIGN {
-            return Ok(());
-        }
-        self.aligned = Instant::now();
-        let open = i64::try_from(self.config.ingest.max_open_windows).unwrap_or(i64::MAX);
-        let width = i64::from(self.config.ingest.window_seconds) * MICROS_PER_SECOND;
-        let most_ahead = open.saturating_mul(width) / 4;
-        let furthest = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
-        let mut slowest = furthest;
-        for source in &self.owned {
-            let is_behind = furthest.minus(source.reached()) > most_ahead && source.reached() < slowest;
-            // Whoever has nothing to read holds nobody up.
-            if is_behind
-                && bounds(&self.consumer, &source.topic.name, source.partition).is_ok_and(|(_, end)| source.next < end)
-            {
-                slowest = source.reached();
-            }
-        }
-        for source in &mut self.owned {
-            let is_ahead = slowest < furthest && source.reached().minus(slowest) > most_ahead;
-            if is_ahead == source.paused {
-                continue;
-            }
-            let mut list = TopicPartitionList::new();
-            list.add_partition(&source.topic.name, source.partition);
-            let told = if is_ahead { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-            told.with_context(|| format!("pausing or resuming `{}`", source.name))?;
-            source.paused = is_ahead;
-        }
-        Ok(())
-    }
-
     /// Group events, on this thread.
     fn serve(&mut self) -> anyhow::Result<()> {
         if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
@@ -195,50 +165,22 @@ impl<'c> Route<'c> {
         for change in self.consumer.context().changes() {
             match change {
                 Change::Assigned(partitions) => {
-                    self.refresh_roster()?;
-                    for (topic, partition) in partitions {
-                        self.begin(&topic, partition)?;
-                    }
+                    self.to_begin.extend(partitions.into_iter().map(|(topic, partition)| (topic, partition, false)));
+                    self.begin_all()?;
                 }
                 Change::Revoked(partitions) => {
                     let is_revoked =
                         |source: &RawPartition| partitions.iter().any(|(topic, number)| source.is(topic, *number));
                     self.owned.retain(|source| !is_revoked(source));
+                    let is_to_begin =
+                        |topic: &str, number: i32| partitions.iter().any(|(of, it)| of == topic && *it == number);
+                    self.to_begin.retain(|(topic, partition, _)| !is_to_begin(topic, *partition));
                 }
             }
         }
-        Ok(())
-    }
-
-    fn begin(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
-        let Some(settings) = self.config.source.kafka.topics.iter().find(|raw| raw.name == topic) else {
-            return Ok(());
-        };
-        let id = self.roster.topic_id(topic).unwrap_or(topic).to_owned();
-        let mark = committed(&self.consumer, topic, partition)?;
-        let (first, _) = bounds(&self.consumer, topic, partition)?;
-        let mut next = mark.offset.unwrap_or(first);
-        if let Some(offset) = mark.offset.filter(|offset| *offset < first) {
-            let lost = first - offset;
-            tracing::error!(
-                topic,
-                partition,
-                lost,
-                from = offset,
-                to = first,
-                "retention deleted records before they were read; going on from the earliest"
-            );
-            metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.to_owned())]);
-            next = first;
+        if !self.to_begin.is_empty() && self.tried.elapsed() >= BEAT {
+            self.begin_all()?;
         }
-        let routing = self.inventory.version();
-        let announced = mark.metadata == metadata(&id, &routing);
-        if !announced {
-            self.announce_all()?;
-        }
-        tracing::info!(topic, partition, from = next, "reading raw partition");
-        self.owned.retain(|source| !source.is(topic, partition));
-        self.owned.push(RawPartition::new(settings, &id, partition, next));
         Ok(())
     }
 
