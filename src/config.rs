@@ -9,6 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::telemetry::TelemetryConfig;
+use crate::trainer::TrainerConfig;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +21,7 @@ pub struct Config {
     pub store: store::Config,
     pub source: ingest::SourceConfig,
     pub run: RunConfig,
+    pub trainer: TrainerConfig,
     pub telemetry: TelemetryConfig,
 }
 
@@ -70,7 +72,7 @@ impl Config {
         self.responders.check()?;
         self.store.check()?;
         self.source.check()?;
-        Ok(())
+        self.trainer.check()
     }
 }
 
@@ -121,6 +123,8 @@ mod tests {
             ("detect", "max_episodes_per_device", "0"),
             ("responders", "cap_share", "2.0"),
             ("store", "memory_mib", "1"),
+            ("trainer", "hold_back_factor", "0.5"),
+            ("trainer", "learn_days", "0"),
         ] {
             std::fs::write(&path, format!("[{section}]\n{key} = {value}\n")).unwrap();
             let message = Config::load(Some(&path)).unwrap_err().to_string();

@@ -3,7 +3,8 @@
 //! * [`route`]: raw topics to the readings log
 //! * [`judge`]: the readings log to windows and findings
 //! * [`act`]: findings to incidents and actions; [`message`]: what it reads
-//! * [`commands`]: `feed`, `check`, `topics`, `baselines pin`
+//! * [`trainer`]: new baselines from what is stored
+//! * [`commands`]: `feed`, `check`, `topics`, `baselines train`, `pin` and `rollback`
 //! * [`admin`], [`status`], [`metrics`]: what the outside may ask
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
@@ -19,6 +20,7 @@ mod retry;
 mod route;
 mod status;
 mod stop;
+pub mod trainer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use detect::Prepared;
 use ingest::kafka::topics::{admin, describe};
 #[cfg(feature = "clickhouse")]
 use store::ClickHouseStore;
-use store::{BaselineRow, ParquetStore, Store};
+use store::{Home, ParquetStore, Store};
 
 use self::judge::JudgeParts;
 use self::status::Status;
@@ -38,7 +40,6 @@ use self::stop::Stop;
 use crate::config::{Config, Misuse};
 use crate::lane::Shelf;
 use crate::telemetry::Telemetry;
-use crate::trainer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {
@@ -65,7 +66,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&config.telemetry)?;
     let stop = Stop::default();
     stop.on_signals()?;
-    let store: Option<Arc<dyn Store>> = match args.roles.as_slice() {
+    let store: Option<Arc<dyn Home>> = match args.roles.as_slice() {
         [Role::Route] => None,
         _ => Some(open_store(&config)?),
     };
@@ -97,7 +98,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                         let shelf = shelf(&store, config);
                         judge::run(config, JudgeParts { store, shelf, status }, stop)
                     }
-                    (Role::Act, Some(store)) => act::run(config, &store, stop),
+                    (Role::Act, Some(store)) => {
+                        let store: Arc<dyn Store> = store;
+                        act::run(config, &store, stop)
+                    }
                     (_, None) => Err(anyhow!("there is no store")),
                 };
                 // One role that cannot go on ends the process: whoever supervises it starts all of it again.
@@ -130,7 +134,15 @@ fn configured(path: &Path) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+/// For commands that look at a running system's baselines, or add to them.
+fn open_beside(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
+    if config.store.clickhouse.is_used() {
+        return clickhouse(config);
+    }
+    Ok(Arc::new(ParquetStore::beside(&config.store.path, config.store.clone())?))
+}
+
+fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     if config.store.clickhouse.is_used() {
         return clickhouse(config);
     }
@@ -138,7 +150,7 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 #[cfg(feature = "clickhouse")]
-fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     let kafka = &config.source.kafka;
     let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
     let readings = described
@@ -149,7 +161,7 @@ fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 #[cfg(not(feature = "clickhouse"))]
-fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     Err(anyhow!("`{}` is to be the store, and this build is without ClickHouse", config.store.clickhouse.url))
 }
 
@@ -171,14 +183,14 @@ pub fn migrate(args: &commands::topics::ConfigArg) -> anyhow::Result<()> {
 }
 
 /// Versions that others learned are loaded from the store.
-fn shelf(store: &Arc<dyn Store>, config: &Config) -> Shelf {
+fn shelf(store: &Arc<dyn Home>, config: &Config) -> Shelf {
     let (store, detect) = (Arc::clone(store), config.detect.clone());
     Shelf::loading(Arc::new(move |number| {
-        let rows: Vec<BaselineRow> = store.read_baselines()?.into_iter().filter(|row| row.version == number).collect();
+        let rows = trainer::rows_of(&store.read_baselines()?, number);
         if rows.is_empty() {
             return Ok(None);
         }
-        let prepared: Prepared = detect::prepare(&trainer::version(number, &rows)?, &detect)?;
+        let prepared: Prepared = detect::prepare(&crate::trainer::version(number, &rows)?, &detect)?;
         Ok(Some(Arc::new(prepared)))
     }))
 }

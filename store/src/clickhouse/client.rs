@@ -52,6 +52,10 @@ impl Server {
             ("min_insert_block_size_bytes", "1073741824"),
             ("insert_distributed_sync", "1"),
             ("insert_quorum_parallel", "1"),
+            // Lists of device ids are long.
+            ("max_query_size", "4194304"),
+            ("max_ast_elements", "1000000"),
+            ("max_expanded_ast_elements", "1000000"),
             ("select_sequential_consistency", "0"),
         ] {
             client = client.with_setting(setting, value);

@@ -5,10 +5,13 @@
 //! * [`migrate`]: numbered files, applied once under a lock
 //! * [`rowbinary`]: batches as rows
 //! * [`tables`], [`read`], [`memory`]: what is written and read back
+//! * [`history`]: what a trainer asks
 
 #[cfg(feature = "clickhouse")]
 mod client;
 pub mod config;
+#[cfg(feature = "clickhouse")]
+mod history;
 #[cfg(feature = "clickhouse")]
 mod memory;
 #[cfg(feature = "clickhouse")]
