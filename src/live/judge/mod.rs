@@ -53,7 +53,10 @@ pub struct JudgeParts {
 pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()> {
     let mut judge = Judging::start(config, parts)?;
     while !stop.is_asked() {
-        judge.turn()?;
+        if let Err(error) = judge.turn() {
+            judge.give_up();
+            return Err(error);
+        }
     }
     judge.finish()
 }
@@ -127,7 +130,7 @@ impl<'c> Judging<'c> {
         }
         self.drain();
         self.watch();
-        Ok(())
+        Ok(self.consumer.context().check()?)
     }
 
     fn changes(&mut self) {
@@ -300,6 +303,18 @@ impl<'c> Judging<'c> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.config.source.kafka.readings, partition);
         list
+    }
+
+    /// Lets go of all lanes as they are: what they did not commit is done again.
+    fn give_up(mut self) {
+        for (partition, running) in std::mem::take(&mut self.lanes) {
+            running.lease.withdraw();
+            drop(running.input);
+            if running.thread.join().is_err() {
+                tracing::error!(lane = partition, "a lane panicked");
+            }
+            self.parts.status.lane_gone(partition);
+        }
     }
 
     fn finish(mut self) -> anyhow::Result<()> {
