@@ -12,14 +12,14 @@ use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
 use super::vedette::{Service, free_address, query, succeed, text};
 
 /// ClickHouse's engine behind its HTTP interface; it ends with the test.
-struct Engine {
+pub struct Engine {
     child: Child,
     address: String,
     control: String,
 }
 
 impl Engine {
-    fn start(folder: &Path) -> Engine {
+    pub fn start(folder: &Path) -> Engine {
         let mut child = Command::new("python3")
             .args(["tests/services/clickhouse.py", "--port", "0", "--control-port", "0", "--dir", text(folder)])
             .args(["--users", "writer:secret,reader:other:readonly"])
@@ -36,7 +36,7 @@ impl Engine {
     }
 
     /// Rows of a question, as the read-only user.
-    fn query(&self, sql: &str) -> Vec<Value> {
+    pub fn query(&self, sql: &str) -> Vec<Value> {
         let body = format!("{sql} FORMAT JSONEachRow");
         let mut stream = std::net::TcpStream::connect(&self.address).expect("the engine listens");
         write!(
@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// Makes something go wrong, as tests/services/faults.py names it.
-    fn fault(&self, what: &str) {
+    pub fn fault(&self, what: &str) {
         let mut stream = std::net::TcpStream::connect(&self.control).expect("the control port listens");
         writeln!(stream, "{what}").expect("the control port reads");
         let mut line = String::new();
@@ -70,7 +70,7 @@ impl Drop for Engine {
 }
 
 /// The site's configuration with the engine as its store; one of its own for each process.
-fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
+pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     let admin = free_address();
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     // A killed one is not started again here: its lanes go to the others.
@@ -80,7 +80,7 @@ fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     Service::start(&path, "route,judge,act", &site.folder.path().join(format!("log-{number}")), &admin)
 }
 
-fn with_engine(toml: &str, site: &Site, engine: &Engine) -> String {
+pub fn with_engine(toml: &str, site: &Site, engine: &Engine) -> String {
     let secret = site.folder.path().join("secret");
     std::fs::write(&secret, "secret\n").expect("the secret is written");
     format!(
@@ -152,7 +152,7 @@ fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Se
 }
 
 #[track_caller]
-fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
+pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
     let windows = "device_id, count(*) as windows, sum(records) as records from";
     same(
         &query(&replayed.store, &format!("select {windows} windows group by 1 order by 1")),
@@ -179,7 +179,7 @@ fn same(replayed: &[Value], live: &[Value]) {
 
 /// Waits until the lanes of all processes together have closed everything.
 #[track_caller]
-fn wait_closed(services: &mut [Service], lanes: usize, through: i64) {
+pub fn wait_closed(services: &mut [Service], lanes: usize, through: i64) {
     let until = Instant::now() + Duration::from_secs(300);
     let mut last = Vec::new();
     while Instant::now() < until {

@@ -53,12 +53,16 @@ pub struct JudgeParts {
 
 pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()> {
     let first_lane = FirstLane::default();
-    schedule::start(config, Arc::clone(&parts.store), first_lane.clone(), stop.clone())?;
+    schedule::start(config, Arc::clone(&parts.store), &first_lane, stop)?;
     let mut judge = Judging::start(config, parts)?;
     while !stop.is_asked() {
-        judge.turn()?;
         first_lane.is_here(judge.lanes.contains_key(&0));
+        if let Err(error) = judge.turn() {
+            judge.give_up();
+            return Err(error);
+        }
     }
+    first_lane.is_here(false);
     judge.finish()
 }
 
@@ -131,7 +135,7 @@ impl<'c> Judging<'c> {
         }
         self.drain();
         self.watch();
-        Ok(())
+        Ok(self.consumer.context().check()?)
     }
 
     fn changes(&mut self) {
@@ -304,6 +308,18 @@ impl<'c> Judging<'c> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.config.source.kafka.readings, partition);
         list
+    }
+
+    /// Lets go of all lanes as they are: what they did not commit is done again.
+    fn give_up(mut self) {
+        for (partition, running) in std::mem::take(&mut self.lanes) {
+            running.lease.withdraw();
+            drop(running.input);
+            if running.thread.join().is_err() {
+                tracing::error!(lane = partition, "a lane panicked");
+            }
+            self.parts.status.lane_gone(partition);
+        }
     }
 
     fn finish(mut self) -> anyhow::Result<()> {

@@ -5,8 +5,8 @@
 //! and is learned from what ends there. What is stored says which versions there are, so it does not matter who learns the
 //! next one, or when somebody was started again.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use fleet::{EventTime, MICROS_PER_SECOND};
@@ -25,33 +25,30 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(60);
 /// Until it is said that `act` is what is waited for.
 const ACT_IS_SLOW: Duration = Duration::from_secs(300);
 
-/// Whether the first lane is in this process.
-#[derive(Clone, Default)]
+/// Whether the first lane is in this process; held by the judge, and gone with it.
+#[derive(Default)]
 pub struct FirstLane(Arc<AtomicBool>);
 
 impl FirstLane {
     pub fn is_here(&self, here: bool) {
         self.0.store(here, Ordering::SeqCst);
     }
-
-    fn holds(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
 }
 
 /// Starts the thread, if there is a schedule. It is not joined: when the process ends, what it was at is begun again by
 /// whoever has the first lane then.
-pub fn start(config: &Config, home: Arc<dyn Home>, first_lane: FirstLane, stop: Stop) -> anyhow::Result<()> {
+pub fn start(config: &Config, home: Arc<dyn Home>, first_lane: &FirstLane, stop: &Stop) -> anyhow::Result<()> {
     if config.trainer.every_hours == 0 {
         return Ok(());
     }
+    let (first_lane, stop) = (Arc::downgrade(&first_lane.0), stop.clone());
     let mut schedule =
         Schedule { config: config.clone(), home, first_lane, positions: None, settled: EventTime::MIN, awaited: None };
     std::thread::Builder::new().name("trainer".to_owned()).spawn(move || {
         let mut next = Instant::now();
-        while !stop.is_asked() {
+        while !stop.is_asked() && schedule.first_lane.strong_count() > 0 {
             std::thread::sleep(LOOK_UP);
-            if Instant::now() < next || !schedule.first_lane.holds() {
+            if Instant::now() < next || !schedule.has_first_lane() {
                 continue;
             }
             if let Err(error) = schedule.turn() {
@@ -67,7 +64,7 @@ pub fn start(config: &Config, home: Arc<dyn Home>, first_lane: FirstLane, stop: 
 struct Schedule {
     config: Config,
     home: Arc<dyn Home>,
-    first_lane: FirstLane,
+    first_lane: Weak<AtomicBool>,
     positions: Option<Positions>,
     /// Nothing is left to do up to here.
     settled: EventTime,
@@ -83,6 +80,10 @@ struct Awaited {
 }
 
 impl Schedule {
+    fn has_first_lane(&self) -> bool {
+        self.first_lane.upgrade().is_some_and(|here| here.load(Ordering::SeqCst))
+    }
+
     fn turn(&mut self) -> anyhow::Result<()> {
         if self.positions.is_none() {
             self.positions = Some(Positions::new(&self.config.source.kafka)?);
@@ -174,7 +175,7 @@ impl Schedule {
 
     /// Unless the first lane went elsewhere meanwhile: whoever has it finds the version stored.
     fn put_in_force(&self, version: u32) -> anyhow::Result<()> {
-        if !self.first_lane.holds() {
+        if !self.has_first_lane() {
             return Ok(());
         }
         let from = announce(&self.config, self.home.as_ref(), version, None, "schedule")?;
