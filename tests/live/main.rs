@@ -5,4 +5,5 @@ mod faults;
 mod fleet;
 mod kafka;
 mod one_truth;
+mod trainer;
 mod vedette;

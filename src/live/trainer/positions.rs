@@ -16,7 +16,7 @@ use crate::live::judge::position::LanePosition;
 /// Over so long the speed of event time is measured.
 const SPEED_OVER: Duration = Duration::from_millis(1_500);
 /// What lanes may close before an announcement has reached all of them, in seconds of the clock.
-const AHEAD_SECONDS: f64 = 20.0;
+const AHEAD_SECONDS: f64 = 10.0;
 
 /// Asks for the groups `judge` and `act` without being a member of them.
 pub struct Positions {
@@ -76,7 +76,7 @@ impl Positions {
         Ok(found.offset.unwrap_or(first))
     }
 
-    /// A window's end that no lane will have closed before it has read what is announced now: twenty seconds ahead of the
+    /// A window's end that no lane will have closed before it has read what is announced now: ten seconds ahead of the
     /// furthest, at the speed of event time. Where nothing was closed yet, the beginning of time.
     pub fn ahead(&self, width: i64) -> anyhow::Result<EventTime> {
         let furthest = || -> anyhow::Result<Option<EventTime>> {
