@@ -55,7 +55,7 @@ impl Default for TrainerConfig {
             max_windows: 2_000_000,
             adopt_days: 7,
             check_hours: 24,
-            hold_back_factor: 3.0,
+            hold_back_factor: 2.0,
             hold_back_findings: 5,
             threads: 1,
         }

@@ -104,8 +104,8 @@ fn sentence(change: &TypeChange<'_>) -> String {
         parts.push(format!("rare contacts on {is:.0} of 100 device-days instead of {was:.0}"));
     }
     let learned = format!(
-        "learned from {} devices on {} days instead of {} on {}",
-        after.devices, after.days, before.devices, before.days
+        "learned from {} devices and {} device-days instead of {} and {}",
+        after.devices, after.device_days, before.devices, before.device_days
     );
     parts.push(learned);
     parts.join("; ")
@@ -115,15 +115,9 @@ fn features(changes: &[FeatureChange<'_>]) -> String {
     if changes.is_empty() {
         return String::new();
     }
-    let mut table =
-        Table::new(&["  feature", ">median", ">then", ">moved by", ">spread", "9 of 10 within", "then", "confidence"]);
+    let mut table = Table::new(&["  feature", ">median", ">then", ">moved by", ">spread", "9 of 10 within", "then"]);
     for change in changes.iter().take(FEATURES_SHOWN) {
         let (before, after) = (&change.before.robust, &change.after.robust);
-        let confidence = if change.before.confidence == change.after.confidence {
-            change.after.confidence.to_string()
-        } else {
-            format!("{} -> {}", change.before.confidence, change.after.confidence)
-        };
         table.row([
             format!("  {}", change.before.name),
             median(before.location),
@@ -132,7 +126,6 @@ fn features(changes: &[FeatureChange<'_>]) -> String {
             format!("x{:.2}", change.widening),
             format!("{} .. {}", number(before.q05), number(before.q95)),
             format!("{} .. {}", number(after.q05), number(after.q95)),
-            confidence,
         ]);
     }
     let more = changes.len().saturating_sub(FEATURES_SHOWN);

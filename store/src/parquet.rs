@@ -300,7 +300,8 @@ impl ParquetStore {
 
     /// Evidence of one device in windows that start in `range`, in the order of time.
     pub fn evidence(&self, device_id: &str, range: Range<EventTime>) -> Result<Vec<EvidenceRow>, Error> {
-        let mut rows: Vec<EvidenceRow> = self.rows_in(Some(Wanted { time_column: "window_start", range: &range }))?;
+        let mut rows: Vec<EvidenceRow> =
+            self.rows_in(Some(Wanted { time_column: "window_start", range: &range, columns: &[] }))?;
         rows.retain(|row| row.device_id == device_id && range.contains(&row.window_start));
         rows.sort_by(|a, b| a.window_start.cmp(&b.window_start).then(b.evidence.total_cmp(&a.evidence)));
         Ok(rows)
@@ -313,7 +314,7 @@ impl ParquetStore {
         mut take: impl FnMut(&str, EventTime),
     ) -> Result<(), Error> {
         let files = self.files()?.remove(&Table::Windows).unwrap_or_default();
-        let wanted = Wanted { time_column: "window_start", range };
+        let wanted = Wanted { time_column: "window_start", range, columns: &["device_id", "window_start"] };
         for_each_batch(&files, Table::Windows, TextLayout::Dictionary, Some(wanted), |batch| {
             restore::starts(batch, range, &mut take)
         })
@@ -328,7 +329,7 @@ impl ParquetStore {
     ) -> Result<Vec<Window>, Error> {
         let mut files = self.files()?;
         let parts = read_side_by_side(&files.remove(&Table::Windows).unwrap_or_default(), |file, part| {
-            let wanted = Wanted { time_column: "window_start", range: &range };
+            let wanted = Wanted { time_column: "window_start", range: &range, columns: &[] };
             for_each_batch(file, Table::Windows, TextLayout::Dictionary, Some(wanted), |batch| {
                 restore::windows(batch, &range, &keys, part)
             })
@@ -351,7 +352,7 @@ impl ParquetStore {
                 let contacts: Vec<Contact> = together.drain(..).collect();
                 part.extend(window.and_then(|(start, device)| place_of(start, device)).map(|place| (place, contacts)));
             };
-            let wanted = Wanted { time_column: "window_start", range: &range };
+            let wanted = Wanted { time_column: "window_start", range: &range, columns: &[] };
             for_each_batch(file, Table::Contacts, TextLayout::Dictionary, Some(wanted), |batch| {
                 restore::contacts(batch, &range, &keys, |start, device, contact| {
                     if of != Some((start, device)) {

@@ -50,7 +50,7 @@ impl<'a> TypeChange<'a> {
                 shift,
                 widening: later.robust.scale / earlier.robust.scale,
             };
-            if change.size() >= MOVED || earlier.confidence != later.confidence {
+            if change.size() >= MOVED {
                 features.push(change);
             }
         }

@@ -264,7 +264,7 @@ fn state(version: u32, record: Option<&Training>, told: &[Announcement], lanes: 
     match (by, last, since) {
         (0, Some(last), _) => state = format!("announced, holds from {}", moment(last.from)),
         (1.., _, Some(since)) if since.from > EventTime(0) => state += &format!(" since {}", moment(since.from)),
-        (0, None, Some(_)) => state = "was in force".to_owned(),
+        (0, None, Some(_)) => state = "was announced".to_owned(),
         (0, None, None) if record.is_some_and(|record| record.held_back.is_some()) => state = "held back".to_owned(),
         _ => {}
     }
@@ -285,7 +285,7 @@ mod tests {
             |version, from| Announcement { version, from: EventTime(from), at: EventTime(1), by: String::new() };
         let told = [announced(1, 1), announced(2, 60_000_000), announced(3, 120_000_000)];
         let lanes = [lane(2), lane(2)];
-        assert_eq!(state(1, None, &told, &lanes), "was in force");
+        assert_eq!(state(1, None, &told, &lanes), "was announced");
         assert_eq!(state(2, None, &told, &lanes), "in force since 1970-01-01 00:01:00");
         assert_eq!(state(3, None, &told, &lanes), "announced, holds from 1970-01-01 00:02:00");
         assert_eq!(state(4, None, &told, &lanes), "");

@@ -73,7 +73,11 @@ pub fn announce(
     let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
     let begins = match from {
         Some(from) => from,
-        None => positions.ahead(width)?,
+        // Of two that are announced the one that holds later wins: this one must not hold earlier than the last.
+        None => {
+            let last = announcements(&store.read_baselines()?).last().map(|last| last.from);
+            positions.ahead(width)?.max(last.unwrap_or(EventTime::MIN))
+        }
     };
     let message = encode(&Message::Fact(LoggedFact::Baseline { version, from: begins }));
     for lane in &lanes {

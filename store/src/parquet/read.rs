@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::record_batch::RecordBatch;
 use fleet::EventTime;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
@@ -23,6 +24,8 @@ pub const ALWAYS: Range<EventTime> = EventTime::MIN..EventTime::MAX;
 pub(super) struct Wanted<'a> {
     pub(super) time_column: &'a str,
     pub(super) range: &'a Range<EventTime>,
+    /// Columns; all of them when it is empty.
+    pub(super) columns: &'a [&'a str],
 }
 
 pub(super) fn for_each_batch(
@@ -41,6 +44,10 @@ pub(super) fn for_each_batch(
         if let Some(wanted) = &wanted {
             let chosen = row_groups(builder.metadata().row_groups(), wanted);
             builder = builder.with_row_groups(chosen);
+            if !wanted.columns.is_empty() {
+                let mask = ProjectionMask::columns(builder.parquet_schema(), wanted.columns.iter().copied());
+                builder = builder.with_projection(mask);
+            }
         }
         let reader = builder.build().map_err(|error| Error::damaged(path, error))?;
         for batch in reader {
