@@ -37,7 +37,10 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
     let member = Member::default();
     let lease = Arc::new(std::sync::Mutex::new(Lease::default()));
     let of_member = Arc::clone(&lease);
-    member.before_revoked(Box::new(move |_| {
+    member.before_revoked(Box::new(move |partitions| {
+        if partitions.is_empty() {
+            return;
+        }
         of_member.lock().unwrap_or_else(std::sync::PoisonError::into_inner).withdraw();
     }));
     let consumer: BaseConsumer<Member> = create(kafka, Purpose::Member { role: "act" }, member)?;
@@ -47,6 +50,8 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
         let polled = consumer.poll(POLL);
         for change in consumer.context().changes() {
             match change {
+                // With cooperative rebalancing a member is also told that nothing changed for it.
+                Change::Assigned(partitions) | Change::Revoked(partitions) if partitions.is_empty() => {}
                 Change::Assigned(_) => {
                     let fresh = Lease::default();
                     *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();

@@ -171,10 +171,10 @@ pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
 #[track_caller]
 fn same(replayed: &[Value], live: &[Value]) {
     assert!(!replayed.is_empty());
-    for (expected, found) in replayed.iter().zip(live) {
-        assert_eq!(expected, found);
-    }
-    assert_eq!(replayed.len(), live.len());
+    let missing: Vec<&Value> = replayed.iter().filter(|row| !live.contains(row)).take(20).collect();
+    let surplus: Vec<&Value> = live.iter().filter(|row| !replayed.contains(row)).take(20).collect();
+    assert!(missing.is_empty() && surplus.is_empty(), "missing: {missing:#?}\nnot in the replay: {surplus:#?}");
+    assert_eq!(replayed.len(), live.len(), "rows stand twice");
 }
 
 /// Waits until the lanes of all processes together have closed everything.

@@ -20,9 +20,18 @@ fn the_fleet_fed_through_kafka_gives_the_findings_of_its_replay() {
     }
     let replayed = replayed_fleet(&data);
     let broker = Broker::start(&[]);
-    one_lane_straight_through(&broker, &replayed, &data);
-    sixteen_lanes_with_restarts(&broker, &replayed, &data);
-    three_processes(&broker, &replayed, &data);
+    // Cases to leave out while looking for a fault in one of them.
+    let only = std::env::var("VEDETTE_FLEET_CASE").ok();
+    let wanted = |case: &str| only.as_deref().is_none_or(|only| only == case);
+    if wanted("one") {
+        one_lane_straight_through(&broker, &replayed, &data);
+    }
+    if wanted("sixteen") {
+        sixteen_lanes_with_restarts(&broker, &replayed, &data);
+    }
+    if wanted("three") {
+        three_processes(&broker, &replayed, &data);
+    }
 }
 
 fn feed(broker: &Broker, data: &Path, name: &str, key: &str, speed: &str) {
