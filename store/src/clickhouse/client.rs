@@ -7,6 +7,7 @@ use clickhouse::Client;
 use clickhouse::query::Query;
 
 use super::config::ClickHouseConfig;
+use super::form::Form;
 use crate::error::Error;
 
 /// Answered within, or asked again.
@@ -50,13 +51,21 @@ impl Server {
             ("max_insert_block_size", "1048576"),
             ("min_insert_block_size_rows", "1048576"),
             ("min_insert_block_size_bytes", "1073741824"),
-            ("insert_distributed_sync", "1"),
+            ("input_format_with_types_use_header", "1"),
+            ("materialized_views_ignore_errors", "0"),
+            // Of a cluster: an insert is answered when the shard has it, and half an answer is none.
+            ("distributed_foreground_insert", "1"),
             ("insert_quorum_parallel", "1"),
             ("select_sequential_consistency", "0"),
+            ("skip_unavailable_shards", "0"),
+            // Old memories go when it suits the server: a replica that is away is not waited for.
+            ("lightweight_deletes_sync", "0"),
         ] {
             client = client.with_setting(setting, value);
         }
         let timeout = Duration::from_secs(config.timeout_seconds());
+        // A cluster's servers have answered, or not, before we give up.
+        client = client.with_setting("distributed_ddl_task_timeout", (config.timeout_seconds() * 3 / 4).to_string());
         Ok(Server { runtime, client, timeout, url: config.url.clone() })
     }
 
@@ -75,6 +84,15 @@ impl Server {
             },
             sql,
         )
+    }
+
+    /// On a cluster a question may be answered by a replica that is behind. One that cannot be reached holds nobody up: who
+    /// asks knows what must be there.
+    pub(super) fn catch_up(&self, form: &Form, table: &str) -> Result<(), Error> {
+        match form.catch_up(table).map_or(Ok(()), |sql| self.execute(&sql)) {
+            Err(error) if error.retry() => Ok(()),
+            done => done,
+        }
     }
 
     fn run<T, F>(&self, ask: impl FnOnce(Query) -> F, sql: &str) -> Result<T, Error>

@@ -93,13 +93,17 @@ pub(super) fn text(text: &str, out: &mut Vec<u8>) {
 
 /// Their length as LEB128, then they.
 pub(super) fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut length = bytes.len();
+    length(bytes.len(), out);
+    out.extend(bytes);
+}
+
+/// LEB128
+pub(super) fn length(mut length: usize, out: &mut Vec<u8>) {
     while length >= 0x80 {
         out.push((length as u8) | 0x80);
         length >>= 7;
     }
     out.push(length as u8);
-    out.extend(bytes);
 }
 
 /// The one text or byte string that `row` begins with.

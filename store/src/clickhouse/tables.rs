@@ -11,6 +11,8 @@ use fleet::{Action, DeviceKey, EventTime, Finding, Incident, Window};
 
 use super::client::Server;
 use super::config::ClickHouseConfig;
+use super::form::Form;
+use super::header::{FORMAT, Headers, native_type};
 use super::memory::Shelf;
 use super::migrate;
 use super::{read, rowbinary};
@@ -26,6 +28,8 @@ const PIECE: usize = 4_096;
 
 pub struct ClickHouseStore {
     server: Server,
+    headers: Headers,
+    form: Form,
     database: String,
     insert_rows: usize,
     /// Part of every token: the readings log that steps come from.
@@ -46,6 +50,8 @@ impl ClickHouseStore {
         }
         Ok(ClickHouseStore {
             server,
+            headers: Headers::default(),
+            form: Form::of(config),
             database: config.database().to_owned(),
             insert_rows: config.insert_rows(),
             log: log.to_owned(),
@@ -62,10 +68,17 @@ impl ClickHouseStore {
         let mut chunk = 0;
         let (mut bytes, mut count) = (Vec::new(), 0);
         let target = migrate::written_as(table);
-        let mut list: Vec<String> = table.columns().iter().map(|column| format!("`{}`", column.name)).collect();
-        list.extend(version.map(|_| "version".to_owned()));
-        let sql = format!("INSERT INTO {}.{target} ({}) FORMAT RowBinary", self.database, list.join(", "));
+        let target = format!("{}.{target}", self.database);
+        let known = table.columns();
+        let mut columns: Vec<(&str, String)> = known.iter().map(|column| (column.name, native_type(column))).collect();
+        columns.extend(version.map(|_| ("version", "UInt64".to_owned())));
+        let list: Vec<String> = columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let sql = format!("INSERT INTO {target} ({}) FORMAT {FORMAT}", list.join(", "));
+        let begin = || self.headers.of(&self.server, &target, &columns);
         for batch in rows {
+            if count == 0 && batch.num_rows() > 0 {
+                bytes = begin()?.to_vec();
+            }
             rowbinary::append(batch, version, &mut bytes).map_err(|source| Error::Encode { table, source })?;
             count += batch.num_rows();
             if count >= self.insert_rows {
@@ -81,7 +94,11 @@ impl ClickHouseStore {
 
     fn insert_chunk(&self, sql: &str, table: Table, name: &str, chunk: u32, rows: Vec<u8>) -> Result<(), Error> {
         let token = format!("{}/{name}/{}/{chunk}", self.log, table.name());
-        self.server.insert(sql, &token, rows)
+        self.server.insert(sql, &token, rows).inspect_err(|error| {
+            if !error.retry() {
+                self.headers.forget();
+            }
+        })
     }
 
     fn insert_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
@@ -121,7 +138,13 @@ impl ClickHouseStore {
     }
 
     fn memories(&self) -> Shelf<'_> {
-        Shelf { server: &self.server, database: &self.database, log: &self.log }
+        Shelf {
+            server: &self.server,
+            headers: &self.headers,
+            form: &self.form,
+            database: &self.database,
+            log: &self.log,
+        }
     }
 
     /// Windows that start in `range`, with contacts, as they were closed; see [`crate::ParquetStore::windows`].
@@ -187,6 +210,7 @@ impl Store for ClickHouseStore {
     }
 
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
+        self.server.catch_up(&self.form, Table::Baselines.name())?;
         self.rows("")
     }
 }
