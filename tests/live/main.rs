@@ -1,6 +1,9 @@
 //! The service against real brokers and a real engine, started and stopped by the tests.
 
 mod clickhouse;
+mod engine;
 mod kafka;
+mod looking_on;
 mod one_truth;
+mod tables;
 mod vedette;

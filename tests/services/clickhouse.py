@@ -41,8 +41,14 @@ RESERVED = {
     "session_check", "close_session", "role", "compress", "decompress", "wait_end_of_query", "buffer_size", "stacktrace",
     "client_protocol_version",
 }
-# What the server does to a user who may less. Statements of ours, see `Engine.run`.
-ROLES = {"": (), "readonly": ("SET readonly = 2",), "noddl": ("SET allow_ddl = 0",)}
+# What the server does to a user who may less. Statements of ours, see `Engine.run`. A reader's are the profile of
+# store/migrations/users.sql as far as it changes answers.
+ROLES = {
+    "": (),
+    "readonly": ("SET join_use_nulls = 1, aggregate_functions_null_for_empty = 1, prefer_column_name_to_alias = 1",
+                 "SET readonly = 2"),
+    "noddl": ("SET allow_ddl = 0",),
+}
 # From the server's exceptionCodeToHTTPStatus; any other code is a 500.
 STATUS = {
     code: status

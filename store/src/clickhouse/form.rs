@@ -77,7 +77,10 @@ mod tests {
         assert_eq!(one.catch_up("lane_memory"), None);
         config.cluster = "main".to_owned();
         let many = Form::of(&config);
-        assert!(many.forget("it's", 7).starts_with("DELETE FROM vedette.lane_memory_local ON CLUSTER 'main' WHERE who = 'it\\'s'"));
+        assert!(
+            many.forget("it's", 7)
+                .starts_with("DELETE FROM vedette.lane_memory_local ON CLUSTER 'main' WHERE who = 'it\\'s'")
+        );
         assert!(many.catch_up("lane_memory").unwrap().contains("ON CLUSTER 'main' vedette.lane_memory_local"));
         assert!(many.take_lock().iter().chain([&many.give_lock_back()]).all(|sql| sql.contains("ON CLUSTER 'main'")));
     }

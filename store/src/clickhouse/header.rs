@@ -76,9 +76,10 @@ mod tests {
     fn the_servers_names_are_taken_only_for_the_same_bytes() {
         let ours = [("a", "String".to_owned()), ("b", "UInt32".to_owned()), ("gone", "Nullable(String)".to_owned())];
         let written = header("a\tLowCardinality(String)\t\t\nb\tUInt64\t\n", &ours);
-        let expected: Vec<u8> = ["\u{3}", "\u{1}a", "\u{1}b", "\u{4}gone", "\u{16}LowCardinality(String)", "\u{6}UInt32"]
-            .concat()
-            .into_bytes();
+        let expected: Vec<u8> =
+            ["\u{3}", "\u{1}a", "\u{1}b", "\u{4}gone", "\u{16}LowCardinality(String)", "\u{6}UInt32"]
+                .concat()
+                .into_bytes();
         assert_eq!(written[..expected.len()], expected);
         assert_eq!(written[expected.len()..], *b"\x10Nullable(String)");
     }
