@@ -145,6 +145,7 @@ impl Reader {
         match rest.chars().next() {
             Some('[') => {
                 let mut items = Vec::new();
+                *rest = &rest[1..];
                 while !self.closed(rest, ']') {
                     items.push(self.flow_value(rest, true));
                 }
@@ -152,6 +153,7 @@ impl Reader {
             }
             Some('{') => {
                 let mut entries = Map::new();
+                *rest = &rest[1..];
                 while !self.closed(rest, '}') {
                     let (key, after) = rest.split_once(':').unwrap_or_else(|| panic!("{}: `{rest}`", self.place()));
                     *rest = after;
@@ -169,9 +171,10 @@ impl Reader {
         }
     }
 
-    /// Past the opening bracket or a comma; whether the closing one was there.
+    /// Past a comma; whether the closing bracket was there.
     fn closed(&self, rest: &mut &str, close: char) -> bool {
-        *rest = rest.trim_start().trim_start_matches(['[', '{', ',']).trim_start();
+        *rest = rest.trim_start();
+        *rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
         assert!(!rest.is_empty(), "{}: `{close}` is missing", self.place());
         let is_closed = rest.starts_with(close);
         *rest = rest.strip_prefix(close).unwrap_or(rest);
@@ -233,12 +236,12 @@ fn what_the_files_use_is_read_and_more_is_refused() {
         std::fs::write(&path, text).expect("the file is written");
         load(&path)
     };
-    let text = "x: &x\n  a: [1, \"b, c\", ${D:?e}]  # why\ny:\n  <<: *x\n  a: { k: { l: v } }\nz:\n  - - no\n";
+    let text = "x: &x\n  a: [1, \"b, c\", ${D:?e}]  # why\ny:\n  <<: *x\n  a: { k: [{ l: v }] }\nz:\n  - - no\n";
     assert!(std::panic::catch_unwind(|| read(&text.replace("- - no", "- |"))).is_err());
     let value = read(&text.replace("- - no", "- n: 1\n    m: \"q\\\"#\"\n  - p"));
     let expected = serde_json::json!({
         "x": { "a": ["1", "b, c", "${D:?e}"] },
-        "y": { "a": { "k": { "l": "v" } } },
+        "y": { "a": { "k": [{ "l": "v" }] } },
         "z": [{ "n": "1", "m": "q\"#" }, "p"],
     });
     assert_eq!(value, expected);
