@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::engine::{Engine, with_engine};
+pub(super) use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
 use super::vedette::{Service, free_address, query, succeed, text};
 
 /// The site's configuration with the engine as its store; one of its own for each process.
-fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
+pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     let admin = free_address();
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     // A killed one is not started again here: its lanes go to the others.
@@ -107,7 +107,7 @@ fn same(replayed: &[Value], live: &[Value]) {
 
 /// Waits until the lanes of all processes together have closed everything.
 #[track_caller]
-fn wait_closed(services: &mut [Service], lanes: usize, through: i64) {
+pub fn wait_closed(services: &mut [Service], lanes: usize, through: i64) {
     let until = Instant::now() + Duration::from_secs(300);
     let mut last = Vec::new();
     while Instant::now() < until {

@@ -20,7 +20,7 @@ impl Engine {
     pub(super) fn start(folder: &Path) -> Engine {
         let mut child = Command::new("python3")
             .args(["tests/services/clickhouse.py", "--port", "0", "--control-port", "0", "--dir", text(folder)])
-            .args(["--users", "writer:secret,reader:other:readonly"])
+            .args(["--users", "writer:secret:contrary,reader:other:readonly"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -48,6 +48,11 @@ ROLES = {
     "readonly": ("SET join_use_nulls = 1, aggregate_functions_null_for_empty = 1, prefer_column_name_to_alias = 1",
                  "SET readonly = 2"),
     "noddl": ("SET allow_ddl = 0",),
+    # A server set up by somebody who had other things in mind; `vedette` sends what it needs with each request.
+    "contrary": ("SET async_insert = 1, wait_for_async_insert = 0, insert_deduplicate = 0, deduplicate_insert = 'disable', "
+                 "deduplicate_blocks_in_dependent_materialized_views = 0, max_partitions_per_insert_block = 1, "
+                 "input_format_with_types_use_header = 0, materialized_views_ignore_errors = 1, max_insert_block_size = 100, "
+                 "min_insert_block_size_rows = 1, min_insert_block_size_bytes = 1",),
 }
 # From the server's exceptionCodeToHTTPStatus; any other code is a 500.
 STATUS = {

@@ -1,6 +1,7 @@
 //! One server's HTTP interface. Every setting that results depend on is sent with every request: servers' defaults differ,
 //! and change between versions.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clickhouse::Client;
@@ -21,6 +22,8 @@ pub(super) struct Server {
     runtime: tokio::runtime::Runtime,
     client: Client,
     timeout: Duration,
+    /// Whether the server has the setting that supersedes `insert_deduplicate`; an older one would refuse it.
+    has_newer_deduplication: OnceLock<bool>,
     pub(super) url: String,
 }
 
@@ -66,7 +69,7 @@ impl Server {
         let timeout = Duration::from_secs(config.timeout_seconds());
         // A cluster's servers have answered, or not, before we give up.
         client = client.with_setting("distributed_ddl_task_timeout", (config.timeout_seconds() * 3 / 4).to_string());
-        Ok(Server { runtime, client, timeout, url: config.url.clone() })
+        Ok(Server { runtime, client, timeout, has_newer_deduplication: OnceLock::new(), url: config.url.clone() })
     }
 
     /// Statements and questions that give no rows.
@@ -117,11 +120,22 @@ impl Server {
             .with_setting("insert_deduplication_token", token)
             .with_setting("wait_end_of_query", "1")
             .with_timeouts(Some(CONNECT.max(self.timeout)), Some(self.timeout));
+        if self.has_newer_deduplication()? {
+            insert = insert.with_setting("deduplicate_insert", "enable");
+        }
         let sent = async {
             insert.send(rows.into()).await?;
             insert.end().await
         };
         self.runtime.block_on(sent).map_err(|error| self.failed(&error))
+    }
+
+    fn has_newer_deduplication(&self) -> Result<bool, Error> {
+        if let Some(known) = self.has_newer_deduplication.get() {
+            return Ok(*known);
+        }
+        let found = self.fetch("SELECT 1 FROM system.settings WHERE name = 'deduplicate_insert'", "RowBinary")?;
+        Ok(*self.has_newer_deduplication.get_or_init(|| !found.is_empty()))
     }
 
     fn unanswered(&self) -> Error {

@@ -76,7 +76,8 @@ fn both_stores_answer_alike_every_panel_shows_something_and_a_refused_batch_wait
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--key", "none", "--quiet"]);
     // A column of another type would be read as something else; one that is gone is gone.
     let said = refusal(&mut service, "duration");
-    assert!(said.contains("Type of 'duration' must be Float64, not Float32"), "{said}");
+    let words = "Type of 'duration' must be Float64, not Float32";
+    assert!(said.contains(words) && service.said().contains(words), "{said}\n{}", service.said());
     change(&engine, "ALTER TABLE contacts MODIFY COLUMN duration Float32");
     change(&engine, "ALTER TABLE windows DROP COLUMN site");
     let said = refusal(&mut service, "site");
