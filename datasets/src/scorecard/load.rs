@@ -237,7 +237,7 @@ mod tests {
     fn a_record_of_a_topic_is_named_by_partition_and_offset() {
         let topics = vec![crate::scorecard::run::RawTopic { name: "vedette.raw".into(), id: "b5xY".into() }];
         let live = RunInfo { topics, ..run() };
-        let position = |source| Position { source, offset: 41, ..Position::default() };
+        let position = |source| Position { source, offset: 41 };
         assert_eq!(live.place_of(position(fleet::id::source_id("b5xY", 17))), "vedette.raw/17 offset 41");
         assert!(live.place_of(position(fleet::id::source_id("other", 17))).starts_with("source "));
     }

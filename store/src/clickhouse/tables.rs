@@ -4,7 +4,6 @@
 //! has under a token already. So a step may be done again, by whomever.
 
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
 use fleet::{Action, DeviceKey, EventTime, Finding, Incident, Window};
@@ -63,15 +62,14 @@ impl ClickHouseStore {
         migrate::apply(&Server::new(config)?, config)
     }
 
-    /// `version`: of a latest state, the greatest wins.
-    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch], version: Option<u64>) -> Result<(), Error> {
+    /// Latest states get the time at the server as their version: the last one written wins.
+    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch]) -> Result<(), Error> {
         let mut chunk = 0;
         let (mut bytes, mut count) = (Vec::new(), 0);
         let target = migrate::written_as(table);
         let target = format!("{}.{target}", self.database);
         let known = table.columns();
-        let mut columns: Vec<(&str, String)> = known.iter().map(|column| (column.name, native_type(column))).collect();
-        columns.extend(version.map(|_| ("version", "UInt64".to_owned())));
+        let columns: Vec<(&str, String)> = known.iter().map(|column| (column.name, native_type(column))).collect();
         let list: Vec<String> = columns.iter().map(|(name, _)| format!("`{name}`")).collect();
         let sql = format!("INSERT INTO {target} ({}) FORMAT {FORMAT}", list.join(", "));
         let begin = || self.headers.of(&self.server, &target, &columns);
@@ -79,7 +77,7 @@ impl ClickHouseStore {
             if count == 0 && batch.num_rows() > 0 {
                 bytes = begin()?.to_vec();
             }
-            rowbinary::append(batch, version, &mut bytes).map_err(|source| Error::Encode { table, source })?;
+            rowbinary::append(batch, &mut bytes).map_err(|source| Error::Encode { table, source })?;
             count += batch.num_rows();
             if count >= self.insert_rows {
                 self.insert_chunk(&sql, table, name, chunk, std::mem::take(&mut bytes))?;
@@ -103,14 +101,7 @@ impl ClickHouseStore {
 
     fn insert_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
         let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
-        self.insert(R::TABLE, name, &batches, None)
-    }
-
-    /// Rows of a latest state: whatever is written later takes the place of what was there.
-    fn replace_rows<R: Row>(&self, rows: &[R]) -> Result<(), Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
-        self.insert(R::TABLE, WHOLE, &batches, Some(u64::try_from(now).unwrap_or(u64::MAX)))
+        self.insert(R::TABLE, name, &batches)
     }
 
     /// # Errors
@@ -164,9 +155,9 @@ impl Store for ClickHouseStore {
         let contacts = pieces().map(|piece| contact_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
         let windows = pieces().map(|piece| window_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
         // Windows last: a step that has them has everything.
-        self.insert(Table::Contacts, &name, &contacts, None)?;
+        self.insert(Table::Contacts, &name, &contacts)?;
         self.insert_rows::<EvidenceRow>(&name, step.evidence)?;
-        self.insert(Table::Windows, &name, &windows, None)
+        self.insert(Table::Windows, &name, &windows)
     }
 
     fn write_findings(&self, name: &str, findings: &[Finding]) -> Result<(), Error> {
@@ -190,11 +181,11 @@ impl Store for ClickHouseStore {
     }
 
     fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
-        self.replace_rows(incidents)
+        self.insert_rows(WHOLE, incidents)
     }
 
     fn write_devices(&self, _: &str, devices: &[DeviceRow]) -> Result<(), Error> {
-        self.replace_rows(devices)
+        self.insert_rows(WHOLE, devices)
     }
 
     fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {
