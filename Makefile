@@ -1,6 +1,10 @@
 # Everything is built with --workspace and --release: package by package, cargo would choose other features and build
 # DataFusion once more. CARGO_TARGET_DIR is honoured.
-.PHONY: test lint demo bench fuzz-targets services chaos
+.PHONY: build test lint demo bench fuzz-targets services chaos
+
+# As the Dockerfile does.
+build:
+	cargo build --release --workspace --locked
 
 # All tests. The recordings are read from ../shared/data or $VEDETTE_DATA; tests that miss them say so. So do those that
 # need Kafka or ClickHouse, on a machine without Java, Maven or Python; in CI that is an error.

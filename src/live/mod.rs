@@ -5,6 +5,7 @@
 //! * [`act`]: findings to incidents and actions; [`message`]: what it reads
 //! * [`commands`]: `feed`, `check`, `topics`, `baselines pin`
 //! * [`admin`], [`status`], [`metrics`]: what the outside may ask
+//! * [`run_file`]: what whoever looks at the embedded store must know
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
 mod act;
@@ -17,6 +18,7 @@ mod message;
 mod metrics;
 mod retry;
 mod route;
+mod run_file;
 mod status;
 mod stop;
 
@@ -175,7 +177,9 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     if config.store.clickhouse.is_used() {
         return clickhouse(config);
     }
-    Ok(Arc::new(ParquetStore::create(&config.store.path, config.store.clone())?))
+    let store = ParquetStore::create(&config.store.path, config.store.clone())?;
+    run_file::note(config)?;
+    Ok(Arc::new(store))
 }
 
 #[cfg(feature = "clickhouse")]

@@ -3,6 +3,9 @@
 mod clickhouse;
 mod faults;
 mod fleet;
+mod engine;
 mod kafka;
+mod looking_on;
 mod one_truth;
+mod tables;
 mod vedette;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::kafka::{Broker, are_there};
+use super::looking_on::{demand_kept_from_replays, demand_readable};
 use super::vedette::{Service, free_address, query, succeed, text};
 
 const FINDINGS: &str = "select finding_id, device_id, device_type, kind, scope, severity, window_start, window_end, \
@@ -114,8 +115,11 @@ fn the_demo_fed_through_kafka_gives_the_findings_of_its_replay() {
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
     service.wait_closed(4, replayed.through, Duration::from_secs(240));
+    let store = site.folder.path().join("store");
+    demand_readable(&store);
     service.stop();
-    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+    demand_the_same(&replayed.store, &store);
+    demand_kept_from_replays(&store, &demo);
 }
 
 /// Killed at random moments, started again, and killed: every row stands once, and each is the replay's.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fleet::id::stable_hash;
+use fleet::id::source_id;
 use fleet::{EventTime, MICROS_PER_SECOND, Reading};
 use ingest::kafka::config::RawTopic;
 use ingest::kafka::native::Described;
@@ -12,11 +12,6 @@ use smol_str::SmolStr;
 
 /// A header of this name says: this partition is complete up to that event time (microseconds since 1970, in decimal).
 pub const HEARTBEAT: &str = "vedette-heartbeat";
-
-/// A raw partition by the id of its topic, so that one made again is another. The same number in every process.
-pub fn source_id(topic_id: &str, partition: i32) -> u32 {
-    (stable_hash(&["source", topic_id, &partition.to_string()]) >> 32) as u32
-}
 
 pub struct RawPartition {
     pub id: u32,
