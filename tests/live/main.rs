@@ -1,8 +1,10 @@
 //! The service against real brokers and a real engine, started and stopped by the tests.
 
 mod clickhouse;
+mod engine;
 mod faults;
 mod fleet;
 mod kafka;
 mod one_truth;
+mod trouble;
 mod vedette;
