@@ -150,7 +150,14 @@ impl LiveLane {
         std::thread::scope(|scope| {
             let keeper = std::thread::Builder::new()
                 .name(format!("keeper-{}", self.lane))
-                .spawn_scoped(scope, move || keep.run(&to_keep))?;
+                .spawn_scoped(scope, move || {
+                    let kept = keep.run(&to_keep);
+                    // The judge would only notice at its next step, which may be long in coming.
+                    if kept.is_err() {
+                        lease.withdraw();
+                    }
+                    kept
+                })?;
             let judged = self.judge_all(input, &steps, lease);
             drop(steps);
             // A keeper that fails takes the judge along; its own error says why.

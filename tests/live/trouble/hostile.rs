@@ -116,13 +116,13 @@ fn bad_records_and_a_device_that_floods_are_counted_and_hold_up_nobody_else() {
 fn send(sender: &Sender, start: i64, round: i64) {
     let from = (start + round * ROUND) as f64;
     let late_by = |number: i64, of: i64| from - ROUND as f64 + number as f64 * (ROUND - 120) as f64 / of as f64;
-    for (place, id) in (0..).zip(OTHERS) {
-        for number in 0..EACH {
-            sender.send(place % PARTITIONS as i32, message(id, from + number as f64 * 10.0).as_bytes());
-        }
-    }
     for number in 0..HOT {
         let seconds = from + number as f64 * ROUND as f64 / HOT as f64;
+        if number % (HOT / EACH) == 0 {
+            for (place, id) in (0..).zip(OTHERS) {
+                sender.send(place % PARTITIONS as i32, message(id, seconds).as_bytes());
+            }
+        }
         sender.send((number % PARTITIONS) as i32, message("hot", seconds).as_bytes());
     }
     for number in 0..UNDECODABLE {
