@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub use super::engine::{Engine, with_engine};
+pub(super) use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
 use super::vedette::{Service, free_address, query, succeed, text};
@@ -16,7 +16,7 @@ pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     // A killed one is not started again here: its lanes go to the others.
     let toml = toml.replace(&site.admin, &admin).replace("instance = \"one\"", "instance = \"\"");
     let path = site.folder.path().join(format!("process-{number}.toml"));
-    std::fs::write(&path, with_engine(&toml, site, engine)).expect("it is written");
+    std::fs::write(&path, with_engine(&toml, site.folder.path(), engine)).expect("it is written");
     Service::start(&path, "route,judge,act", &site.folder.path().join(format!("log-{number}")), &admin)
 }
 
@@ -71,7 +71,7 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
 fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Service>) {
     let mut site = site(broker, replayed, 4);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, &site, engine)).expect("it is written");
+    std::fs::write(&site.config, with_engine(&toml, site.folder.path(), engine)).expect("it is written");
     prepare(&site, replayed, 3);
     site.config = site.folder.path().join("base.toml");
     std::fs::write(&site.config, toml).expect("it is written");

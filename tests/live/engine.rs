@@ -7,18 +7,17 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::kafka::terminate;
-use super::one_truth::Site;
 use super::vedette::text;
 
 /// ClickHouse's engine behind its HTTP interface; it ends with the test.
-pub struct Engine {
+pub(super) struct Engine {
     child: Child,
-    pub address: String,
+    pub(super) address: String,
     control: String,
 }
 
 impl Engine {
-    pub fn start(folder: &Path) -> Engine {
+    pub(super) fn start(folder: &Path) -> Engine {
         let mut child = Command::new("python3")
             .args(["tests/services/clickhouse.py", "--port", "0", "--control-port", "0", "--dir", text(folder)])
             .args(["--users", "writer:secret,reader:other:readonly"])
@@ -35,7 +34,7 @@ impl Engine {
     }
 
     /// Rows of a question, as the read-only user.
-    pub fn query(&self, sql: &str) -> Vec<Value> {
+    pub(super) fn query(&self, sql: &str) -> Vec<Value> {
         let body = format!("{sql} FORMAT JSONEachRow");
         let mut stream = std::net::TcpStream::connect(&self.address).expect("the engine listens");
         write!(
@@ -53,7 +52,7 @@ impl Engine {
     }
 
     /// Makes something go wrong, as tests/services/faults.py names it.
-    pub fn fault(&self, what: &str) {
+    pub(super) fn fault(&self, what: &str) {
         let mut stream = std::net::TcpStream::connect(&self.control).expect("the control port listens");
         writeln!(stream, "{what}").expect("the control port reads");
         let mut line = String::new();
@@ -69,8 +68,8 @@ impl Drop for Engine {
 }
 
 /// A configuration with the engine as its store.
-pub fn with_engine(toml: &str, site: &Site, engine: &Engine) -> String {
-    let secret = site.folder.path().join("secret");
+pub(super) fn with_engine(toml: &str, folder: &Path, engine: &Engine) -> String {
+    let secret = folder.join("secret");
     std::fs::write(&secret, "secret\n").expect("the secret is written");
     format!(
         "{toml}[store.clickhouse]\nurl = \"http://{}\"\nuser = \"writer\"\npassword = {{ file = \"{}\" }}\nmigrate = true\n\

@@ -70,7 +70,7 @@ fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
     let engine = Engine::start(folder.path());
     let mut site = site_named(broker, replayed, 4, "three");
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, &site, &engine)).expect("it is written");
+    std::fs::write(&site.config, with_engine(&toml, site.folder.path(), &engine)).expect("it is written");
     prepare(&site, replayed, 3);
     site.config = site.folder.path().join("base.toml");
     std::fs::write(&site.config, toml).expect("it is written");

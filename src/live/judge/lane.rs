@@ -148,9 +148,8 @@ impl LiveLane {
     pub fn run(mut self, input: &Receiver<ToLane>, keep: Keep, lease: &Lease) -> anyhow::Result<()> {
         let (steps, to_keep) = bounded(1);
         std::thread::scope(|scope| {
-            let keeper = std::thread::Builder::new()
-                .name(format!("keeper-{}", self.lane))
-                .spawn_scoped(scope, move || {
+            let keeper =
+                std::thread::Builder::new().name(format!("keeper-{}", self.lane)).spawn_scoped(scope, move || {
                     let kept = keep.run(&to_keep);
                     // The judge would only notice at its next step, which may be long in coming.
                     if kept.is_err() {

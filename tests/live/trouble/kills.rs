@@ -45,7 +45,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let engine = Engine::start(folder.path());
     let site = site(&broker, &replayed, 4);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    let toml = with_engine(&toml, &site, &engine);
+    let toml = with_engine(&toml, site.folder.path(), &engine);
     std::fs::write(&site.config, &toml).expect("it is written");
     prepare(&site, &replayed, 3);
     let feed = fed_meanwhile(&replayed, &broker, kills() as f64 / 2.0 * 1.2);

@@ -38,7 +38,7 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     let engine = Engine::start(folder.path());
     let site = site(&broker, &replayed, 4);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    let toml = with_engine(&toml, &site, &engine);
+    let toml = with_engine(&toml, site.folder.path(), &engine);
     std::fs::write(&site.config, &toml).expect("it is written");
     prepare(&site, &replayed, 3);
     let named = engine.address.replace("127.0.0.1", NAME);
