@@ -62,6 +62,8 @@ fn one_role_killed_again_and_again_costs_nothing() {
     wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
     demand_the_same_there(&replayed, &engine);
+    let once = engine.query("select count(*) as n, uniqExact(device_id, window_start) as apart from vedette.windows");
+    assert_eq!(once[0]["n"], once[0]["apart"], "a window stands once");
 }
 
 /// Feeds the demo for so many seconds, so that whatever happens meanwhile meets a stream.

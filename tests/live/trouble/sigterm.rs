@@ -39,16 +39,19 @@ fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
     let enough = Arc::new(AtomicBool::new(false));
     let is_enough = Arc::clone(&enough);
     let stream = std::thread::spawn(move || {
-        let mut sent = 0_u64;
+        let (mut sent, mut bad) = (0_u64, 0_u64);
         while !is_enough.load(Ordering::SeqCst) {
             for (place, device) in devices.iter().enumerate() {
                 sender.send((place % 2) as i32, message(device, now()).as_bytes());
                 sent += 1;
             }
+            // Always some on their way: none may get lost with the stop.
+            sender.send(0, b"{");
+            bad += 1;
             std::thread::sleep(Duration::from_millis(20));
         }
         sender.flush();
-        sent
+        (sent, bad)
     });
 
     let mut service = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
@@ -62,7 +65,7 @@ fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
     let mut service = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
     std::thread::sleep(Duration::from_secs(4));
     enough.store(true, Ordering::SeqCst);
-    let sent = stream.join().expect("the stream was sent");
+    let (sent, bad) = stream.join().expect("the stream was sent");
     let last = (now() * 1e6) as i64 + i64::from(WINDOW) * 1_000_000;
     service.wait_closed(LANES, last, Duration::from_secs(60));
     let readiness = service.readiness().expect("the admin listener answers");
@@ -87,6 +90,9 @@ fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
     }
     let rows = query(&bench.store, "select cast(sum(records) as bigint) as records from windows");
     assert_eq!(rows[0]["records"].as_u64(), Some(sent));
+    let sql = "select count(*) as n, count(distinct \"offset\") as apart from rejected";
+    let rows = query(&bench.store, sql);
+    assert_eq!((rows[0]["n"].as_u64(), rows[0]["apart"].as_u64()), (Some(bad), Some(bad)));
 }
 
 /// `... lane begins lane=1 from=120 closed_through=...`

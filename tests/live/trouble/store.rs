@@ -36,7 +36,7 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, &replayed, 4);
+    let site = site(&broker, &replayed, 2);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     let toml = with_engine(&toml, site.folder.path(), &engine);
     std::fs::write(&site.config, &toml).expect("it is written");
@@ -87,7 +87,7 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     let mut service = place.start();
 
     feed.join();
-    service.wait_closed(4, replayed.through, Duration::from_secs(240));
+    service.wait_closed(2, replayed.through, Duration::from_secs(240));
     wait_for_findings(&replayed.store, &engine);
     let complaints = service.complaints();
     service.stop();
