@@ -17,7 +17,7 @@ services:
 	  echo "NOT FETCHED: the tests in tests/live will not run; they need Java 17, Maven, Python 3.11 and openssl"; \
 	  test -z "$$CI"; }
 
-# Kills at N random moments; make test does 50.
+# Kills at N random moments of the whole service, and at N / 2 of one role; make test does 50 and 25. docs/faults.md.
 chaos:
 	VEDETTE_KILLS=$(or $(N),1000) cargo test --release --workspace --test live -- killed_again
 

@@ -1,6 +1,7 @@
 //! What the program says of itself: the log on standard error, Prometheus text, and traces, metrics and logs by OTLP. The
 //! only OpenTelemetry SDK.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -47,7 +48,8 @@ where
 {
     let filter =
         EnvFilter::try_from_env("VEDETTE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("{default_level},{QUIET}")));
-    tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter)
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_filter(filter)
 }
 
 /// Running providers; what they hold is sent when it is dropped.

@@ -55,7 +55,7 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
                 Change::Assigned(_) => {
                     let fresh = Lease::default();
                     *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
-                    acting = Some(Acting::begin(config, store, &consumer, fresh)?);
+                    acting = Some(Acting::begin(config, store, &consumer, fresh, stop)?);
                 }
                 Change::Revoked(_) => {
                     acting = None;
@@ -98,6 +98,7 @@ struct Acting<'c> {
     config: &'c Config,
     store: Arc<dyn Store>,
     lease: Lease,
+    stop: Stop,
     act: Act,
     /// Whom findings named so far.
     devices: BTreeMap<SmolStr, DeviceRecord>,
@@ -113,6 +114,7 @@ impl<'c> Acting<'c> {
         store: &Arc<dyn Store>,
         consumer: &BaseConsumer<Member>,
         lease: Lease,
+        stop: &Stop,
     ) -> anyhow::Result<Acting<'c>> {
         let kafka = &config.source.kafka;
         let described = topics::describe(consumer.client(), &[&kafka.readings])?;
@@ -145,6 +147,7 @@ impl<'c> Acting<'c> {
             config,
             store: Arc::clone(store),
             lease,
+            stop: stop.clone(),
             act,
             devices,
             closed,
@@ -185,22 +188,30 @@ impl<'c> Acting<'c> {
         if answered.findings.is_empty() {
             return Ok(());
         }
-        let (store, lease) = (&self.store, &self.lease);
-        until_it_works("store findings", &|| lease.holds(), || {
+        let store = &self.store;
+        let stored = until_it_works("store findings", &|| self.is_wanted(), || {
             store.write_findings(&name, &answered.findings)?;
             if !answered.actions.is_empty() {
                 store.write_actions(&name, &answered.actions)?;
             }
             store.replace_incidents(&answered.incidents)
         })?;
+        if !stored {
+            // Nothing after this may be committed: the message is read again.
+            self.lease.withdraw();
+        }
         Ok(())
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.lease.holds() && !self.stop.is_pressing()
     }
 
     /// What is remembered goes with the offset: after a crash the log is read again from there, and everything stored
     /// again under the same names.
     fn commit_if_due(&mut self, consumer: &BaseConsumer<Member>, now: bool) -> anyhow::Result<()> {
         let due = self.remembered.elapsed() >= Duration::from_secs(u64::from(self.config.run.memory_seconds));
-        if !(due || now) || self.next == self.remembered_next {
+        if !(due || now) || self.next == self.remembered_next || !self.lease.holds() {
             return Ok(());
         }
         // A name that ascends with the log, whoever gives it.
@@ -208,10 +219,10 @@ impl<'c> Acting<'c> {
         let devices = self.devices.values().cloned().collect();
         let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
         let bytes = postcard::to_stdvec(&memory)?;
-        let (store, lease) = (&self.store, &self.lease);
+        let store = &self.store;
         // Incidents end without anybody finding anything.
         let incidents = self.act.incidents();
-        let stored = until_it_works("store what act remembers", &|| lease.holds(), || {
+        let stored = until_it_works("store what act remembers", &|| self.is_wanted(), || {
             store.replace_incidents(&incidents)?;
             store.write_memory(MEMORY, tick, &bytes)
         })?;

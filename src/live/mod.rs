@@ -73,7 +73,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     stop.on_signals()?;
     let store: Option<Arc<dyn Store>> = match args.roles.as_slice() {
         [Role::Route] => None,
-        _ => Some(open_store(&config)?),
+        _ => match wait_for_store(&config, &stop)? {
+            Some(store) => Some(store),
+            None => return Ok(()),
+        },
     };
     let status = Status::default();
     tracing::info!(roles = ?args.roles, brokers = config.source.kafka.brokers, "vedette runs");
@@ -138,8 +141,10 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
     let mut said: Option<String> = None;
     loop {
         let began = Instant::now();
-        let error = match work() {
-            Err(error) if may_pass(&error) => error,
+        let (error, passes) = match work() {
+            Err(error) if may_pass(&error) => (error, true),
+            // What a store refuses somebody must mend; meanwhile the other roles go on.
+            Err(error) if error.chain().any(|cause| cause.is::<store::Error>()) => (error, false),
             done => return done,
         };
         if began.elapsed() > LONG_ENOUGH {
@@ -147,7 +152,11 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
         }
         let problem = format!("{error:#}");
         if said.as_ref() != Some(&problem) {
-            tracing::warn!(role, problem, "the role begins again from what it committed");
+            if passes {
+                tracing::warn!(role, problem, "the role begins again from what it committed");
+            } else {
+                tracing::error!(role, problem, "the role stands still; it begins again in a while");
+            }
             said = Some(problem);
         }
         if !pause.wait(&|| !stop.is_asked()) {
@@ -171,6 +180,25 @@ fn configured(path: &Path) -> anyhow::Result<Config> {
         config.detect.lateness_seconds = lateness;
     }
     Ok(config)
+}
+
+/// A server that is away is waited for, as while running; a store that cannot be used ends the start. `None`: asked to stop.
+fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let mut pause = Pause::default();
+    let mut said: Option<Instant> = None;
+    loop {
+        let error = match open_store(config) {
+            Err(error) if config.store.clickhouse.is_used() && may_pass(&error) => error,
+            opened => return opened.map(Some),
+        };
+        if said.is_none_or(|at| at.elapsed() >= LONG_ENOUGH) {
+            tracing::warn!(error = format!("{error:#}"), "cannot open the store; trying until it works");
+            said = Some(Instant::now());
+        }
+        if !pause.wait(&|| !stop.is_asked()) {
+            return Ok(None);
+        }
+    }
 }
 
 fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {

@@ -1,6 +1,7 @@
 //! The service against real brokers and a real engine, started and stopped by the tests.
 
 mod clickhouse;
+mod engine;
 mod faults;
 mod fleet;
 mod engine;
@@ -8,4 +9,5 @@ mod kafka;
 mod looking_on;
 mod one_truth;
 mod tables;
+mod trouble;
 mod vedette;

@@ -148,14 +148,20 @@ impl LiveLane {
     pub fn run(mut self, input: &Receiver<ToLane>, keep: Keep, lease: &Lease) -> anyhow::Result<()> {
         let (steps, to_keep) = bounded(1);
         std::thread::scope(|scope| {
-            let keeper = std::thread::Builder::new()
-                .name(format!("keeper-{}", self.lane))
-                .spawn_scoped(scope, move || keep.run(&to_keep))?;
+            let keeper =
+                std::thread::Builder::new().name(format!("keeper-{}", self.lane)).spawn_scoped(scope, move || {
+                    let kept = keep.run(&to_keep);
+                    // The judge would only notice at its next step, which may be long in coming.
+                    if kept.is_err() {
+                        lease.withdraw();
+                    }
+                    kept
+                })?;
             let judged = self.judge_all(input, &steps, lease);
             drop(steps);
             // A keeper that fails takes the judge along; its own error says why.
             keeper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            judged
+            if lease.holds() { judged } else { Ok(()) }
         })
     }
 
@@ -239,6 +245,8 @@ impl LiveLane {
 
     /// Hands a step on, with what is remembered if it is time to store that.
     fn send(&mut self, steps: &Sender<Kept>, judged: Option<Judged>, stopping: bool) -> anyhow::Result<()> {
+        // First: what is remembered is without the rejected records that no step has taken yet.
+        let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
         let is_due = stopping || self.remembered.elapsed() >= self.memory_every;
         let mut memory = None;
         if is_due && !self.worker.has_pending() {
@@ -252,7 +260,6 @@ impl LiveLane {
         if judged.is_none() && memory.is_none() {
             return Ok(());
         }
-        let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
         if memory.is_some() {
             self.remembered = Instant::now();
         }
@@ -277,6 +284,14 @@ impl LiveLane {
     fn remember(&self, lane: LaneMemory) -> anyhow::Result<Vec<u8>> {
         let mut heard: Vec<_> = self.heard.iter().map(|(key, (first, last))| (*key, *first, *last)).collect();
         heard.sort_unstable();
+        let mut refused = self.refused.clone();
+        for row in self.rejected.iter().rev() {
+            // They are read again.
+            match row.position.offset.checked_sub(1) {
+                Some(before) => refused.insert(row.position.source, before),
+                None => refused.remove(&row.position.source),
+            };
+        }
         let memory = Memory {
             lane,
             worker: self.worker.memory()?,
@@ -284,7 +299,7 @@ impl LiveLane {
             devices: self.devices.values().cloned().collect(),
             sources: self.sources.clone(),
             heard,
-            refused: self.refused.clone(),
+            refused,
         };
         Ok(postcard::to_stdvec(&memory)?)
     }

@@ -31,16 +31,22 @@ use crate::live::judge::lane::{Begin, LiveLane, ToLane};
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
 use crate::live::judge::publisher::Publisher;
+use crate::live::may_pass;
 use crate::live::metrics::metrics;
 use crate::live::status::Status;
-use crate::live::stop::Stop;
+use crate::live::stop::{GRACE, Stop};
 use crate::rules::CompiledRules;
 
 const POLL: Duration = Duration::from_millis(50);
 /// Entries a lane may have waiting; its partition is paused beyond, and resumed at half.
 const WAITING: usize = 64;
-/// Between a lane's failure and its new beginning.
+/// Between a lane's failure and its new beginning: what somebody must mend, and what passes by itself.
 const BEGIN_AGAIN: Duration = Duration::from_secs(15);
+const PASSES: Duration = Duration::from_secs(2);
+/// Between two log lines about the same lane.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// A lane that is to stop and hangs in a call is left behind after this.
+const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 type Leases = Arc<Mutex<BTreeMap<i32, Lease>>>;
 
@@ -71,6 +77,8 @@ struct Judging<'c> {
     lanes: BTreeMap<i32, Running>,
     /// Lanes that failed, and when to begin again.
     failed: BTreeMap<i32, Instant>,
+    /// When a lane's failure was last told of.
+    said: BTreeMap<i32, Instant>,
 }
 
 struct Running {
@@ -108,6 +116,7 @@ impl<'c> Judging<'c> {
             leases,
             lanes: BTreeMap::new(),
             failed: BTreeMap::new(),
+            said: BTreeMap::new(),
         })
     }
 
@@ -159,11 +168,26 @@ impl<'c> Judging<'c> {
 
     fn begin_or_retry(&mut self, partition: i32) {
         if let Err(error) = self.begin(partition) {
-            tracing::error!(lane = partition, error = format!("{error:#}"), "the lane cannot begin; trying again");
-            self.pause(partition);
-            self.failed.insert(partition, Instant::now());
-            self.parts.status.lane_failed(partition, format!("{error:#}"));
+            self.fail(partition, &error.context("it cannot begin"));
         }
+    }
+
+    /// The lane's partition waits, and the lane begins again in a while.
+    fn fail(&mut self, partition: i32, error: &anyhow::Error) {
+        let passes = may_pass(error);
+        let failure = format!("{error:#}");
+        if self.said.get(&partition).is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            self.said.insert(partition, Instant::now());
+            if passes {
+                tracing::warn!(lane = partition, failure, "a lane waits; it begins again in a while");
+            } else {
+                tracing::error!(lane = partition, failure, "a lane stands still; it begins again in a while");
+            }
+        }
+        self.parts.status.lane_failed(partition, failure);
+        self.pause(partition);
+        let due = Instant::now() + if passes { PASSES } else { BEGIN_AGAIN };
+        self.failed.insert(partition, due);
     }
 
     fn begin(&mut self, partition: i32) -> anyhow::Result<()> {
@@ -263,26 +287,21 @@ impl<'c> Judging<'c> {
         for partition in ended {
             let Some(running) = self.lanes.remove(&partition) else { continue };
             running.lease.withdraw();
-            let failure = match running.thread.join() {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => format!("{error:#}"),
-                Err(_) => "it panicked; this is a defect of vedette, please report it".to_owned(),
-            };
-            tracing::error!(lane = partition, failure, "a lane stands still; it begins again in a while");
-            self.parts.status.lane_failed(partition, failure);
-            self.pause(partition);
-            self.failed.insert(partition, Instant::now());
+            match running.thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.fail(partition, &error),
+                Err(_) => {
+                    self.fail(partition, &anyhow!("it panicked; this is a defect of vedette, please report it"));
+                }
+            }
         }
-        let due: Vec<i32> = self
-            .failed
-            .iter()
-            .filter(|(_, since)| since.elapsed() >= BEGIN_AGAIN)
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in due {
+        // One a turn: each asks the store, and meanwhile nobody polls.
+        let now = Instant::now();
+        let due = self.failed.iter().find(|(_, due)| **due <= now).map(|(partition, _)| *partition);
+        if let Some(partition) = due {
             self.failed.remove(&partition);
             self.begin_or_retry(partition);
-            let Some(running) = self.lanes.get(&partition) else { continue };
+            let Some(running) = self.lanes.get(&partition) else { return };
             let from = Offset::Offset(i64::try_from(running.from).unwrap_or(i64::MAX));
             let sought =
                 self.consumer.seek(&self.config.source.kafka.readings, partition, from, Duration::from_secs(10));
@@ -318,18 +337,28 @@ impl<'c> Judging<'c> {
     }
 
     fn finish(mut self) -> anyhow::Result<()> {
-        for running in self.lanes.values_mut() {
-            // What waits before it was not judged; it is read again.
-            running.overflow.clear();
-            while let Err(TrySendError::Full(_)) = running.input.try_send(ToLane::Stop) {
-                std::thread::sleep(POLL);
-                if running.thread.is_finished() {
-                    break;
-                }
+        let asked = Instant::now();
+        let mut to_tell: Vec<i32> = self.lanes.keys().copied().collect();
+        // What waits before it was not judged; it is read again.
+        self.lanes.values_mut().for_each(|running| running.overflow.clear());
+        while self.lanes.values().any(|running| !running.thread.is_finished()) {
+            to_tell.retain(|lane| matches!(self.lanes[lane].input.try_send(ToLane::Stop), Err(TrySendError::Full(_))));
+            if asked.elapsed() >= GRACE {
+                self.lanes.values().for_each(|running| running.lease.withdraw());
             }
+            if asked.elapsed() >= LEFT_BEHIND {
+                break;
+            }
+            std::thread::sleep(POLL / 5);
+        }
+        if asked.elapsed() >= GRACE {
+            tracing::warn!("not all lanes could store what was in hand; it is read again at the next start");
         }
         for (partition, running) in std::mem::take(&mut self.lanes) {
             drop(running.input);
+            if !running.thread.is_finished() {
+                continue;
+            }
             match running.thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(lane = partition, error = format!("{error:#}"), "a lane ended badly"),
