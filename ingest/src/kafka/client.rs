@@ -16,6 +16,8 @@ pub enum Purpose {
     Writer,
     /// Asks and creates.
     Admin,
+    /// Asks how far partitions reach, open transactions included.
+    Watcher,
 }
 
 /// # Errors
@@ -47,6 +49,10 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 .set("isolation.level", "read_committed")
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("topic.metadata.refresh.interval.ms", "10000");
+            if role == "route" {
+                // Behind the last record may stand what is none: markers of transactions.
+                settings.set("enable.partition.eof", "true");
+            }
             if !config.instance.is_empty() {
                 settings.set("group.instance.id", format!("{}-{role}", config.instance));
             }
@@ -59,6 +65,7 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 }
             }
         }
+        Purpose::Watcher => _ = settings.set("isolation.level", "read_uncommitted"),
         Purpose::Admin => {}
     }
     settings.set_log_level(RDKafkaLogLevel::Warning);

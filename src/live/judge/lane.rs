@@ -80,6 +80,13 @@ impl Sources {
         self.of_topic.insert(mark.source, (mark.topic.clone(), mark.topic_id.clone()));
         Some(gone)
     }
+
+    /// Sources of a topic that is no more.
+    fn leave(&mut self, topic: &str) -> Vec<u32> {
+        let gone = self.of_topic.iter().filter(|(_, (name, _))| name == topic).map(|(source, _)| *source).collect();
+        self.of_topic.retain(|_, (name, _)| name != topic);
+        gone
+    }
 }
 
 pub struct LiveLane {
@@ -194,6 +201,11 @@ impl LiveLane {
                 self.rejected.extend(records.into_iter().map(rejected_row));
             }
             Message::Rejected(_) => {}
+            Message::TopicRemoved(topic) => {
+                for source in self.sources.leave(&topic) {
+                    self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
+                }
+            }
             Message::Mark(mark) => self.mark(offset, mark, steps)?,
         }
         Ok(())
