@@ -7,11 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::committed::committed;
+use ingest::kafka::config::KafkaConfig;
 use ingest::kafka::native::Described;
-use ingest::kafka::topics::{describe_within, wanted};
+use ingest::kafka::topics::{Wanted, describe_within, wanted};
 use rdkafka::admin::AdminClient;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use store::ParquetStore;
@@ -120,6 +123,8 @@ fn clickhouse_remedy(problem: &str) -> &'static str {
     }
 }
 
+const GRANT: &str = "grant the user Describe and Read on raw topics, Describe, Read and Write on our own";
+
 /// Hears what librdkafka has to say about brokers.
 #[derive(Clone, Default)]
 struct Listening(Arc<Mutex<Vec<(RDKafkaErrorCode, String)>>>);
@@ -133,6 +138,8 @@ impl ClientContext for Listening {
 
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 }
+
+impl ConsumerContext for Listening {}
 
 fn kafka(config: &Config) -> Vec<Found> {
     let kafka = &config.source.kafka;
@@ -155,9 +162,24 @@ fn kafka(config: &Config) -> Vec<Found> {
     }
     for topic in &wanted {
         let there = described.iter().find(|found| found.name == topic.name);
-        found.push(state_of(topic.ours, topic.purpose, &topic.name, there, &kafka.findings));
+        found.push(state_of(topic, there, &kafka.findings));
     }
+    found.extend(["route", "judge", "act"].into_iter().map(|role| group(kafka, role)));
     found
+}
+
+/// Whether the user may be a member of the role's group.
+fn group(kafka: &KafkaConfig, role: &'static str) -> Found {
+    let name = format!("{}-{role}", kafka.group);
+    let asked = create::<_, BaseConsumer<Listening>>(kafka, Purpose::Member { role }, Listening::default())
+        .and_then(|consumer| committed(&consumer, &kafka.findings, 0));
+    match asked {
+        Ok(_) => Found::Fine(format!("group `{name}`")),
+        Err(error) => wrong(
+            format!("group `{name}`: {error}"),
+            "grant the user Read on the groups that begin with [source.kafka] group",
+        ),
+    }
 }
 
 fn no_answer(brokers: &str, heard: &Listening, error: &str) -> Found {
@@ -187,27 +209,34 @@ fn no_answer(brokers: &str, heard: &Listening, error: &str) -> Found {
     wrong(format!("brokers `{brokers}`: {error}"), "is [source.kafka] brokers right?")
 }
 
-fn state_of(ours: bool, purpose: &str, name: &str, there: Option<&Described>, findings: &str) -> Found {
+fn state_of(topic: &Wanted, there: Option<&Described>, findings: &str) -> Found {
+    let Wanted { name, purpose, ours, .. } = topic;
     let Some(there) = there else {
         return wrong(format!("topic `{name}` ({purpose}): no answer"), "ask again");
     };
     match there.problem {
-        None if name == findings && there.partitions.len() != 1 => wrong(
+        None if *name == findings && there.partitions.len() != 1 => wrong(
             format!("topic `{name}` ({purpose}) has {} partitions", there.partitions.len()),
             "it must have one: findings are counted together; delete it and run `vedette topics create`",
         ),
+        None if !there.may.read || (*ours && !there.may.write) => wrong(
+            format!(
+                "topic `{name}` ({purpose}) may be looked at by this user, and not {}",
+                if *ours { "read and written" } else { "read" }
+            ),
+            GRANT,
+        ),
         None => Found::Fine(format!("topic `{name}` ({purpose}), {} partitions", there.partitions.len())),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition) if ours => {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) if *ours => {
             wrong(format!("topic `{name}` ({purpose}) is missing"), "make it with `vedette topics create`")
         }
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => wrong(
             format!("topic `{name}` ({purpose}) is missing"),
             "start its producer, make it with `vedette topics create --raw-partitions N`, or correct [[source.kafka.topics]]",
         ),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => wrong(
-            format!("topic `{name}` ({purpose}) may not be looked at by this user"),
-            "grant the user Describe and Read on raw topics, Describe, Read and Write on our own",
-        ),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            wrong(format!("topic `{name}` ({purpose}) may not be looked at by this user"), GRANT)
+        }
         Some(problem) => wrong(format!("topic `{name}` ({purpose}): {problem}"), "see the broker's log"),
     }
 }

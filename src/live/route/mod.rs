@@ -312,8 +312,8 @@ impl<'c> Route<'c> {
             offset: rejected.position.offset,
             name: SmolStr::new(&rejected.file),
             reason: SmolStr::new_static(rejected.reason.name()),
+            sample: rejected.sample().to_vec(),
             detail: rejected.detail,
-            sample: rejected.sample.to_vec(),
         });
         if self.rejects.len() >= BATCH_READINGS {
             self.flush_rejects()?;
