@@ -40,9 +40,15 @@ pub struct Service {
 
 impl Service {
     pub fn start(config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
+        Service::start_with(config, roles, log, admin, &[])
+    }
+
+    /// With environment variables.
+    pub fn start_with(config: &Path, roles: &str, log: &Path, admin: &str, variables: &[(&str, &str)]) -> Service {
         let out = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
         let child = Command::new(env!("CARGO_BIN_EXE_vedette"))
             .args(["run", "--config", text(config), "--roles", roles])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(out)

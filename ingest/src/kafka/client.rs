@@ -65,7 +65,10 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 }
             }
         }
-        Purpose::Watcher => _ = settings.set("isolation.level", "read_uncommitted"),
+        Purpose::Watcher => {
+            // It subscribes to nothing: only what it forgets is it told of anew, partitions that were added too.
+            settings.set("isolation.level", "read_uncommitted").set("metadata.max.age.ms", "10000");
+        }
         Purpose::Admin => {}
     }
     settings.set_log_level(RDKafkaLogLevel::Warning);

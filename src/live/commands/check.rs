@@ -1,8 +1,9 @@
 //! `vedette check`: what is wrong, and what to do about it, before anything runs.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ingest::Inventory;
@@ -11,10 +12,9 @@ use ingest::kafka::committed::committed;
 use ingest::kafka::config::KafkaConfig;
 use ingest::kafka::native::Described;
 use ingest::kafka::topics::{Wanted, describe_within, wanted};
-use rdkafka::admin::AdminClient;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use store::ParquetStore;
@@ -22,6 +22,7 @@ use store::ParquetStore;
 use crate::config::{Config, Misuse};
 
 const PATIENCE: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Args, Clone)]
 pub struct CheckArgs {
@@ -144,15 +145,27 @@ impl ConsumerContext for Listening {}
 fn kafka(config: &Config) -> Vec<Found> {
     let kafka = &config.source.kafka;
     let heard = Listening::default();
-    let admin: AdminClient<Listening> = match create(kafka, Purpose::Admin, heard.clone()) {
-        Ok(admin) => admin,
+    // An admin client would never be told why brokers cannot be reached: a consumer that is polled is.
+    let client: BaseConsumer<Listening> = match create(kafka, Purpose::Watcher, heard.clone()) {
+        Ok(client) => client,
         Err(error) => {
             return vec![wrong(error.to_string(), "correct [source.kafka.properties] or [source.kafka.secrets]")];
         }
     };
     let wanted = wanted(kafka);
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
-    let described = match describe_within(admin.inner(), &names, PATIENCE) {
+    let answered = AtomicBool::new(false);
+    let described = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !answered.load(Ordering::Relaxed) {
+                let _told_to_the_context = client.poll(PAUSE);
+            }
+        });
+        let described = describe_within(client.client(), &names, PATIENCE);
+        answered.store(true, Ordering::Relaxed);
+        described
+    });
+    let described = match described {
         Ok(described) => described,
         Err(error) => return vec![no_answer(&kafka.brokers, &heard, &error.to_string())],
     };
@@ -171,9 +184,17 @@ fn kafka(config: &Config) -> Vec<Found> {
 /// Whether the user may be a member of the role's group.
 fn group(kafka: &KafkaConfig, role: &'static str) -> Found {
     let name = format!("{}-{role}", kafka.group);
-    let asked = create::<_, BaseConsumer<Listening>>(kafka, Purpose::Member { role }, Listening::default())
-        .and_then(|consumer| committed(&consumer, &kafka.findings, 0));
-    match asked {
+    let began = Instant::now();
+    let ask = |consumer: BaseConsumer<Listening>| {
+        loop {
+            match committed(&consumer, &kafka.findings, 0) {
+                // A group's coordinator is made when it is first asked for.
+                Err(error) if error.retry() && began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                asked => return asked,
+            }
+        }
+    };
+    match create(kafka, Purpose::Member { role }, Listening::default()).and_then(ask) {
         Ok(_) => Found::Fine(format!("group `{name}`")),
         Err(error) => wrong(
             format!("group `{name}`: {error}"),

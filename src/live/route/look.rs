@@ -28,17 +28,24 @@ impl Route<'_> {
             Err(error) => return Err(error.into()),
         };
         for topic in &described {
-            let Some(problem) = topic.problem else { continue };
-            tracing::warn!(topic = topic.name, %problem, "a raw topic cannot be read");
-            if problem == RDKafkaErrorCode::UnknownTopicOrPartition
-                && self.owned.iter().any(|source| source.topic.name == topic.name)
-            {
+            if self.troubled.get(&topic.name).copied() == topic.problem {
+                continue;
+            }
+            let Some(problem) = topic.problem else {
+                self.troubled.remove(&topic.name);
+                tracing::info!(topic = topic.name, "the raw topic is there again");
+                continue;
+            };
+            self.troubled.insert(topic.name.clone(), problem);
+            if problem == RDKafkaErrorCode::UnknownTopicOrPartition {
                 tracing::error!(
                     topic = topic.name,
-                    "a raw topic is no more: windows wait for it; make it again, or take it out of the configuration \
-                     and tell all lanes with `vedette topics remove`"
+                    "the raw topic is not there: windows wait for what it had; make it again, or take it out of the \
+                     configuration and tell all lanes with `vedette topics remove`"
                 );
                 self.owned.retain(|source| source.topic.name != topic.name);
+            } else {
+                tracing::error!(topic = topic.name, %problem, "the raw topic cannot be read");
             }
         }
         let before: BTreeMap<&str, Option<String>> =

@@ -26,6 +26,7 @@ use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, Rej
 use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
 
 use crate::config::Config;
@@ -44,6 +45,8 @@ const AT_ONCE: usize = 1_000;
 const BATCH_READINGS: usize = 1_000;
 const BATCH_BYTES: usize = 512 << 10;
 const BEAT: Duration = Duration::from_secs(1);
+/// No source's number, as good as never.
+const NOBODY: u32 = 0;
 /// How often partitions are compared.
 const ALIGN: Duration = Duration::from_millis(50);
 /// How often the brokers are asked for partitions, and the inventory's file is looked at.
@@ -90,6 +93,8 @@ struct Route<'c> {
     now: i64,
     /// What was told of so far.
     counted: RouterCounters,
+    /// Topics of which that was told.
+    troubled: BTreeMap<String, RDKafkaErrorCode>,
 }
 
 impl<'c> Route<'c> {
@@ -133,11 +138,20 @@ impl<'c> Route<'c> {
             watcher: create(kafka, Purpose::Watcher, Quiet)?,
             now: now_millis(),
             counted: RouterCounters::default(),
+            troubled: BTreeMap::new(),
             consumer,
         };
+        route.ask_the_time()?;
         route.refresh_roster()?;
         route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
         Ok(route)
+    }
+
+    /// An entry that says nothing comes back with the broker's time: our own clock may be wrong, and no record is to be
+    /// measured by it alone.
+    fn ask_the_time(&self) -> anyhow::Result<()> {
+        self.send(0, &encode(&Message::Rejected(Vec::new())), Some(NOBODY))?;
+        self.outbox.flush(BEAT * 20)
     }
 
     /// Takes what there is, and does what is due.
