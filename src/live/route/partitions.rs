@@ -126,12 +126,13 @@ impl Route<'_> {
         if is_of_another {
             tracing::warn!(topic, partition, "the raw topic is another one than before: reading it from its beginning");
         }
-        if next < first {
-            lost(topic, partition, next, first);
-            next = first;
-        }
+        let earliest = next.max(first);
         if begun.seek || is_of_another {
-            self.seek(topic, partition, next)?;
+            self.seek(topic, partition, earliest)?;
+        }
+        if next < earliest {
+            lost(topic, partition, next, earliest);
+            next = earliest;
         }
         let routing = self.inventory.version();
         let announced = mark.metadata == metadata(&id, &routing);
