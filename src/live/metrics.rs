@@ -8,6 +8,8 @@ use opentelemetry::{KeyValue, global};
 pub const RECORDS: &str = "vedette_records";
 pub const READINGS: &str = "vedette_readings";
 pub const REJECTED: &str = "vedette_rejected";
+pub const UNATTRIBUTED: &str = "vedette_unattributed";
+pub const UNKNOWN_DEVICES: &str = "vedette_unknown_devices";
 pub const RETENTION_LOST: &str = "vedette_retention_lost";
 pub const LANE_LAG: &str = "vedette_lane_lag";
 pub const LANE_CLOSED: &str = "vedette_lane_closed_through";
@@ -27,6 +29,8 @@ pub struct Metrics {
     pub records: Counter<u64>,
     pub readings: Counter<u64>,
     pub rejected: Counter<u64>,
+    pub unattributed: Counter<u64>,
+    pub unknown_devices: Counter<u64>,
     pub retention_lost: Counter<u64>,
     pub lane_lag: Gauge<f64>,
     pub lane_closed: Gauge<f64>,
@@ -54,6 +58,8 @@ pub fn metrics() -> &'static Metrics {
             records: counter(RECORDS, "raw records read"),
             readings: counter(READINGS, "readings sent to lanes"),
             rejected: counter(REJECTED, "records that could not be used, by reason"),
+            unattributed: counter(UNATTRIBUTED, "readings that are no device's, by reason"),
+            unknown_devices: counter(UNKNOWN_DEVICES, "devices met that the inventory does not know"),
             retention_lost: counter(RETENTION_LOST, "entries that retention deleted before they were read"),
             lane_lag: gauge(LANE_LAG, "age of the last entry a lane judged, by lane"),
             lane_closed: gauge(LANE_CLOSED, "event time up to which a lane has closed and stored everything"),
@@ -92,6 +98,8 @@ mod tests {
             RECORDS,
             READINGS,
             REJECTED,
+            UNATTRIBUTED,
+            UNKNOWN_DEVICES,
             RETENTION_LOST,
             LANE_LAG,
             LANE_CLOSED,

@@ -1,10 +1,10 @@
 //! The service against real brokers and a real engine, started and stopped by the tests.
 
+mod cases;
 mod clickhouse;
 mod engine;
 mod faults;
 mod fleet;
-mod engine;
 mod kafka;
 mod looking_on;
 mod one_truth;

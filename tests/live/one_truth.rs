@@ -124,6 +124,11 @@ fn the_demo_fed_through_kafka_gives_the_findings_of_its_replay() {
 
 /// Topics, and the replay's baselines in force from when they were learned.
 pub fn prepare(site: &Site, replayed: &Replayed, raw_partitions: u32) {
+    prepare_with(site, replayed, raw_partitions, &mut |arguments| _ = succeed(arguments));
+}
+
+/// The same, by whatever runs commands.
+pub fn prepare_with(site: &Site, replayed: &Replayed, raw_partitions: u32, succeed: &mut dyn FnMut(&[&str])) {
     let config = text(&site.config);
     succeed(&["topics", "create", "--config", config, "--raw-partitions", &raw_partitions.to_string()]);
     let rows = query(&replayed.store, "select cast(min(from_time) as varchar) as t from baselines");

@@ -57,6 +57,13 @@ impl Service {
         Service::start_by(&[], config, roles, log, admin)
     }
 
+    /// With environment variables.
+    pub fn start_with(config: &Path, roles: &str, log: &Path, admin: &str, variables: &[(&str, &str)]) -> Service {
+        let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let starter: Vec<&str> = std::iter::once("env").chain(variables.iter().map(String::as_str)).collect();
+        Service::start_by(&starter, config, roles, log, admin)
+    }
+
     /// Started by a program that becomes it.
     pub fn start_by(starter: &[&str], config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
         let out = std::fs::File::options().create(true).append(true).open(log).expect("a log file");

@@ -51,8 +51,12 @@ fn rows_of(store: &dyn Store, version: u32) -> anyhow::Result<Vec<BaselineRow>> 
     Ok(store.read_baselines()?.into_iter().filter(|row| row.version == version).collect())
 }
 
-/// Tells every lane.
 pub fn announce(config: &Config, fact: &LoggedFact) -> anyhow::Result<()> {
+    tell_lanes(config, &Message::Fact(fact.clone()))
+}
+
+/// Writes an entry to every lane's log.
+pub fn tell_lanes(config: &Config, message: &Message) -> anyhow::Result<()> {
     let kafka = &config.source.kafka;
     let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
     let topic = described
@@ -60,7 +64,7 @@ pub fn announce(config: &Config, fact: &LoggedFact) -> anyhow::Result<()> {
         .filter(|topic| topic.problem.is_none())
         .with_context(|| format!("topic `{}` is not there; make it with `vedette topics create`", kafka.readings))?;
     let outbox = Outbox::new(kafka)?;
-    let message = encode(&Message::Fact(fact.clone()));
+    let message = encode(message);
     for lane in &topic.partitions {
         outbox.send(&kafka.readings, Some(*lane), &message, None, None, || Ok(()))?;
     }

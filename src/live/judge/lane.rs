@@ -81,6 +81,13 @@ impl Sources {
         self.of_topic.insert(mark.source, (mark.topic.clone(), mark.topic_id.clone()));
         Some(gone)
     }
+
+    /// Sources of a topic that is no more.
+    fn leave(&mut self, topic: &str) -> Vec<u32> {
+        let gone = self.of_topic.iter().filter(|(_, (name, _))| name == topic).map(|(source, _)| *source).collect();
+        self.of_topic.retain(|_, (name, _)| name != topic);
+        gone
+    }
 }
 
 pub struct LiveLane {
@@ -210,6 +217,11 @@ impl LiveLane {
                     if is_new && offset >= self.done.frontier {
                         self.rejected.push(rejected_row(record));
                     }
+                }
+            }
+            Message::TopicRemoved(topic) => {
+                for source in self.sources.leave(&topic) {
+                    self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
                 }
             }
             Message::Mark(mark) => self.mark(offset, mark, steps)?,

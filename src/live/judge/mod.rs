@@ -89,6 +89,8 @@ struct Running {
     thread: JoinHandle<anyhow::Result<()>>,
     /// Offset it began at.
     from: u64,
+    /// Offset of the next entry.
+    next: u64,
 }
 
 impl<'c> Judging<'c> {
@@ -132,6 +134,7 @@ impl<'c> Judging<'c> {
                     let timestamp = record.timestamp().to_millis();
                     let payload = record.payload().unwrap_or_default().to_vec();
                     let offset = u64::try_from(record.offset()).unwrap_or(0);
+                    self.follow(record.partition(), offset);
                     self.dispatch(record.partition(), ToLane::Record { offset, timestamp, payload });
                 }
                 Some(Err(error)) => crate::live::logs::client_error("judge", &error, "while reading the readings log"),
@@ -217,13 +220,7 @@ impl<'c> Judging<'c> {
         }
         let mut offset = mark.offset.unwrap_or(first);
         if offset < first {
-            tracing::error!(
-                lane = partition,
-                lost = first - offset,
-                "retention deleted readings before they were judged; \
-                going on from the earliest"
-            );
-            metrics().retention_lost.add(first - offset, &[KeyValue::new("topic", topic.clone())]);
+            self.lost(partition, offset, first);
             offset = first;
         }
         let position = position.unwrap_or(LanePosition { step: fleet::Resume::START, memory: None });
@@ -250,9 +247,30 @@ impl<'c> Judging<'c> {
         tracing::info!(lane = partition, from = offset, closed_through = %position.step.closed_through, "lane begins");
         self.lanes.insert(
             partition,
-            Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset },
+            Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset, next: offset },
         );
         Ok(())
+    }
+
+    /// Nothing but retention leaves a gap in the readings log.
+    fn follow(&mut self, partition: i32, offset: u64) {
+        let Some(running) = self.lanes.get_mut(&partition) else { return };
+        let expected = std::mem::replace(&mut running.next, offset + 1);
+        if expected < offset {
+            self.lost(partition, expected, offset);
+        }
+    }
+
+    fn lost(&self, lane: i32, from: u64, to: u64) {
+        let (topic, lost) = (&self.config.source.kafka.readings, to - from);
+        tracing::error!(
+            lane,
+            lost,
+            from,
+            to,
+            "retention deleted entries of the readings log before they were judged; going on from the earliest"
+        );
+        metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.clone())]);
     }
 
     fn dispatch(&mut self, partition: i32, message: ToLane) {

@@ -150,6 +150,11 @@ impl Outbox {
         self.context.arrived(|arrived| arrived.marks.get(&source).copied())
     }
 
+    /// When the broker appended the latest mark of all; milliseconds.
+    pub fn latest_appended(&self) -> Option<i64> {
+        self.context.arrived(|arrived| arrived.marks.values().max().copied())
+    }
+
     /// # Errors
     /// The producer cannot go on: to keep the order, whoever sends must start over from what was committed.
     pub fn check(&self) -> Result<(), Error> {
