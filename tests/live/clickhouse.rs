@@ -12,14 +12,14 @@ use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
 use super::vedette::{Service, free_address, query, succeed, text};
 
 /// ClickHouse's engine behind its HTTP interface; it ends with the test.
-struct Engine {
+pub struct Engine {
     child: Child,
     address: String,
     control: String,
 }
 
 impl Engine {
-    fn start(folder: &Path) -> Engine {
+    pub fn start(folder: &Path) -> Engine {
         let mut child = Command::new("python3")
             .args(["tests/services/clickhouse.py", "--port", "0", "--control-port", "0", "--dir", text(folder)])
             .args(["--users", "writer:secret,reader:other:readonly"])
@@ -54,7 +54,7 @@ impl Engine {
     }
 
     /// Makes something go wrong, as tests/services/faults.py names it.
-    fn fault(&self, what: &str) {
+    pub fn fault(&self, what: &str) {
         let mut stream = std::net::TcpStream::connect(&self.control).expect("the control port listens");
         writeln!(stream, "{what}").expect("the control port reads");
         let mut line = String::new();
@@ -80,7 +80,7 @@ fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     Service::start(&path, "route,judge,act", &site.folder.path().join(format!("log-{number}")), &admin)
 }
 
-fn with_engine(toml: &str, site: &Site, engine: &Engine) -> String {
+pub fn with_engine(toml: &str, site: &Site, engine: &Engine) -> String {
     let secret = site.folder.path().join("secret");
     std::fs::write(&secret, "secret\n").expect("the secret is written");
     format!(

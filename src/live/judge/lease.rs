@@ -25,6 +25,8 @@ pub struct LaneStatus {
     /// Milliseconds since 1970, by our clock.
     pub committed_at: Option<i64>,
     pub counters: LaneCounters,
+    /// Why the store does not take what it is given; it is tried again.
+    pub store_failure: Option<String>,
 }
 
 impl Lease {
@@ -58,6 +60,10 @@ impl Lease {
             state.status.closed_through = Some(closed_through);
             state.status.committed_at = Some(at);
         });
+    }
+
+    pub fn note_store(&self, failure: Option<String>) {
+        self.state(|state| state.status.store_failure = failure);
     }
 
     pub fn status(&self) -> LaneStatus {

@@ -189,4 +189,8 @@ impl Store for ClickHouseStore {
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
         self.rows("")
     }
+
+    fn ping(&self) -> Result<(), Error> {
+        self.server.execute("SELECT 1")
+    }
 }
