@@ -16,7 +16,6 @@ use ingest::kafka::topics;
 use ingest::log::DeviceRecord;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
-use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
@@ -34,7 +33,6 @@ use crate::live::stop::Stop;
 use crate::live::trace::{PARENT, acted, finding_ids, origin};
 
 const POLL: Duration = Duration::from_millis(200);
-const SEEK: Duration = Duration::from_secs(10);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
 /// Findings that wait to be told and whose origin is known, at most.
@@ -51,35 +49,22 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
     let consumer: BaseConsumer<Member> = create(kafka, Purpose::Member { role: "act" }, member)?;
     consumer.subscribe(&[&kafka.findings]).context("subscribing to the findings")?;
     let mut acting: Option<Acting<'_>> = None;
-    let mut to_begin = false;
     while !stop.is_asked() {
         let polled = consumer.poll(POLL);
         for change in consumer.context().changes() {
             match change {
-                Change::Assigned(_) => to_begin = true,
+                Change::Assigned(_) => {
+                    let fresh = Lease::default();
+                    *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
+                    acting = Some(Acting::begin(config, store, &consumer, fresh)?);
+                }
                 Change::Revoked(_) => {
-                    (acting, to_begin) = (None, false);
+                    acting = None;
                     tracing::info!("act stands by");
                 }
             }
         }
-        if to_begin {
-            let fresh = Lease::default();
-            *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
-            match Acting::begin(config, store, &consumer, fresh) {
-                Ok(begun) => {
-                    // What was polled while there was nobody to take it comes again.
-                    let from = Offset::Offset(i64::try_from(begun.next).unwrap_or(i64::MAX));
-                    match consumer.seek(&kafka.findings, 0, from, SEEK) {
-                        Ok(()) => (acting, to_begin) = (Some(begun), false),
-                        Err(error) => tracing::debug!(%error, "act waits to begin"),
-                    }
-                    continue;
-                }
-                Err(error) if may_pass(&error) => tracing::debug!(error = format!("{error:#}"), "act waits to begin"),
-                Err(error) => return Err(error),
-            }
-        }
+        consumer.context().check()?;
         match polled {
             Some(Ok(record)) => {
                 let Some(acting) = &mut acting else { continue };
@@ -99,11 +84,6 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
     consumer.unsubscribe();
     tracing::info!("act has stopped");
     Ok(())
-}
-
-fn may_pass(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry)
-        || error.downcast_ref::<store::Error>().is_some_and(store::Error::retry)
 }
 
 #[derive(Serialize, Deserialize)]

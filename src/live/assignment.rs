@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use ingest::Error;
 use ingest::kafka::native::Forwarder;
 use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
@@ -24,6 +25,7 @@ pub struct Member {
     changes: Mutex<VecDeque<Change>>,
     forwarder: Mutex<Option<Forwarder>>,
     revoking: Mutex<Option<Box<Revoking>>>,
+    failure: Mutex<Option<String>>,
 }
 
 impl Member {
@@ -45,6 +47,18 @@ impl Member {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
+    /// # Errors
+    /// The client is of no use any more: the role begins again with another. So it goes with a static member whose answer
+    /// from the broker got lost: the broker has another name for it by now.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            None => Ok(()),
+            Some(problem) => {
+                Err(Error::Kafka { doing: "staying a member of the group".to_owned(), problem, retry: true })
+            }
+        }
+    }
+
     fn tell(&self, change: Change) {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
     }
@@ -52,6 +66,10 @@ impl Member {
 
 impl ClientContext for Member {
     fn error(&self, error: KafkaError, reason: &str) {
+        if is_fatal(&error) {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            return;
+        }
         crate::live::logs::client_error("consumer", &error, reason);
     }
 
@@ -89,7 +107,8 @@ impl ConsumerContext for Member {
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         match result {
-            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Ok(()) => crate::live::logs::brokers(true),
+            Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             // The next commit says more; what was not committed is done again.
             Err(error) => tracing::debug!(%error, "a commit was refused"),
         }
@@ -98,4 +117,8 @@ impl ConsumerContext for Member {
 
 fn partitions(list: &TopicPartitionList) -> Vec<(String, i32)> {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId))
 }

@@ -23,7 +23,7 @@ mod trace;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
@@ -34,12 +34,16 @@ use store::ClickHouseStore;
 use store::{BaselineRow, ParquetStore, Store};
 
 use self::judge::JudgeParts;
+use self::retry::Pause;
 use self::status::Status;
 use self::stop::Stop;
 use crate::config::{Config, Misuse};
 use crate::lane::Shelf;
 use crate::telemetry::Telemetry;
 use crate::trainer;
+
+/// A role that ran for so long has recovered from whatever ended it before.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Role {
@@ -95,16 +99,21 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         for role in &args.roles {
             let (config, stop, status, store) = (&config, &stop, status.clone(), store.clone());
             let name = format!("{role:?}").to_lowercase();
+            let of_role = name.clone();
             let started = std::thread::Builder::new().name(name.clone()).spawn_scoped(scope, move || {
-                let done = match (role, store) {
+                let done = again_and_again(&of_role, stop, || match (role, &store) {
                     (Role::Route, _) => route::run(config, stop),
                     (Role::Judge, Some(store)) => {
-                        let shelf = shelf(&store, config);
-                        judge::run(config, JudgeParts { store, shelf, status }, stop)
+                        let parts = JudgeParts {
+                            shelf: shelf(store, config),
+                            store: Arc::clone(store),
+                            status: status.clone(),
+                        };
+                        judge::run(config, parts, stop)
                     }
-                    (Role::Act, Some(store)) => act::run(config, &store, stop),
+                    (Role::Act, Some(store)) => act::run(config, store, stop),
                     (_, None) => Err(anyhow!("there is no store")),
-                };
+                });
                 // One role that cannot go on ends the process: whoever supervises it starts all of it again.
                 stop.ask();
                 done
@@ -123,6 +132,38 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         }
     });
     failure.map_or(Ok(()), Err)
+}
+
+/// Runs a role until it is done. What may pass by itself, such as brokers that do not answer, ends a role but not the
+/// process: it begins again from what it committed.
+fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut pause = Pause::default();
+    let mut said: Option<String> = None;
+    loop {
+        let began = Instant::now();
+        let error = match work() {
+            Err(error) if may_pass(&error) => error,
+            done => return done,
+        };
+        if began.elapsed() > LONG_ENOUGH {
+            (pause, said) = (Pause::default(), None);
+        }
+        let problem = format!("{error:#}");
+        if said.as_ref() != Some(&problem) {
+            tracing::warn!(role, problem, "the role begins again from what it committed");
+            said = Some(problem);
+        }
+        if !pause.wait(&|| !stop.is_asked()) {
+            return Ok(());
+        }
+    }
+}
+
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry)
+            || cause.downcast_ref::<store::Error>().is_some_and(store::Error::retry)
+    })
 }
 
 /// What is found is told after the lateness of the latest source, as in a replay after that of its data set.

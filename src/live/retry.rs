@@ -22,7 +22,7 @@ pub fn until_it_works(
 ) -> Result<bool, store::Error> {
     let began = Instant::now();
     let mut said: Option<Instant> = None;
-    let mut pause = FIRST;
+    let mut pause = Pause::default();
     loop {
         match work() {
             Ok(()) => {
@@ -40,14 +40,33 @@ pub fn until_it_works(
                 }
             }
         }
-        let until = Instant::now() + jittered(pause);
+        if !pause.wait(wanted) {
+            return Ok(false);
+        }
+    }
+}
+
+/// Between two attempts: twice as long each time, up to ten seconds.
+pub struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Pause {
+        Pause(FIRST)
+    }
+}
+
+impl Pause {
+    /// `false`: no longer `wanted`.
+    pub fn wait(&mut self, wanted: &dyn Fn() -> bool) -> bool {
+        let until = Instant::now() + jittered(self.0);
         while Instant::now() < until {
             if !wanted() {
-                return Ok(false);
+                return false;
             }
             std::thread::sleep(LOOK_UP.min(until.saturating_duration_since(Instant::now())));
         }
-        pause = (pause * 2).min(LONGEST);
+        self.0 = (self.0 * 2).min(LONGEST);
+        true
     }
 }
 

@@ -36,7 +36,7 @@ impl Engine {
     }
 
     /// Rows of a question, as the read-only user.
-    fn query(&self, sql: &str) -> Vec<Value> {
+    pub fn query(&self, sql: &str) -> Vec<Value> {
         let body = format!("{sql} FORMAT JSONEachRow");
         let mut stream = std::net::TcpStream::connect(&self.address).expect("the engine listens");
         write!(
@@ -70,7 +70,7 @@ impl Drop for Engine {
 }
 
 /// The site's configuration with the engine as its store; one of its own for each process.
-fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
+pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     let admin = free_address();
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     // A killed one is not started again here: its lanes go to the others.
@@ -152,7 +152,7 @@ fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Se
 }
 
 #[track_caller]
-fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
+pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
     let windows = "device_id, count(*) as windows, sum(records) as records from";
     same(
         &query(&replayed.store, &format!("select {windows} windows group by 1 order by 1")),
@@ -179,7 +179,7 @@ fn same(replayed: &[Value], live: &[Value]) {
 
 /// Waits until the lanes of all processes together have closed everything.
 #[track_caller]
-fn wait_closed(services: &mut [Service], lanes: usize, through: i64) {
+pub fn wait_closed(services: &mut [Service], lanes: usize, through: i64) {
     let until = Instant::now() + Duration::from_secs(300);
     let mut last = Vec::new();
     while Instant::now() < until {

@@ -2,6 +2,8 @@
 
 mod clickhouse;
 mod collector;
+mod faults;
+mod fleet;
 mod kafka;
 mod one_truth;
 mod vedette;

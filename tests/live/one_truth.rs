@@ -23,6 +23,9 @@ const LATENESS: u32 = 1_800;
 pub struct Replayed {
     folder: tempfile::TempDir,
     pub store: PathBuf,
+    inventory: PathBuf,
+    /// Seconds.
+    lateness: u32,
     learn_until: i64,
     /// End of the last window.
     pub through: i64,
@@ -37,13 +40,27 @@ pub fn replayed_demo() -> Replayed {
     let covering = toml.replace("lateness = \"70s\"", &format!("lateness = \"{LATENESS}s\""));
     assert_ne!(toml, covering);
     std::fs::write(&descriptor, covering).expect("the descriptor is written");
-    succeed(&["replay", text(&descriptor), "--out", text(&store), "--quiet"]);
+    let inventory = folder.path().join("data/inventory.csv");
+    replayed(folder, &["replay", text(&descriptor), "--out", text(&store), "--quiet"], &store, inventory, LATENESS)
+}
+
+/// The benchmark fleet of `datasets/fleet.toml`, whose own lateness covers its disorder.
+pub fn replayed_fleet(data: &Path) -> Replayed {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = folder.path().join("store");
+    let replay = ["replay", "datasets/fleet.toml", "--path", text(data), "--out", text(&store), "--quiet"];
+    replayed(folder, &replay, &store, data.join("inventory.csv"), 70)
+}
+
+fn replayed(folder: tempfile::TempDir, replay: &[&str], store: &Path, inventory: PathBuf, lateness: u32) -> Replayed {
+    succeed(replay);
     let info: Value = serde_json::from_slice(&std::fs::read(store.join("run.json")).unwrap()).unwrap();
     assert_eq!(info["late"], 0);
-    let through = query(&store, "select cast(max(window_end) as bigint) as through from windows")[0]["through"]
+    let through = query(store, "select cast(max(window_end) as bigint) as through from windows")[0]["through"]
         .as_i64()
         .expect("windows were closed");
-    Replayed { learn_until: info["learn_until"].as_i64().expect("a time"), store, through, folder }
+    let learn_until = info["learn_until"].as_i64().expect("a time");
+    Replayed { folder, store: store.to_owned(), inventory, lateness, learn_until, through }
 }
 
 impl Replayed {
@@ -59,19 +76,25 @@ pub struct Site {
 }
 
 pub fn site(broker: &Broker, replayed: &Replayed, partitions: u16) -> Site {
+    site_named(broker, replayed, partitions, "vedette")
+}
+
+/// With topics and groups of its own, called after `name`.
+pub fn site_named(broker: &Broker, replayed: &Replayed, partitions: u16, name: &str) -> Site {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let admin = free_address();
     let config = folder.path().join("vedette.toml");
     // Processes that read history as fast as they can are days of event time apart: windows wait for the slowest.
     let toml = format!(
         "[ingest]\nmax_open_windows = 100000\n[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\nreadings_partitions = {partitions}\n\
-         instance = \"one\"\n\
+         instance = \"one\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\nfindings = \"{name}.findings\"\n\
          [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
-         [[source.kafka.topics]]\nname = \"vedette.raw\"\nformat = \"native-json\"\nlive = false\n\
-         lateness_seconds = {LATENESS}\n\
+         [[source.kafka.topics]]\nname = \"{name}.raw\"\nformat = \"native-json\"\nlive = false\n\
+         lateness_seconds = {}\n\
          [run]\njudge_from = {}\nadmin = \"{admin}\"\nmemory_seconds = 2\n[store]\npath = \"store\"\n",
-        replayed.data("inventory.csv").display(),
+        replayed.inventory.display(),
         broker.bootstrap,
+        replayed.lateness,
         replayed.learn_until,
     );
     std::fs::write(&config, toml).expect("the configuration is written");

@@ -31,6 +31,20 @@ pub fn query(store: &Path, sql: &str) -> Vec<Value> {
     serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
+/// Where the recordings are; says loudly when they are not.
+pub fn recordings(what: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("VEDETTE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
+    let wanted = folder.join(what);
+    if wanted.exists() {
+        return Some(wanted);
+    }
+    eprintln!(
+        "\n*** NOT RUN: `{}` is not there; set VEDETTE_DATA to the folder with the recordings ***\n",
+        wanted.display()
+    );
+    None
+}
+
 /// A process of the service; killed when a test fails.
 pub struct Service {
     child: Child,

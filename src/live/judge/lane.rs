@@ -37,6 +37,15 @@ pub enum ToLane {
     Stop,
 }
 
+impl ToLane {
+    pub fn bytes(&self) -> usize {
+        match self {
+            ToLane::Record { payload, .. } => payload.len(),
+            ToLane::Stop => 0,
+        }
+    }
+}
+
 /// Where to begin.
 pub struct Begin {
     pub lane: i32,
@@ -54,6 +63,7 @@ struct Memory {
     devices: Vec<DeviceRecord>,
     sources: Sources,
     heard: Vec<(DeviceKey, EventTime, EventTime)>,
+    refused: BTreeMap<u32, u64>,
 }
 
 /// Which source is of which topic, so that a topic made again takes the place of the one before.
@@ -93,6 +103,8 @@ pub struct LiveLane {
     devices: BTreeMap<SmolStr, DeviceRecord>,
     heard: Heard,
     rejected: Vec<RejectedRow>,
+    /// By source: the position of the last rejected record; a router that crashed sends what it had sent again.
+    refused: BTreeMap<u32, u64>,
     /// Up to here everything is stored and published: it is judged again only to remember it.
     done: Resume,
     /// Milliseconds: when the broker had the entry in hand.
@@ -119,6 +131,7 @@ impl LiveLane {
             devices: BTreeMap::new(),
             heard: Heard::default(),
             rejected: Vec::new(),
+            refused: BTreeMap::new(),
             done,
             appended: None,
             counted: LaneCounters::default(),
@@ -137,6 +150,7 @@ impl LiveLane {
                 lane.devices.insert(record.id.clone(), record);
             }
             lane.sources = memory.sources;
+            lane.refused = memory.refused;
             lane.heard = memory.heard.into_iter().map(|(key, first, last)| (key, (first, last))).collect();
             lane.worker = lane.worker.recalled(config, &memory.lane, &memory.worker)?;
         }
@@ -167,6 +181,7 @@ impl LiveLane {
                 ToLane::Record { offset, timestamp, payload } => {
                     self.appended = timestamp;
                     self.taken.entry(offset, payload.len());
+                    lease.taken(payload.len());
                     self.take(offset, &payload, steps)
                         .with_context(|| format!("lane {} at offset {offset}", self.lane))?;
                     lease.note(offset, timestamp, self.worker.counters());
@@ -198,10 +213,17 @@ impl LiveLane {
                 }
                 self.worker.push(offset, Entry::Fact(fact));
             }
-            Message::Rejected(records) if offset >= self.done.frontier => {
-                self.rejected.extend(records.into_iter().map(rejected_row));
+            Message::Rejected(records) => {
+                for record in records {
+                    let is_new = self.refused.get(&record.source).is_none_or(|last| *last < record.offset);
+                    if is_new {
+                        self.refused.insert(record.source, record.offset);
+                    }
+                    if is_new && offset >= self.done.frontier {
+                        self.rejected.push(rejected_row(record));
+                    }
+                }
             }
-            Message::Rejected(_) => {}
             Message::Mark(mark) => self.mark(offset, mark, steps)?,
         }
         Ok(())
@@ -292,6 +314,7 @@ impl LiveLane {
             devices: self.devices.values().cloned().collect(),
             sources: self.sources.clone(),
             heard,
+            refused: self.refused.clone(),
         };
         Ok(postcard::to_stdvec(&memory)?)
     }

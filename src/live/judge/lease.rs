@@ -1,12 +1,17 @@
 //! A lane's right to commit, withdrawn before its partition is given up; and what the outside may know of the lane.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fleet::EventTime;
 use ingest::windows::LaneCounters;
 
 #[derive(Clone, Default)]
-pub struct Lease(Arc<Mutex<State>>);
+pub struct Lease {
+    state: Arc<Mutex<State>>,
+    /// Bytes the lane was handed and has not taken yet.
+    waiting: Arc<AtomicUsize>,
+}
 
 #[derive(Default)]
 struct State {
@@ -31,7 +36,7 @@ pub struct LaneStatus {
 
 impl Lease {
     fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn withdraw(&self) {
@@ -45,6 +50,18 @@ impl Lease {
     /// Runs `commit` while the lease cannot be withdrawn; `None` when it was.
     pub fn while_held<T>(&self, commit: impl FnOnce() -> T) -> Option<T> {
         self.state(|state| if state.withdrawn { None } else { Some(commit()) })
+    }
+
+    pub fn handed(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn taken(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub fn note(&self, offset: u64, appended: Option<i64>, counters: &LaneCounters) {

@@ -78,9 +78,6 @@ struct Route<'c> {
     beat: Instant,
     looked: Instant,
     aligned: Instant,
-    /// Assigned, and not yet begun; whether it was paused for that. Last tried at `tried`.
-    to_begin: Vec<(String, i32, bool)>,
-    tried: Instant,
 }
 
 impl<'c> Route<'c> {
@@ -119,8 +116,6 @@ impl<'c> Route<'c> {
             beat: Instant::now(),
             looked: Instant::now(),
             aligned: Instant::now(),
-            to_begin: Vec::new(),
-            tried: Instant::now(),
             consumer,
         };
         route.refresh_roster()?;
@@ -165,23 +160,19 @@ impl<'c> Route<'c> {
         for change in self.consumer.context().changes() {
             match change {
                 Change::Assigned(partitions) => {
-                    self.to_begin.extend(partitions.into_iter().map(|(topic, partition)| (topic, partition, false)));
-                    self.begin_all()?;
+                    self.refresh_roster()?;
+                    for (topic, partition) in partitions {
+                        self.begin(&topic, partition)?;
+                    }
                 }
                 Change::Revoked(partitions) => {
                     let is_revoked =
                         |source: &RawPartition| partitions.iter().any(|(topic, number)| source.is(topic, *number));
                     self.owned.retain(|source| !is_revoked(source));
-                    let is_to_begin =
-                        |topic: &str, number: i32| partitions.iter().any(|(of, it)| of == topic && *it == number);
-                    self.to_begin.retain(|(topic, partition, _)| !is_to_begin(topic, *partition));
                 }
             }
         }
-        if !self.to_begin.is_empty() && self.tried.elapsed() >= BEAT {
-            self.begin_all()?;
-        }
-        Ok(())
+        Ok(self.consumer.context().check()?)
     }
 
     fn take(&mut self, record: &RawRecord<'_>) -> anyhow::Result<()> {

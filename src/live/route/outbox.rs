@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use ingest::Error;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::config::KafkaConfig;
 use rdkafka::client::ClientContext;
@@ -62,6 +63,7 @@ impl ProducerContext for OutboxContext {
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         self.arrived(|arrived| match result {
             Ok(message) => {
+                crate::live::logs::brokers(true);
                 if let Some((_, waiting)) = arrived.epochs.iter_mut().find(|(epoch, _)| *epoch == ticket.epoch) {
                     *waiting -= 1;
                 }
@@ -149,10 +151,10 @@ impl Outbox {
     }
 
     /// # Errors
-    /// The producer cannot go on: to keep the order, the process must start over from what was committed.
-    pub fn check(&self) -> anyhow::Result<()> {
+    /// The producer cannot go on: to keep the order, whoever sends must start over from what was committed.
+    pub fn check(&self) -> Result<(), Error> {
         match self.context.arrived(|arrived| arrived.failure.clone()) {
-            Some(failure) => Err(anyhow!("{failure}; start again, what was not committed is sent again")),
+            Some(problem) => Err(Error::Kafka { doing: "sending".to_owned(), problem, retry: true }),
             None => Ok(()),
         }
     }
@@ -160,6 +162,6 @@ impl Outbox {
     /// Waits until all has arrived.
     pub fn flush(&self, timeout: Duration) -> anyhow::Result<()> {
         self.producer.flush(timeout).map_err(|error| anyhow!("not everything arrived in time: {error}"))?;
-        self.check()
+        Ok(self.check()?)
     }
 }

@@ -47,24 +47,6 @@ impl Route<'_> {
         changed.iter().try_for_each(|(topic, partition, is_ahead)| self.pause(topic, *partition, *is_ahead))
     }
 
-    /// Begins what was assigned; what the brokers cannot be asked about now waits, paused, so that no record is passed over.
-    pub(super) fn begin_all(&mut self) -> anyhow::Result<()> {
-        for (topic, partition, waited) in std::mem::take(&mut self.to_begin) {
-            match self.refresh_roster().and_then(|()| self.begin(&topic, partition)) {
-                Ok(()) if waited => self.pause(&topic, partition, false)?,
-                Ok(()) => {}
-                Err(error) if error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry) => {
-                    self.tried = Instant::now();
-                    tracing::debug!(topic, partition, error = format!("{error:#}"), "a raw partition waits to begin");
-                    self.pause(&topic, partition, true)?;
-                    self.to_begin.push((topic, partition, true));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn pause(&self, topic: &str, partition: i32, pause: bool) -> anyhow::Result<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);

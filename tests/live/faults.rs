@@ -1,0 +1,40 @@
+//! What services meet: a broker that is away, one that is killed, a process that sleeps through losing its place.
+
+use std::time::Duration;
+
+use super::kafka::{Broker, are_there};
+use super::one_truth::{demand_the_same, prepare, replayed_demo, site};
+use super::vedette::{Service, succeed, text};
+
+/// The broker is stopped for a while, and then killed, while a set is fed and judged.
+#[test]
+fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
+    if !are_there("a broker that goes away") {
+        return;
+    }
+    let away = std::env::var("VEDETTE_AWAY_SECONDS").map_or(30, |text| text.parse().expect("a number of seconds"));
+    let replayed = replayed_demo();
+    let mut broker = Broker::start(&[]);
+    let site = site(&broker, &replayed, 2);
+    prepare(&site, &replayed, 2);
+    let log = site.folder.path().join("log");
+    let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
+    let (demo, bootstrap) = (replayed.data("demo.toml"), broker.bootstrap.clone());
+    let feed = std::thread::spawn(move || {
+        succeed(&["feed", text(&demo), "--brokers", &bootstrap, "--speed", "12000", "--quiet"]);
+    });
+    std::thread::sleep(Duration::from_secs(5));
+    broker.tell("stop");
+    std::thread::sleep(Duration::from_secs(away));
+    broker.tell("start");
+    std::thread::sleep(Duration::from_secs(5));
+    broker.tell("kill");
+    broker.tell("start");
+    feed.join().expect("the set was fed");
+    service.wait_closed(2, replayed.through, Duration::from_secs(240));
+    let said = service.said();
+    service.stop();
+    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+    let loud = said.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).count();
+    assert!(loud < 60, "{loud} lines of trouble:\n{said}");
+}

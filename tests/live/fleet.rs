@@ -1,0 +1,88 @@
+//! The benchmark fleet through Kafka, in the shapes a site may have: lanes, processes, keys of raw records, restarts. The
+//! findings are those of its replay, each time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::clickhouse::{Engine, configured, demand_the_same_there, wait_closed, with_engine};
+use super::kafka::{Broker, are_there};
+use super::one_truth::{Replayed, demand_the_same, prepare, replayed_fleet, site_named};
+use super::vedette::{Service, recordings, succeed, text};
+
+/// Event time for wall time: six days in about half a minute, where the machine keeps up.
+const SPEED: &str = "18000";
+
+#[test]
+fn the_fleet_fed_through_kafka_gives_the_findings_of_its_replay() {
+    let Some(data) = recordings("fleet") else { return };
+    if !are_there("the fleet through Kafka") {
+        return;
+    }
+    let replayed = replayed_fleet(&data);
+    let broker = Broker::start(&[]);
+    one_lane_straight_through(&broker, &replayed, &data);
+    sixteen_lanes_with_restarts(&broker, &replayed, &data);
+    three_processes(&broker, &replayed, &data);
+}
+
+fn feed(broker: &Broker, data: &Path, name: &str, key: &str, speed: &str) {
+    let topic = format!("{name}.raw");
+    let mut arguments = vec!["feed", "datasets/fleet.toml", "--path", text(data), "--brokers", &broker.bootstrap];
+    arguments.extend(["--topic", &topic, "--key", key, "--speed", speed, "--quiet"]);
+    succeed(&arguments);
+}
+
+fn one_lane_straight_through(broker: &Broker, replayed: &Replayed, data: &Path) {
+    let site = site_named(broker, replayed, 1, "one");
+    prepare(&site, replayed, 4);
+    let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
+    feed(broker, data, "one", "device", "0");
+    service.wait_closed(1, replayed.through, Duration::from_secs(180));
+    service.stop();
+    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+}
+
+/// A collector's key is one raw partition of four: the others are quiet.
+fn sixteen_lanes_with_restarts(broker: &Broker, replayed: &Replayed, data: &Path) {
+    let site = site_named(broker, replayed, 16, "sixteen");
+    prepare(&site, replayed, 4);
+    let start = || Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
+    let mut service = start();
+    std::thread::scope(|scope| {
+        let feeding = scope.spawn(|| feed(broker, data, "sixteen", "collector", SPEED));
+        for restart in 0..4 {
+            std::thread::sleep(Duration::from_secs(6));
+            match restart % 2 {
+                0 => service.stop(),
+                _ => service.kill(),
+            }
+            service = start();
+        }
+        feeding.join().expect("the set was fed");
+    });
+    service.wait_closed(16, replayed.through, Duration::from_secs(180));
+    service.stop();
+    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+}
+
+fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(folder.path());
+    let mut site = site_named(broker, replayed, 4, "three");
+    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
+    std::fs::write(&site.config, with_engine(&toml, &site, &engine)).expect("it is written");
+    prepare(&site, replayed, 3);
+    site.config = site.folder.path().join("base.toml");
+    std::fs::write(&site.config, toml).expect("it is written");
+    let mut services: Vec<Service> = (0..3).map(|number| configured(&site, &engine, number)).collect();
+    std::thread::scope(|scope| {
+        let feeding = scope.spawn(|| feed(broker, data, "three", "none", SPEED));
+        std::thread::sleep(Duration::from_secs(10));
+        services[1].kill();
+        services[1] = configured(&site, &engine, 1);
+        feeding.join().expect("the set was fed");
+    });
+    wait_closed(&mut services, 4, replayed.through);
+    services.iter_mut().for_each(Service::stop);
+    demand_the_same_there(replayed, &engine);
+}
