@@ -83,7 +83,8 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
         f64::from(stand.devices) / f64::from(lanes)
     ));
     report.say("what,count,p50_ms,p99_ms,most_ms");
-    for (what, mut delays) in [("steps", all), ("steps with findings", with_findings)] {
+    let told = [("steps", all), ("steps with findings", with_findings)];
+    for (what, mut delays) in told.into_iter().filter(|(_, delays)| !delays.is_empty()) {
         let (p50, p99, most) = (quantile(&mut delays, 0.5), quantile(&mut delays, 0.99), quantile(&mut delays, 1.0));
         report.say(format!("{what},{},{p50:.0},{p99:.0},{most:.0}", delays.len()));
     }

@@ -12,8 +12,11 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::Failure;
-use crate::records::{BEGIN, PERIOD, SECOND, flow};
+use crate::records::{BEGIN, PERIOD, SECOND, flow, refused};
 use crate::stand::{LATENESS, RAW};
+
+/// Hosts that a scan tries.
+const SCANNED: u32 = 80;
 
 pub struct Feed {
     producer: ThreadedProducer<DefaultProducerContext>,
@@ -43,21 +46,35 @@ impl Feed {
         Ok(end)
     }
 
-    /// History at `speed` times the pace at which it happened, for so long; gives the event time it reached.
+    /// History at `speed` times the pace at which it happened, for so long, with a device that scans its neighbours every
+    /// minute of it; gives the event time it reached.
     pub fn at_speed(&self, speed: f64, lasting: Duration) -> Result<i64, Failure> {
         let mut line = String::new();
         let step = PERIOD as f64 * SECOND as f64 / f64::from(self.devices);
-        let (began, mut number) = (Instant::now(), 0);
+        let (began, mut number, mut minute) = (Instant::now(), 0, 0);
         while began.elapsed() < lasting {
             let due = began.elapsed().as_secs_f64() * speed * SECOND as f64;
             while (number as f64 * step) < due {
                 self.send(&mut line, number, BEGIN + (number as f64 * step) as i64)?;
                 number += 1;
+                let at = (number as f64 * step) as i64;
+                if at >= (minute * 60 + 30) * SECOND {
+                    self.scan(&mut line, (minute * 37) as u32 % self.devices, BEGIN + at)?;
+                    minute += 1;
+                }
             }
             std::thread::sleep(Duration::from_millis(2));
         }
         self.producer.flush(Duration::from_secs(60))?;
         Ok(BEGIN + (number as f64 * step) as i64)
+    }
+
+    fn scan(&self, line: &mut String, device: u32, at: i64) -> Result<(), Failure> {
+        for neighbour in 0..SCANNED {
+            refused(line, device, neighbour, at);
+            self.put(BaseRecord::to(RAW).partition(device as i32 % self.partitions).payload(line.as_str()))?;
+        }
+        Ok(())
     }
 
     fn send(&self, line: &mut String, number: u64, at: i64) -> Result<(), Failure> {

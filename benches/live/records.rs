@@ -70,6 +70,21 @@ pub fn flow(line: &mut String, number: u64, device: u32, micros: i64) {
     );
 }
 
+/// A neighbour that refuses telnet: what a scan is made of.
+pub fn refused(line: &mut String, device: u32, neighbour: u32, micros: i64) {
+    line.clear();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        line,
+        "{{\"kind\":\"flow\",\"time\":{}.{:06},\"mac\":\"{}\",\"ip\":\"{}\",\"responder_ip\":\"10.250.0.{neighbour}\",\
+         \"responder_port\":23,\"protocol\":\"tcp\",\"outcome\":\"refused\",\"packets_out\":1,\"packets_in\":1}}",
+        micros / SECOND,
+        micros % SECOND,
+        mac(device),
+        ip(device),
+    );
+}
+
 /// A store with baselines of the types, learned from two days of a few devices; version 1, in force from [`BEGIN`].
 pub fn taught(folder: &Path) -> Result<PathBuf, Failure> {
     let data = folder.join("taught");

@@ -36,7 +36,8 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     report.say(format!(
         "steps of {DEVICES} windows with {CONTACTS} contacts each, {windows} windows a round, one thread"
     ));
-    report.say("round,store,seconds,rows_per_second,our_rows_per_cpu_second,engine_cpu_seconds");
+    report
+        .say("round,store,seconds,rows_per_second,our_rows_per_cpu_second,engine_cpu_seconds,bytes_on_disk_per_window");
     for what in ["embedded", "clickhouse"] {
         let mut rates = Vec::new();
         for round in 1..=rounds {
@@ -49,6 +50,11 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
             };
             let (mut seconds, mut cpu, mut rows) = (0.0, 0.0, 0_u64);
             let engine_before = usage::cpu_seconds(engine.pid())?;
+            let home = match what {
+                "embedded" => folder.path().join(format!("store-{round}")),
+                _ => folder.path().join("engine"),
+            };
+            let disk_before = bytes_below(&home)?;
             for tick in 0..windows.div_ceil(u64::from(DEVICES)) {
                 let scored: Vec<ScoredWindow> = (0..DEVICES).map(|device| window(device, tick as i64)).collect();
                 let end = scored[0].window.end;
@@ -64,14 +70,25 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
             let rate = rows as f64 / seconds;
             let engine_cpu = usage::cpu_seconds(engine.pid())? - engine_before;
             report.say(format!(
-                "{round},{what},{seconds:.2},{rate:.0},{:.0},{engine_cpu:.2}",
-                rows as f64 / cpu.max(0.01)
+                "{round},{what},{seconds:.2},{rate:.0},{:.0},{engine_cpu:.2},{:.0}",
+                rows as f64 / cpu.max(0.01),
+                bytes_below(&home)?.saturating_sub(disk_before) as f64 / (rows / (1 + CONTACTS)) as f64
             ));
             rates.push(rate);
         }
         report.say(format!("rows a second into {what}: median {:.0}", median(rates)));
     }
     Ok(())
+}
+
+/// Of all files; one that goes meanwhile, as merging does, is passed over.
+fn bytes_below(folder: &std::path::Path) -> Result<u64, Failure> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let Ok(facts) = entry.metadata() else { continue };
+        bytes += if facts.is_dir() { bytes_below(&entry.path()).unwrap_or(0) } else { facts.len() };
+    }
+    Ok(bytes)
 }
 
 fn secret(folder: &std::path::Path) -> Result<String, Failure> {
