@@ -70,6 +70,7 @@ impl Config {
         self.responders.check()?;
         self.store.check()?;
         self.source.check()?;
+        self.telemetry.check()?;
         Ok(())
     }
 }
@@ -121,12 +122,19 @@ mod tests {
             ("detect", "max_episodes_per_device", "0"),
             ("responders", "cap_share", "2.0"),
             ("store", "memory_mib", "1"),
+            ("telemetry", "sample_ratio", "1.5"),
         ] {
             std::fs::write(&path, format!("[{section}]\n{key} = {value}\n")).unwrap();
             let message = Config::load(Some(&path)).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains("vedette.toml"), "{message}");
             assert!(!message.contains("unknown field"), "{message}");
         }
+    }
+
+    #[test]
+    fn by_default_nobody_else_can_ask_the_service() {
+        let admin: std::net::SocketAddr = RunConfig::default().admin.parse().unwrap();
+        assert!(admin.ip().is_loopback());
     }
 
     #[test]

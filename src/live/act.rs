@@ -14,8 +14,10 @@ use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
 use ingest::kafka::topics;
 use ingest::log::DeviceRecord;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanContext, SpanKind};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::Store;
@@ -25,12 +27,16 @@ use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::judge::lease::Lease;
 use crate::live::message::StepMessage;
+use crate::live::now;
 use crate::live::retry::until_it_works;
 use crate::live::stop::Stop;
+use crate::live::trace::{PARENT, acted, finding_ids, origin};
 
 const POLL: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
+/// Findings that wait to be told and whose origin is known, at most.
+const ORIGINS: usize = 4_096;
 
 pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Result<()> {
     let kafka = &config.source.kafka;
@@ -68,7 +74,7 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
             Some(Ok(record)) => {
                 let Some(acting) = &mut acting else { continue };
                 let offset = u64::try_from(record.offset()).unwrap_or(0);
-                acting.take(offset, record.payload().unwrap_or_default())?;
+                acting.take(offset, record.payload().unwrap_or_default(), sent_from(&record))?;
             }
             Some(Err(error)) => crate::live::logs::client_error("act", &error, "while reading findings"),
             None => {}
@@ -103,6 +109,8 @@ struct Acting<'c> {
     /// Whom findings named so far.
     devices: BTreeMap<SmolStr, DeviceRecord>,
     closed: BTreeMap<usize, EventTime>,
+    /// By finding: the span that published it, until it is told.
+    origins: BTreeMap<String, SpanContext>,
     next: u64,
     remembered: Instant,
     remembered_next: u64,
@@ -151,13 +159,15 @@ impl<'c> Acting<'c> {
             act,
             devices,
             closed,
+            origins: BTreeMap::new(),
             next,
             remembered: Instant::now(),
             remembered_next,
         })
     }
 
-    fn take(&mut self, offset: u64, payload: &[u8]) -> anyhow::Result<()> {
+    fn take(&mut self, offset: u64, payload: &[u8], from: Option<SpanContext>) -> anyhow::Result<()> {
+        let since = now();
         if offset < self.next {
             return Ok(());
         }
@@ -184,10 +194,42 @@ impl<'c> Acting<'c> {
             self.act.meet(device(&record));
             self.devices.insert(record.id.clone(), record);
         }
-        let answered = self.act.take(message.lane, message.through, message.findings);
+        let lane = message.lane;
+        let taken = finding_ids(message.findings.iter());
+        let mut origins: Vec<SpanContext> = Vec::new();
+        if let Some(from) = from.filter(|_| !message.findings.is_empty()) {
+            if self.origins.len() + message.findings.len() > ORIGINS {
+                self.origins.clear();
+            }
+            let ids = message.findings.iter().map(|finding| finding.finding_id.to_string());
+            self.origins.extend(ids.map(|id| (id, from.clone())));
+            origins.push(from);
+        }
+        let is_news = !message.findings.is_empty();
+        let answered = self.act.take(lane, message.through, message.findings);
+        if answered.findings.is_empty() && !is_news {
+            return Ok(());
+        }
+        for finding in &answered.findings {
+            let known = self.origins.remove(finding.finding_id.as_str());
+            origins.extend(known.filter(|origin| !origins.contains(origin)));
+        }
+        let told = finding_ids(answered.findings.iter());
+        let trace = acted(since, &origins, taken, told, lane, offset);
+        let _entered = trace.enter();
         if answered.findings.is_empty() {
             return Ok(());
         }
+        let count = |many: usize| many as i64;
+        let _storing = trace.within(
+            "store",
+            SpanKind::Client,
+            [
+                KeyValue::new("findings", count(answered.findings.len())),
+                KeyValue::new("actions", count(answered.actions.len())),
+                KeyValue::new("incidents", count(answered.incidents.len())),
+            ],
+        );
         let store = &self.store;
         let stored = until_it_works("store findings", &|| self.is_wanted(), || {
             store.write_findings(&name, &answered.findings)?;
@@ -240,6 +282,12 @@ impl<'c> Acting<'c> {
         self.remembered_next = self.next;
         Ok(())
     }
+}
+
+/// The span that a message was published in.
+fn sent_from(record: &BorrowedMessage<'_>) -> Option<SpanContext> {
+    let parent = record.headers()?.iter().find(|header| header.key == PARENT)?;
+    origin(parent.value?)
 }
 
 /// A key means nothing here: findings name devices by id.

@@ -2,8 +2,13 @@
 
 use std::sync::OnceLock;
 
-use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use fleet::FindingKind;
+use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
+
+use crate::config::Config;
+use crate::live::now_millis;
+use crate::live::status::Status;
 
 pub const RECORDS: &str = "vedette_records";
 pub const READINGS: &str = "vedette_readings";
@@ -19,6 +24,7 @@ pub const STEPS: &str = "vedette_steps";
 pub const WINDOWS: &str = "vedette_windows";
 pub const STEP_SECONDS: &str = "vedette_step";
 pub const END_TO_END: &str = "vedette_end_to_end";
+pub const STORE_UP: &str = "vedette_store_up";
 pub const STORE_RETRIES: &str = "vedette_store_retries";
 pub const FINDINGS: &str = "vedette_findings";
 
@@ -32,8 +38,6 @@ pub struct Metrics {
     pub unattributed: Counter<u64>,
     pub unknown_devices: Counter<u64>,
     pub retention_lost: Counter<u64>,
-    pub lane_lag: Gauge<f64>,
-    pub lane_closed: Gauge<f64>,
     pub late: Counter<u64>,
     pub duplicates: Counter<u64>,
     pub steps: Counter<u64>,
@@ -50,7 +54,6 @@ pub fn metrics() -> &'static Metrics {
     METRICS.get_or_init(|| {
         let meter = global::meter("vedette");
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
-        let gauge = |name, text| meter.f64_gauge(name).with_description(text).with_unit("s").build();
         let histogram = |name, text| {
             meter.f64_histogram(name).with_description(text).with_unit("s").with_boundaries(DELAYS.to_vec()).build()
         };
@@ -61,8 +64,6 @@ pub fn metrics() -> &'static Metrics {
             unattributed: counter(UNATTRIBUTED, "readings that are no device's, by reason"),
             unknown_devices: counter(UNKNOWN_DEVICES, "devices met that the inventory does not know"),
             retention_lost: counter(RETENTION_LOST, "entries that retention deleted before they were read"),
-            lane_lag: gauge(LANE_LAG, "age of the last entry a lane judged, by lane"),
-            lane_closed: gauge(LANE_CLOSED, "event time up to which a lane has closed and stored everything"),
             late: counter(LATE, "readings that came after their window had closed"),
             duplicates: counter(DUPLICATES, "readings a lane had seen before"),
             steps: counter(STEPS, "steps stored, published and committed"),
@@ -76,6 +77,52 @@ pub fn metrics() -> &'static Metrics {
             findings: counter(FINDINGS, "findings published, by kind"),
         }
     })
+}
+
+/// Gauges that are read when somebody asks, and zeros of what has not happened yet, so that its first time is seen.
+pub fn begin(config: &Config, status: &Status) {
+    let all = metrics();
+    [&all.records, &all.readings, &all.store_retries].into_iter().for_each(|counter| counter.add(0, &[]));
+    FindingKind::ALL.iter().for_each(|kind| all.findings.add(0, &[KeyValue::new("kind", kind.name())]));
+    let kafka = &config.source.kafka;
+    for topic in kafka.topics.iter().map(|topic| &topic.name).chain([&kafka.readings]) {
+        all.retention_lost.add(0, &[KeyValue::new("topic", topic.clone())]);
+    }
+    let meter = global::meter("vedette");
+    let lanes = status.clone();
+    meter
+        .f64_observable_gauge(LANE_LAG)
+        .with_description("age of the last entry a lane judged, by lane")
+        .with_unit("s")
+        .with_callback(move |gauge| {
+            for lane in lanes.lanes() {
+                let appended = lane.status.appended.map(|at| (now_millis() - at) as f64 / 1e3);
+                appended.into_iter().for_each(|age| gauge.observe(age, &of_lane(lane.lane)));
+            }
+        })
+        .build();
+    let lanes = status.clone();
+    meter
+        .f64_observable_gauge(LANE_CLOSED)
+        .with_description("event time up to which a lane has closed and stored everything")
+        .with_unit("s")
+        .with_callback(move |gauge| {
+            for lane in lanes.lanes() {
+                let closed = lane.status.closed_through.map(|time| time.seconds());
+                closed.into_iter().for_each(|time| gauge.observe(time, &of_lane(lane.lane)));
+            }
+        })
+        .build();
+    let store = status.clone();
+    meter
+        .u64_observable_gauge(STORE_UP)
+        .with_description("1 while the store answers and takes what it is given, else 0")
+        .with_callback(move |gauge| {
+            if let Some(store) = store.store() {
+                gauge.observe(u64::from(store.failure.is_none()), &[]);
+            }
+        })
+        .build();
 }
 
 pub fn of_lane(lane: i32) -> [KeyValue; 1] {
@@ -109,6 +156,7 @@ mod tests {
             WINDOWS,
             STEP_SECONDS,
             END_TO_END,
+            STORE_UP,
             STORE_RETRIES,
             FINDINGS,
         ];

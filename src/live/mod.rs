@@ -4,7 +4,7 @@
 //! * [`judge`]: the readings log to windows and findings
 //! * [`act`]: findings to incidents and actions; [`message`]: what it reads
 //! * [`commands`]: `feed`, `check`, `topics`, `baselines pin`
-//! * [`admin`], [`status`], [`metrics`]: what the outside may ask
+//! * [`admin`], [`status`], [`metrics`], [`trace`]: what the outside may ask, and is told
 //! * [`run_file`]: what whoever looks at the embedded store must know
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
@@ -21,6 +21,7 @@ mod route;
 mod run_file;
 mod status;
 mod stop;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +80,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         },
     };
     let status = Status::default();
+    metrics::begin(&config, &status);
+    if let Some(store) = &store {
+        status.watch(store, &stop);
+    }
     tracing::info!(roles = ?args.roles, brokers = config.source.kafka.brokers, "vedette runs");
     let mut failure = None;
     std::thread::scope(|scope| {
@@ -256,6 +261,11 @@ fn shelf(store: &Arc<dyn Store>, config: &Config) -> Shelf {
     }))
 }
 
+/// For delays and traces; what is found never depends on it.
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 fn now_millis() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -65,6 +65,9 @@ pub trait Store: Send + Sync {
 
     /// All versions of the baselines.
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error>;
+
+    /// Whether it is there and lets us in.
+    fn ping(&self) -> Result<(), Error>;
 }
 
 /// The one file of a table that is written whole.
@@ -121,5 +124,9 @@ impl Store for ParquetStore {
 
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
         self.rows()
+    }
+
+    fn ping(&self) -> Result<(), Error> {
+        self.is_there()
     }
 }

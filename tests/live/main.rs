@@ -2,6 +2,7 @@
 
 mod cases;
 mod clickhouse;
+mod collector;
 mod engine;
 mod faults;
 mod fleet;
@@ -11,3 +12,4 @@ mod one_truth;
 mod tables;
 mod trouble;
 mod vedette;
+mod watching;

@@ -22,6 +22,8 @@ use crate::lane::{Heard, Judged, LaneWorker, Names, Shelf, note_heard};
 use crate::live::judge::keep::{Keep, Kept};
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
+use crate::live::now;
+use crate::live::trace::{Part, Taken};
 use crate::rules::CompiledRules;
 
 /// What the poll loop hands over.
@@ -33,6 +35,15 @@ pub enum ToLane {
     },
     /// Store what is remembered, and end.
     Stop,
+}
+
+impl ToLane {
+    pub fn bytes(&self) -> usize {
+        match self {
+            ToLane::Record { payload, .. } => payload.len(),
+            ToLane::Stop => 0,
+        }
+    }
 }
 
 /// Where to begin.
@@ -107,6 +118,7 @@ pub struct LiveLane {
     appended: Option<i64>,
     /// What was told of so far.
     counted: LaneCounters,
+    taken: Taken,
     remembered: Instant,
     memory_every: Duration,
 }
@@ -130,6 +142,7 @@ impl LiveLane {
             done,
             appended: None,
             counted: LaneCounters::default(),
+            taken: Taken::default(),
             remembered: Instant::now(),
             memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
@@ -180,12 +193,14 @@ impl LiveLane {
             match message {
                 ToLane::Record { offset, timestamp, payload } => {
                     self.appended = timestamp;
+                    self.taken.entry(offset, payload.len());
+                    lease.taken(payload.len());
                     self.take(offset, &payload, steps)
                         .with_context(|| format!("lane {} at offset {offset}", self.lane))?;
                     lease.note(offset, timestamp, self.worker.counters());
                 }
                 ToLane::Stop => {
-                    self.send(steps, None, true)?;
+                    self.send(steps, None, Part::none(), true)?;
                     return Ok(());
                 }
             }
@@ -194,11 +209,14 @@ impl LiveLane {
     }
 
     fn take(&mut self, offset: u64, payload: &[u8], steps: &Sender<Kept>) -> anyhow::Result<()> {
+        let began = Instant::now();
         match Message::decode(payload)? {
             Message::Batch { devices, rows, readings } => {
+                let count = readings.len();
                 let keys: Vec<DeviceKey> = devices.iter().map(|id| self.known(id)).collect();
                 let rows = rows.iter().filter_map(|row| row.owner(&keys)).collect();
                 self.worker.push(offset, Entry::Batch(Batch { readings: Arc::new(readings), rows }));
+                self.taken.readings(count, began);
             }
             Message::Fact(fact) => {
                 let fact = self.intern.fact(fact);
@@ -245,18 +263,29 @@ impl LiveLane {
             self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
         }
         let LoggedMark { source, roster, through, below, .. } = mark;
+        let mut judging = now();
         self.worker.push(offset, Entry::Mark(Mark { source, roster: roster.into(), through, below }));
         while let Some(judged) = self.worker.step()? {
             note_heard(&mut self.heard, &judged.windows);
             if judged.last_tick > self.done.closed_through {
-                self.send(steps, Some(judged), false)?;
+                let trace = self.taken.step(self.lane, judging, &judged);
+                self.send(steps, Some(judged), trace, false)?;
+            } else {
+                self.taken = Taken::default();
             }
+            judging = now();
         }
         Ok(())
     }
 
     /// Hands a step on, with what is remembered if it is time to store that.
-    fn send(&mut self, steps: &Sender<Kept>, judged: Option<Judged>, stopping: bool) -> anyhow::Result<()> {
+    fn send(
+        &mut self,
+        steps: &Sender<Kept>,
+        judged: Option<Judged>,
+        trace: Part,
+        stopping: bool,
+    ) -> anyhow::Result<()> {
         // First: what is remembered is without the rejected records that no step has taken yet.
         let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
         let is_due = stopping || self.remembered.elapsed() >= self.memory_every;
@@ -282,6 +311,7 @@ impl LiveLane {
         steps
             .send(Kept {
                 judged,
+                trace,
                 rejected,
                 memory,
                 names,

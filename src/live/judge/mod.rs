@@ -38,8 +38,14 @@ use crate::live::stop::{GRACE, Stop};
 use crate::rules::CompiledRules;
 
 const POLL: Duration = Duration::from_millis(50);
-/// Entries a lane may have waiting; its partition is paused beyond, and resumed at half.
-const WAITING: usize = 64;
+/// Entries taken in one turn.
+const AT_ONCE: usize = 1_024;
+/// What a lane may have waiting; its partition is paused beyond, and resumed at a quarter. A pause throws away what was
+/// fetched ahead, so it must be rare also where entries are small, as the devices of an inventory are.
+const WAITING: usize = 65_536;
+const WAITING_BYTES: usize = 16 << 20;
+/// KiB, unless the operator says otherwise.
+const FETCHED_AHEAD: &str = "16384";
 /// Between a lane's failure and its new beginning: what somebody must mend, and what passes by itself.
 const BEGIN_AGAIN: Duration = Duration::from_secs(15);
 const PASSES: Duration = Duration::from_secs(2);
@@ -107,7 +113,10 @@ impl<'c> Judging<'c> {
                 }
             }
         }));
-        let consumer: Arc<BaseConsumer<Member>> = Arc::new(create(kafka, Purpose::Member { role: "judge" }, member)?);
+        let mut of_judge = kafka.clone();
+        of_judge.properties.entry("queued.max.messages.kbytes".to_owned()).or_insert_with(|| FETCHED_AHEAD.to_owned());
+        let consumer: Arc<BaseConsumer<Member>> =
+            Arc::new(create(&of_judge, Purpose::Member { role: "judge" }, member)?);
         consumer.subscribe(&[&kafka.readings]).context("subscribing to the readings log")?;
         Ok(Judging {
             config,
@@ -125,7 +134,7 @@ impl<'c> Judging<'c> {
     fn turn(&mut self) -> anyhow::Result<()> {
         let consumer = Arc::clone(&self.consumer);
         // Up to as many as one lane takes, before the lanes are looked at again.
-        for taken in 0..WAITING {
+        for taken in 0..AT_ONCE {
             let polled = consumer.poll(if taken == 0 { POLL } else { Duration::ZERO });
             self.changes();
             match polled {
@@ -286,7 +295,11 @@ impl<'c> Judging<'c> {
         let mut resume = Vec::new();
         for (partition, running) in &mut self.lanes {
             running.drain();
-            if running.paused && running.overflow.is_empty() && running.input.len() <= WAITING / 2 {
+            if running.paused
+                && running.overflow.is_empty()
+                && running.input.len() <= WAITING / 4
+                && running.lease.waiting() <= WAITING_BYTES / 4
+            {
                 running.paused = false;
                 resume.push(*partition);
             }
@@ -391,19 +404,21 @@ impl<'c> Judging<'c> {
 
 impl Running {
     fn offer(&mut self, message: ToLane) {
-        if !self.overflow.is_empty() {
-            self.overflow.push_back(message);
-            return;
-        }
-        // A lane that hung up has failed, and is begun again from what it committed.
-        if let Err(TrySendError::Full(message)) = self.input.try_send(message) {
-            self.overflow.push_back(message);
-        }
+        self.overflow.push_back(message);
+        self.drain();
     }
 
     fn drain(&mut self) {
         while let Some(message) = self.overflow.pop_front() {
+            let bytes = message.bytes();
+            if self.lease.waiting() > WAITING_BYTES {
+                self.overflow.push_front(message);
+                return;
+            }
+            self.lease.handed(bytes);
+            // A lane that hung up has failed, and is begun again from what it committed.
             if let Err(TrySendError::Full(message)) = self.input.try_send(message) {
+                self.lease.taken(bytes);
                 self.overflow.push_front(message);
                 return;
             }

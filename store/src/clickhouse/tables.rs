@@ -204,4 +204,8 @@ impl Store for ClickHouseStore {
         self.server.catch_up(&self.form, Table::Baselines.name())?;
         self.rows("")
     }
+
+    fn ping(&self) -> Result<(), Error> {
+        self.server.execute("SELECT 1")
+    }
 }
