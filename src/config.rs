@@ -9,6 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::telemetry::TelemetryConfig;
+use crate::trainer::TrainerConfig;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +21,7 @@ pub struct Config {
     pub store: store::Config,
     pub source: ingest::SourceConfig,
     pub run: RunConfig,
+    pub trainer: TrainerConfig,
     pub telemetry: TelemetryConfig,
 }
 
@@ -71,7 +73,7 @@ impl Config {
         self.store.check()?;
         self.source.check()?;
         self.telemetry.check()?;
-        Ok(())
+        self.trainer.check()
     }
 }
 
@@ -123,6 +125,8 @@ mod tests {
             ("responders", "cap_share", "2.0"),
             ("store", "memory_mib", "1"),
             ("telemetry", "sample_ratio", "1.5"),
+            ("trainer", "hold_back_factor", "0.5"),
+            ("trainer", "learn_days", "0"),
         ] {
             std::fs::write(&path, format!("[{section}]\n{key} = {value}\n")).unwrap();
             let message = Config::load(Some(&path)).unwrap_err().to_string();

@@ -1,5 +1,7 @@
 //! A baseline as a person reads it.
 
+pub mod compare;
+
 use std::fmt::Write;
 
 use fleet::{Confidence, Direction, Feature};

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use fleet::{DeviceKey, EventTime};
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -60,7 +61,7 @@ impl Calibration {
     /// The greatest of a type's device-days, its greatest 5 % left out.
     pub fn set_drift(&mut self, maxima: &BTreeMap<SmolStr, DailyMaxima>) {
         for (device_type, maxima) in maxima {
-            let mut sorted: Vec<f64> = maxima.0.values().copied().collect();
+            let mut sorted: Vec<f64> = maxima.0.values().copied().filter(|value| *value >= 0.0).collect();
             sorted.sort_unstable_by(|a, b| b.total_cmp(a));
             let trimmed = (TRIMMED_SHARE * sorted.len() as f64) as usize;
             if let Some(greatest) = sorted.get(trimmed) {
@@ -105,6 +106,15 @@ impl DailyMaxima {
         self.0.insert((device, at.day()), f64::NEG_INFINITY);
     }
 
+    /// The same for all of `days` of which anything was noted.
+    pub fn strike_days(&mut self, days: &FxHashSet<(DeviceKey, i64)>) {
+        for (day, greatest) in &mut self.0 {
+            if days.contains(day) {
+                *greatest = f64::NEG_INFINITY;
+            }
+        }
+    }
+
     /// `other` is of other devices.
     pub fn extend(&mut self, other: DailyMaxima) {
         self.0.extend(other.0);
@@ -129,6 +139,22 @@ mod tests {
         }
         assert_eq!(envelope([], 200.0), 0.0);
         assert_eq!(envelope([50.0, 40.0], 200.0), 0.0, "a few extreme days set nothing");
+    }
+
+    #[test]
+    fn a_day_that_is_not_normal_sets_no_line() {
+        let mut maxima = DailyMaxima::default();
+        let day = |device: u32, day: i64| (DeviceKey(device), EventTime(day * 86_400_000_000));
+        for device in 0..10 {
+            let (device, at) = day(device, 3);
+            maxima.note(device, at, if device.0 < 2 { 9.0 } else { 1.0 });
+        }
+        let loud = maxima.envelope(10.0);
+        maxima.strike_days(&[(DeviceKey(0), 3), (DeviceKey(1), 3), (DeviceKey(9), 4)].into_iter().collect());
+        assert!(maxima.envelope(10.0) < loud - 3.0);
+        let mut calibration = Calibration::default();
+        calibration.set_drift(&[("camera".into(), maxima)].into());
+        assert_eq!(calibration.drift["camera"], 1.0);
     }
 
     #[test]

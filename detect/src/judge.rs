@@ -57,6 +57,13 @@ impl Recording {
         }
         self
     }
+
+    /// Device-days that count as without anything.
+    pub fn forget(&mut self, days: &crate::train::NotNormal) {
+        self.silence.strike_days(days);
+        self.evidence.strike_days(days);
+        self.drift.values_mut().for_each(|maxima| maxima.strike_days(days));
+    }
 }
 
 /// What a tick gave.

@@ -1,5 +1,7 @@
 //! Calibrates a version of the baselines: the learning days are judged with it, as if they were new.
 
+mod rehearsal;
+
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use baseline::Baselines;
 use fleet::{Device, DeviceKey, EventTime, Fact, Tick, Window};
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use crate::calibration::Calibration;
@@ -16,6 +18,11 @@ use crate::detectors::{self, Detector};
 use crate::error::Error;
 use crate::judge::{Judge, Recording};
 use crate::prepared::{Prepared, Version};
+
+pub use rehearsal::Rehearsal;
+
+/// Days (UTC, see [`EventTime::day`]) on which a device was not itself: they say nothing of how far normal days go.
+pub type NotNormal = FxHashSet<(DeviceKey, i64)>;
 
 /// `windows` are those the baselines were learned from; `width` of a window in microseconds. Gives what is to be stored,
 /// and the same made ready for judging.
@@ -28,20 +35,42 @@ pub fn train(
     width: i64,
     config: &Config,
 ) -> Result<(Version, Prepared), Error> {
+    train_without(&NotNormal::default(), baselines, windows, devices, width, config)
+}
+
+/// The same; what is `not_normal` is judged, for a device that is left out would be silent, and not listened to.
+pub fn train_without(
+    not_normal: &NotNormal,
+    baselines: Baselines,
+    windows: Vec<Window>,
+    devices: &[Arc<Device>],
+    width: i64,
+    config: &Config,
+) -> Result<(Version, Prepared), Error> {
     let device_days = baselines.types.iter().map(|learned| learned.device_days).sum::<u32>();
     let lanes = lanes(windows, devices);
     let never = Calibration { device_days, silence: f64::MAX, ..Calibration::default() };
     let mut version = Version { baselines, calibration: never };
     let prepared = Prepared::new(&version, config)?;
     let measured = prepared.with_calibration(version.calibration.clone());
-    let heard = listen(measured, lanes.par_iter(), width, config, detectors::measured);
+    let mut heard = listen(measured, lanes.par_iter(), width, config, detectors::measured);
+    heard.forget(not_normal);
     version.calibration.set_silence(&heard.silence);
     version.calibration.set_drift(&heard.drift);
     let all = prepared.with_calibration(version.calibration.clone());
-    let heard = listen(all, lanes.into_par_iter(), width, config, detectors::all);
+    let mut heard = listen(all, lanes.into_par_iter(), width, config, detectors::all);
+    heard.forget(not_normal);
     version.calibration.set_evidence(&heard.evidence);
     let prepared = prepared.with_calibration(version.calibration.clone());
     Ok((version, prepared))
+}
+
+/// Runs `work` on threads of its own, so many at most: whoever judges meanwhile does not wait for it.
+pub fn aside<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build() {
+        Ok(pool) => pool.install(work),
+        Err(_) => work(),
+    }
 }
 
 fn listen(

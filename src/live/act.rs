@@ -295,7 +295,7 @@ fn device(record: &DeviceRecord) -> Arc<Device> {
     Arc::new(record.device(DeviceKey(0), Arc::new(record.profile())))
 }
 
-fn inventory(config: &Config) -> anyhow::Result<Inventory> {
+pub fn inventory(config: &Config) -> anyhow::Result<Inventory> {
     let Some(path) = &config.source.inventory else { return Ok(Inventory::empty()) };
     let file = std::fs::File::open(path)
         .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?;

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use fleet::FindingKind;
-use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use crate::config::Config;
@@ -27,6 +27,9 @@ pub const END_TO_END: &str = "vedette_end_to_end";
 pub const STORE_UP: &str = "vedette_store_up";
 pub const STORE_RETRIES: &str = "vedette_store_retries";
 pub const FINDINGS: &str = "vedette_findings";
+pub const BASELINE_IN_FORCE: &str = "vedette_baseline_in_force";
+pub const BASELINES_LEARNED: &str = "vedette_baselines_learned";
+pub const TRAINING_SECONDS: &str = "vedette_training";
 
 /// Seconds.
 const DELAYS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
@@ -46,6 +49,9 @@ pub struct Metrics {
     pub end_to_end: Histogram<f64>,
     pub store_retries: Counter<u64>,
     pub findings: Counter<u64>,
+    pub baseline_in_force: Gauge<u64>,
+    pub baselines_learned: Counter<u64>,
+    pub training_seconds: Histogram<f64>,
 }
 
 /// The process's metrics; they go nowhere before telemetry is started.
@@ -75,6 +81,12 @@ pub fn metrics() -> &'static Metrics {
             ),
             store_retries: counter(STORE_RETRIES, "writes that the store did not take at once"),
             findings: counter(FINDINGS, "findings published, by kind"),
+            baseline_in_force: meter
+                .u64_gauge(BASELINE_IN_FORCE)
+                .with_description("version of the baselines a lane judges by")
+                .build(),
+            baselines_learned: counter(BASELINES_LEARNED, "versions learned on schedule, by outcome"),
+            training_seconds: histogram(TRAINING_SECONDS, "to learn, check and store a version"),
         }
     })
 }
@@ -159,6 +171,9 @@ mod tests {
             STORE_UP,
             STORE_RETRIES,
             FINDINGS,
+            BASELINE_IN_FORCE,
+            BASELINES_LEARNED,
+            TRAINING_SECONDS,
         ];
         for name in named {
             let name = name.strip_prefix("vedette_").unwrap_or(name);

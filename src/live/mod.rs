@@ -3,7 +3,8 @@
 //! * [`route`]: raw topics to the readings log
 //! * [`judge`]: the readings log to windows and findings
 //! * [`act`]: findings to incidents and actions; [`message`]: what it reads
-//! * [`commands`]: `feed`, `check`, `topics`, `baselines pin`
+//! * [`trainer`]: new baselines from what is stored
+//! * [`commands`]: `feed`, `check`, `topics`, `baselines train`, `pin` and `rollback`
 //! * [`admin`], [`status`], [`metrics`], [`trace`]: what the outside may ask, and is told
 //! * [`run_file`]: what whoever looks at the embedded store must know
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
@@ -22,6 +23,7 @@ mod run_file;
 mod status;
 mod stop;
 mod trace;
+pub mod trainer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use detect::Prepared;
 use ingest::kafka::topics::{admin, describe};
 #[cfg(feature = "clickhouse")]
 use store::ClickHouseStore;
-use store::{BaselineRow, ParquetStore, Store};
+use store::{Home, ParquetStore, Store};
 
 use self::judge::JudgeParts;
 use self::retry::Pause;
@@ -42,7 +44,6 @@ use self::stop::Stop;
 use crate::config::{Config, Misuse};
 use crate::lane::Shelf;
 use crate::telemetry::Telemetry;
-use crate::trainer;
 
 /// A role that ran for so long has recovered from whatever ended it before.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
@@ -72,7 +73,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&config.telemetry)?;
     let stop = Stop::default();
     stop.on_signals()?;
-    let store: Option<Arc<dyn Store>> = match args.roles.as_slice() {
+    let store: Option<Arc<dyn Home>> = match args.roles.as_slice() {
         [Role::Route] => None,
         _ => match wait_for_store(&config, &stop)? {
             Some(store) => Some(store),
@@ -82,7 +83,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let status = Status::default();
     metrics::begin(&config, &status);
     if let Some(store) = &store {
-        status.watch(store, &stop);
+        let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+        status.watch(&store, &stop);
     }
     tracing::info!(roles = ?args.roles, brokers = config.source.kafka.brokers, "vedette runs");
     let mut failure = None;
@@ -116,7 +118,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
                         };
                         judge::run(config, parts, stop)
                     }
-                    (Role::Act, Some(store)) => act::run(config, store, stop),
+                    (Role::Act, Some(store)) => {
+                        let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+                        act::run(config, &store, stop)
+                    }
                     (_, None) => Err(anyhow!("there is no store")),
                 });
                 // One role that cannot go on ends the process: whoever supervises it starts all of it again.
@@ -187,8 +192,16 @@ fn configured(path: &Path) -> anyhow::Result<Config> {
     Ok(config)
 }
 
+/// For commands that look at a running system's baselines, or add to them.
+fn open_beside(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
+    if config.store.clickhouse.is_used() {
+        return clickhouse(config);
+    }
+    Ok(Arc::new(ParquetStore::beside(&config.store.path, config.store.clone())?))
+}
+
 /// A server that is away is waited for, as while running; a store that cannot be used ends the start. `None`: asked to stop.
-fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn Store>>> {
+fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn Home>>> {
     let mut pause = Pause::default();
     let mut said: Option<Instant> = None;
     loop {
@@ -206,7 +219,7 @@ fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn
     }
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     if config.store.clickhouse.is_used() {
         return clickhouse(config);
     }
@@ -216,7 +229,7 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 #[cfg(feature = "clickhouse")]
-fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     let kafka = &config.source.kafka;
     let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
     let readings = described
@@ -227,7 +240,7 @@ fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 #[cfg(not(feature = "clickhouse"))]
-fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     Err(anyhow!("`{}` is to be the store, and this build is without ClickHouse", config.store.clickhouse.url))
 }
 
@@ -249,14 +262,14 @@ pub fn migrate(args: &commands::topics::ConfigArg) -> anyhow::Result<()> {
 }
 
 /// Versions that others learned are loaded from the store.
-fn shelf(store: &Arc<dyn Store>, config: &Config) -> Shelf {
+fn shelf(store: &Arc<dyn Home>, config: &Config) -> Shelf {
     let (store, detect) = (Arc::clone(store), config.detect.clone());
     Shelf::loading(Arc::new(move |number| {
-        let rows: Vec<BaselineRow> = store.read_baselines()?.into_iter().filter(|row| row.version == number).collect();
+        let rows = trainer::rows_of(&store.read_baselines()?, number);
         if rows.is_empty() {
             return Ok(None);
         }
-        let prepared: Prepared = detect::prepare(&trainer::version(number, &rows)?, &detect)?;
+        let prepared: Prepared = detect::prepare(&crate::trainer::version(number, &rows)?, &detect)?;
         Ok(Some(Arc::new(prepared)))
     }))
 }

@@ -1,15 +1,20 @@
-//! `baselines list` and `baselines show TYPE`.
+//! `baselines list`, `baselines show TYPE` and `baselines diff A B`.
+
+use std::path::PathBuf;
 
 use baseline::TypeBaseline;
 use clap::{Args, Subcommand};
-use datasets::scorecard::load::Stored;
 use datasets::scorecard::text::{Table, grouped, moment};
+use detect::Version;
 use store::BaselineRow;
 
 use super::names::unknown;
-use super::{open, say};
+use super::{compare, open, say};
 use crate::cli::StoreArg;
 use crate::config::Misuse;
+#[cfg(feature = "kafka")]
+use crate::live::commands::baselines as commands;
+use crate::trainer;
 
 #[derive(Subcommand)]
 pub enum BaselinesCommand {
@@ -17,15 +22,36 @@ pub enum BaselinesCommand {
     List(ListArgs),
     /// What is normal for a type: expected ranges, destinations, how sure it is, what was left out of training.
     Show(ShowArgs),
+    /// What moved from one version to another, type by type, the furthest first.
+    Diff(DiffArgs),
+    /// Learn a version from the windows stored, check it against the one in force, and put it in force.
+    #[cfg(feature = "kafka")]
+    Train(commands::TrainArgs),
     /// Put a version in force in a running system, from an event time on.
     #[cfg(feature = "kafka")]
-    Pin(crate::live::commands::baselines::PinArgs),
+    Pin(commands::PinArgs),
+    /// Put the version in force that was so before the present one.
+    #[cfg(feature = "kafka")]
+    Rollback(commands::RollbackArgs),
+}
+
+/// Whose baselines: a replay's, or a running system's.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct Place {
+    /// The folder a replay wrote (`--out` there)
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    /// The configuration of a running system
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub struct ListArgs {
     #[command(flatten)]
-    store: StoreArg,
+    place: Place,
 }
 
 #[derive(Args)]
@@ -34,29 +60,69 @@ pub struct ShowArgs {
     #[arg(value_name = "TYPE")]
     device_type: String,
     #[command(flatten)]
-    store: StoreArg,
+    place: Place,
     /// An earlier version; the latest when not given
     #[arg(long)]
     version: Option<u32>,
 }
 
+#[derive(Args)]
+pub struct DiffArgs {
+    /// The earlier version
+    #[arg(value_name = "A")]
+    before: u32,
+    /// The later one
+    #[arg(value_name = "B")]
+    after: u32,
+    #[command(flatten)]
+    place: Place,
+}
+
 pub fn baselines(command: &BaselinesCommand) -> anyhow::Result<()> {
     match command {
-        BaselinesCommand::List(args) => say(&list(of_types(&open(&args.store)?)?)),
-        BaselinesCommand::Show(args) => {
-            let rows = of_types(&open(&args.store)?)?;
-            say(&show(rows, &args.device_type, args.version)?)
+        BaselinesCommand::List(args) => {
+            let (rows, versions) = rows(&args.place)?;
+            say(&format!("{}{}", list(of_types(rows)), versions.map_or_else(String::new, |text| format!("\n{text}"))))
+        }
+        BaselinesCommand::Show(args) => say(&show(of_types(rows(&args.place)?.0), &args.device_type, args.version)?),
+        BaselinesCommand::Diff(args) => {
+            let (rows, _) = rows(&args.place)?;
+            say(&compare::page(&known(args.before, &rows)?, &known(args.after, &rows)?))
         }
         #[cfg(feature = "kafka")]
-        BaselinesCommand::Pin(args) => crate::live::commands::baselines::pin(args),
+        BaselinesCommand::Train(args) => commands::train(args),
+        #[cfg(feature = "kafka")]
+        BaselinesCommand::Pin(args) => commands::pin(args),
+        #[cfg(feature = "kafka")]
+        BaselinesCommand::Rollback(args) => commands::rollback(args),
     }
 }
 
-/// Without the row of no type, which holds what is pooled over all of them.
-fn of_types(stored: &Stored) -> anyhow::Result<Vec<BaselineRow>> {
-    let mut rows = stored.store.rows::<BaselineRow>()?;
+/// Every row, and of a running system where its versions stand.
+fn rows(place: &Place) -> anyhow::Result<(Vec<BaselineRow>, Option<String>)> {
+    #[cfg(feature = "kafka")]
+    if let Some(config) = &place.config {
+        let (rows, versions) = commands::of_system(config)?;
+        return Ok((rows, Some(versions)));
+    }
+    let Some(store) = place.store.clone() else {
+        return Err(Misuse("whose baselines? name a folder with `--store`".to_owned()).into());
+    };
+    Ok((open(&StoreArg { store })?.store.rows::<BaselineRow>()?, None))
+}
+
+fn known(version: u32, rows: &[BaselineRow]) -> anyhow::Result<Version> {
+    if rows.iter().any(|row| row.version == version && !row.is_announcement()) {
+        return trainer::version(version, rows);
+    }
+    let newest = rows.iter().map(|row| row.version).max().unwrap_or(0);
+    Err(Misuse(format!("there is no baseline version `{version}`, expected 1 to {newest}")).into())
+}
+
+/// Without the rows of no type, which hold what is pooled over all of them.
+fn of_types(mut rows: Vec<BaselineRow>) -> Vec<BaselineRow> {
     rows.retain(|row| !row.device_type.is_empty());
-    Ok(rows)
+    rows
 }
 
 fn list(mut rows: Vec<BaselineRow>) -> String {

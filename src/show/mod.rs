@@ -2,11 +2,12 @@
 //! writes.
 //!
 //! * [`findings`], [`baselines`], [`devices`], [`query`](mod@query): a command each
-//! * [`diff`]: two stores side by side
+//! * [`diff`]: two stores side by side; [`compare`]: two versions of the baselines
 //! * [`timeline`]: a device's evidence against its line
 //! * [`names`]: what to say when nothing has the name asked for
 
 pub mod baselines;
+pub mod compare;
 pub mod devices;
 pub mod diff;
 pub mod findings;

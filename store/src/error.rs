@@ -33,6 +33,11 @@ pub enum Error {
     #[error("the store `{}` was opened for reading only, expected it to be opened by the run that writes it", .dir.display())]
     ReadOnly { dir: PathBuf },
 
+    #[error(
+        "baseline version `{version}` is stored already and is another one; a version is never replaced, use a free number"
+    )]
+    VersionTaken { version: u32 },
+
     #[error("cannot write `{}`: {source}; {}", .path.display(), write_remedy(.source))]
     Write { path: PathBuf, source: io::Error },
 

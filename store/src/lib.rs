@@ -5,6 +5,7 @@
 //! * [`parquet`]: their embedded home: one file per step, compaction, a manifest
 //! * [`clickhouse`]: their other home: a server, for several processes (feature `clickhouse`)
 //! * [`query`]: SQL over the tables (DataFusion), as a table for people, CSV or JSON
+//! * [`history`]: what a trainer asks back
 //! * [`predicate`]: an SQL condition evaluated on a batch, for policy rules
 //! * [`config`], [`error`], [`metrics`]
 
@@ -12,6 +13,7 @@ pub mod clickhouse;
 pub mod config;
 pub mod dictionary;
 pub mod error;
+pub mod history;
 pub mod metrics;
 pub mod parquet;
 pub mod predicate;
@@ -25,10 +27,13 @@ pub use clickhouse::ClickHouseStore;
 pub use config::Config;
 pub use dictionary::Table;
 pub use error::Error;
+pub use history::{Heard, History, Keys, Spell};
 pub use parquet::{ALWAYS, ParquetStore, write_file};
 pub use predicate::Predicate;
 pub use query::{Format, Queries};
-pub use rows::{BaselineRow, DeviceNames, DeviceRow, EvidenceRow, RejectedRow, Row, ScoredWindow, Step, VerdictRow};
+pub use rows::{
+    ANNOUNCED, BaselineRow, DeviceNames, DeviceRow, EvidenceRow, RejectedRow, Row, ScoredWindow, Step, VerdictRow,
+};
 
 /// What the pipeline writes. Every call may be repeated: the same name replaces what was written under it, so a step that
 /// is done again after a crash leaves one copy. All errors say what to do; see [`Error::retry`].
@@ -42,8 +47,14 @@ pub trait Store: Send + Sync {
     /// Decisions taken together, named like findings.
     fn write_actions(&self, name: &str, actions: &[Action]) -> Result<(), Error>;
 
-    /// One version of the baselines, whole.
+    /// One version of the baselines, whole. What stands under its number is never replaced.
+    ///
+    /// # Errors
+    /// [`Error::VersionTaken`] when other rows stand there.
     fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error>;
+
+    /// That a version was put in force, see [`BaselineRow::is_announcement`]; `name` as for findings.
+    fn write_announcement(&self, name: &str, row: &BaselineRow) -> Result<(), Error>;
 
     /// Records that could not be used, named like findings, or as the step they came with.
     fn write_rejected(&self, name: &str, rows: &[RejectedRow]) -> Result<(), Error>;
@@ -63,12 +74,17 @@ pub trait Store: Send + Sync {
 
     fn newest_memory(&self, who: &str) -> Result<Option<EventTime>, Error>;
 
-    /// All versions of the baselines.
+    /// All versions of the baselines, and when they were announced.
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error>;
 
     /// Whether it is there and lets us in.
     fn ping(&self) -> Result<(), Error>;
 }
+
+/// A store that can be learned from.
+pub trait Home: Store + History {}
+
+impl<S: Store + History> Home for S {}
 
 /// The one file of a table that is written whole.
 pub const WHOLE: &str = "latest";
@@ -87,7 +103,11 @@ impl Store for ParquetStore {
     }
 
     fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error> {
-        self.put_rows(&format!("version-{version}"), rows)
+        self.put_version(version, rows)
+    }
+
+    fn write_announcement(&self, name: &str, row: &BaselineRow) -> Result<(), Error> {
+        self.put_rows(name, std::slice::from_ref(row))
     }
 
     fn write_rejected(&self, name: &str, rows: &[RejectedRow]) -> Result<(), Error> {

@@ -34,13 +34,15 @@ use crate::config::Config;
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
 use crate::metrics::Metrics;
-use crate::rows::{EvidenceRow, Row, Step, contact_batch, restore, window_batch};
+use crate::rows::{BaselineRow, EvidenceRow, Row, Step, contact_batch, restore, window_batch};
 
 /// Rows turned into columns at once: larger columns would come from fresh pages each time, and clearing those was a
 /// seventh of the time a step took.
 const PIECE: usize = 4096;
 
 const LOCK: &str = ".lock";
+/// Held while a version of the baselines is written, by whichever process.
+const TURN: &str = ".baselines.lock";
 /// Written by the front door: what was run. It marks a folder as ours, like the manifest.
 const RUN: &str = "run.json";
 
@@ -54,6 +56,8 @@ pub struct ParquetStore {
     manifest: RwLock<Manifest>,
     /// Held as long as the store is open for writing; the system drops it with the process.
     lock: Option<File>,
+    /// Beside the one that writes: may add baselines, and nothing else.
+    beside: bool,
 }
 
 impl ParquetStore {
@@ -87,6 +91,7 @@ impl ParquetStore {
             metrics: Metrics::default(),
             manifest: RwLock::new(manifest),
             lock: Some(lock),
+            beside: false,
         })
     }
 
@@ -109,7 +114,19 @@ impl ParquetStore {
             metrics: Metrics::default(),
             manifest: RwLock::new(manifest),
             lock: None,
+            beside: false,
         })
+    }
+
+    /// Opens `dir` for reading and for adding baselines, also while another process writes to it.
+    ///
+    /// # Errors
+    /// As [`ParquetStore::create`], but for a store that another process is writing to.
+    pub fn beside(dir: &Path, config: Config) -> Result<ParquetStore, Error> {
+        match ParquetStore::create(dir, config) {
+            Err(Error::Busy { .. }) => Ok(ParquetStore { beside: true, ..ParquetStore::open(dir)? }),
+            created => created,
+        }
     }
 
     /// Removes everything a store wrote to `dir` and nothing else; the manifest goes last, so that a crash in between
@@ -218,7 +235,9 @@ impl ParquetStore {
         layout: TextLayout,
         batches: impl Iterator<Item = Result<RecordBatch, Error>>,
     ) -> Result<(), Error> {
-        self.check_writable()?;
+        if !(self.beside && table == Table::Baselines) {
+            self.check_writable()?;
+        }
         let manifest = self.manifest.read().unwrap_or_else(PoisonError::into_inner);
         if manifest.covers(table, name) {
             self.metrics.copy_dropped();
@@ -254,6 +273,22 @@ impl ParquetStore {
         self.put_named(&FileName::named(name)?, rows)
     }
 
+    /// A version that is there already stays as it is, whoever else writes one meanwhile.
+    pub(crate) fn put_version(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error> {
+        let path = self.dir.join(TURN);
+        let turn = File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::write(&path))?;
+        match turn.lock() {
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => return Err(Error::write(&path)(error)),
+            _ => {}
+        }
+        let mut there: Vec<BaselineRow> = self.rows()?;
+        there.retain(|row| row.version == version && !row.is_announcement());
+        if there.is_empty() {
+            return self.put_rows(&format!("version-{version}"), rows);
+        }
+        if BaselineRow::are_the_same(&there, rows) { Ok(()) } else { Err(Error::VersionTaken { version }) }
+    }
+
     fn put_named<R: Row>(&self, name: &FileName, rows: &[R]) -> Result<(), Error> {
         self.put(R::TABLE, name, TextLayout::Plain, rows.chunks(PIECE).map(R::encode))
     }
@@ -276,6 +311,19 @@ impl ParquetStore {
         rows.retain(|row| row.device_id == device_id && range.contains(&row.window_start));
         rows.sort_by(|a, b| a.window_start.cmp(&b.window_start).then(b.evidence.total_cmp(&a.evidence)));
         Ok(rows)
+    }
+
+    /// Device and start of each window that starts in `range`.
+    pub(crate) fn for_each_start(
+        &self,
+        range: &Range<EventTime>,
+        mut take: impl FnMut(&str, EventTime),
+    ) -> Result<(), Error> {
+        let files = self.files()?.remove(&Table::Windows).unwrap_or_default();
+        let wanted = Wanted { time_column: "window_start", range };
+        for_each_batch(&files, Table::Windows, TextLayout::Dictionary, Some(wanted), |batch| {
+            restore::starts(batch, range, &mut take)
+        })
     }
 
     /// Windows that start in `range`, with contacts, as they were closed; ordered by start, then device key. `keys` says
@@ -382,7 +430,7 @@ fn refuse_foreign(dir: &Path) -> Result<(), Error> {
     }
     let half_made = |name: &str| name.starts_with(MANIFEST) && is_draft(name);
     // A folder of our tables alone: a store whose manifest was not written yet, or is already removed.
-    let ours = |name: &str| name == LOCK || name == TABLES || name == memory::FOLDER || half_made(name);
+    let ours = |name: &str| name == LOCK || name == TURN || name == TABLES || name == memory::FOLDER || half_made(name);
     match names.into_iter().find(|name| !ours(name)) {
         Some(found) => foreign(found),
         None => Ok(()),

@@ -21,7 +21,7 @@ use crate::dictionary::Table;
 use crate::error::Error;
 
 pub use evidence::EvidenceRow;
-pub use inventory::{BaselineRow, DeviceRow};
+pub use inventory::{ANNOUNCED, BaselineRow, DeviceRow};
 pub use notes::{RejectedRow, VerdictRow};
 pub use windows::{contact_batch, window_batch};
 

@@ -10,6 +10,7 @@ mod kafka;
 mod looking_on;
 mod one_truth;
 mod tables;
+mod trainer;
 mod trouble;
 mod vedette;
 mod watching;

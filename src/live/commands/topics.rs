@@ -7,7 +7,7 @@ use ingest::kafka::topics::{Wanted, admin, create_missing, describe, wanted};
 use ingest::log::Message;
 
 use crate::config::{Config, Misuse};
-use crate::live::commands::baselines::tell_lanes;
+use crate::live::route::outbox::tell_lanes;
 
 #[derive(Subcommand)]
 pub enum TopicsCommand {
@@ -77,7 +77,7 @@ fn remove(topic: &str, config: &Config) -> anyhow::Result<()> {
         );
         return Err(Misuse(problem).into());
     }
-    tell_lanes(config, &Message::TopicRemoved(topic.into()))?;
+    tell_lanes(&config.source.kafka, &Message::TopicRemoved(topic.into()))?;
     println!("no lane waits for `{topic}` any more");
     Ok(())
 }

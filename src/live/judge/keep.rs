@@ -150,6 +150,7 @@ impl Keep {
     fn count(&self, kept: &Kept, judged: &Judged) {
         let (all, lane) = (metrics(), of_lane(self.lane));
         all.steps.add(1, &lane);
+        all.baseline_in_force.record(u64::from(judged.resume.versions.baseline), &lane);
         all.windows.add(judged.windows.len() as u64, &lane);
         all.late.add(kept.late, &lane);
         all.duplicates.add(kept.duplicates, &lane);

@@ -4,7 +4,7 @@
 mod keep;
 mod lane;
 pub mod lease;
-mod position;
+pub mod position;
 mod publisher;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +21,7 @@ use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
-use store::Store;
+use store::{Home, Store};
 
 use crate::config::Config;
 use crate::lane::Shelf;
@@ -35,6 +35,7 @@ use crate::live::may_pass;
 use crate::live::metrics::metrics;
 use crate::live::status::Status;
 use crate::live::stop::{GRACE, Stop};
+use crate::live::trainer::schedule::{self, FirstLane};
 use crate::rules::CompiledRules;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -57,19 +58,23 @@ const LEFT_BEHIND: Duration = Duration::from_secs(15);
 type Leases = Arc<Mutex<BTreeMap<i32, Lease>>>;
 
 pub struct JudgeParts {
-    pub store: Arc<dyn Store>,
+    pub store: Arc<dyn Home>,
     pub shelf: Shelf,
     pub status: Status,
 }
 
 pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()> {
+    let first_lane = FirstLane::default();
+    schedule::start(config, Arc::clone(&parts.store), &first_lane, stop)?;
     let mut judge = Judging::start(config, parts)?;
     while !stop.is_asked() {
+        first_lane.is_here(judge.lanes.contains_key(&0));
         if let Err(error) = judge.turn() {
             judge.give_up();
             return Err(error);
         }
     }
+    first_lane.is_here(false);
     judge.finish()
 }
 
@@ -239,7 +244,7 @@ impl<'c> Judging<'c> {
         let keep = Keep {
             lane: partition,
             topic: topic.clone(),
-            store: Arc::clone(&self.parts.store),
+            store: Arc::clone(&self.parts.store) as Arc<dyn Store>,
             publisher: self.publisher.clone(),
             consumer: Arc::clone(&self.consumer),
             lease: lease.clone(),

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use ingest::Error;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::config::KafkaConfig;
+use ingest::kafka::topics::{admin, describe};
+use ingest::log::{Message as Entry, encode};
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedHeaders};
@@ -169,4 +171,19 @@ impl Outbox {
         self.producer.flush(timeout).map_err(|error| anyhow!("not everything arrived in time: {error}"))?;
         Ok(self.check()?)
     }
+}
+
+/// Writes an entry to every lane's log.
+pub fn tell_lanes(kafka: &KafkaConfig, message: &Entry) -> anyhow::Result<()> {
+    let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
+    let topic = described
+        .first()
+        .filter(|topic| topic.problem.is_none())
+        .with_context(|| format!("topic `{}` is not there; make it with `vedette topics create`", kafka.readings))?;
+    let outbox = Outbox::new(kafka)?;
+    let message = encode(message);
+    for lane in &topic.partitions {
+        outbox.send(&kafka.readings, Some(*lane), &message, None, None, || Ok(()))?;
+    }
+    outbox.flush(Duration::from_secs(30))
 }

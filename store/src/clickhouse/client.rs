@@ -59,6 +59,10 @@ impl Server {
             // Of a cluster: an insert is answered when the shard has it, and half an answer is none.
             ("distributed_foreground_insert", "1"),
             ("insert_quorum_parallel", "1"),
+            // Lists of device ids are long.
+            ("max_query_size", "4194304"),
+            ("max_ast_elements", "1000000"),
+            ("max_expanded_ast_elements", "1000000"),
             ("select_sequential_consistency", "0"),
             ("skip_unavailable_shards", "0"),
             // Old memories go when it suits the server: a replica that is away is not waited for.

@@ -6,6 +6,7 @@
 //! * [`form`]: what a cluster is told otherwise
 //! * [`rowbinary`], [`header`]: batches as rows, and which columns they have
 //! * [`tables`], [`read`], [`memory`]: what is written and read back
+//! * [`history`]: what a trainer asks
 
 #[cfg(feature = "clickhouse")]
 mod client;
@@ -14,6 +15,8 @@ pub mod config;
 mod form;
 #[cfg(feature = "clickhouse")]
 mod header;
+#[cfg(feature = "clickhouse")]
+mod history;
 #[cfg(feature = "clickhouse")]
 mod memory;
 #[cfg(feature = "clickhouse")]

@@ -2,9 +2,11 @@
 
 use std::io::Cursor;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::compute::cast;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use fleet::{Contact, DeviceKey, EventTime, Window};
@@ -18,6 +20,9 @@ use crate::rows::restore;
 /// Event time asked for at once when windows are read: a day of a large fleet is what memory holds.
 const AT_ONCE: i64 = 86_400 * 1_000_000;
 
+/// Columns of windows and contacts that say nothing of how a device behaved.
+const NOT_LEARNED: [&str; 6] = ["segment", "site", "score", "p_value", "evidence", "line"];
+
 /// The table's columns under `condition` (empty, or `WHERE ...`).
 pub(super) fn fetch(
     server: &Server,
@@ -26,7 +31,18 @@ pub(super) fn fetch(
     layout: TextLayout,
     condition: &str,
 ) -> Result<Vec<RecordBatch>, Error> {
-    let columns: Vec<String> = table.columns().iter().map(|column| format!("`{}`", column.name)).collect();
+    fetch_columns(server, database, table, table.schema(layout), condition)
+}
+
+/// The columns of `schema`, which are some of the table's.
+fn fetch_columns(
+    server: &Server,
+    database: &str,
+    table: Table,
+    schema: SchemaRef,
+    condition: &str,
+) -> Result<Vec<RecordBatch>, Error> {
+    let columns: Vec<String> = schema.fields().iter().map(|field| format!("`{}`", field.name())).collect();
     let sql = format!(
         "SELECT {} FROM {database}.{} {condition} SETTINGS output_format_arrow_low_cardinality_as_dictionary = 0, \
          output_format_arrow_string_as_string = 1, output_format_arrow_compression_method = 'none'",
@@ -39,10 +55,9 @@ pub(super) fn fetch(
     if bytes.is_empty() {
         return Ok(batches);
     }
-    let schema = table.schema(layout);
     for batch in StreamReader::try_new(Cursor::new(bytes), None).map_err(|error| unreadable(&error))? {
         let batch = batch.map_err(|error| unreadable(&error))?;
-        let cast_to = |(column, field): (&ArrayRef, &std::sync::Arc<arrow::datatypes::Field>)| {
+        let cast_to = |(column, field): (&ArrayRef, &FieldRef)| {
             cast(column, field.data_type()).map_err(|error| unreadable(&error))
         };
         let columns = batch.columns().iter().zip(schema.fields()).map(cast_to).collect::<Result<Vec<_>, Error>>()?;
@@ -51,11 +66,19 @@ pub(super) fn fetch(
     Ok(batches)
 }
 
-/// Windows that start in `range`, with contacts, ordered by start, then device key.
+fn learned_columns(table: Table) -> SchemaRef {
+    let schema = table.schema(TextLayout::Dictionary);
+    let fields = schema.fields().iter().filter(|field| !NOT_LEARNED.contains(&field.name().as_str()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<FieldRef>>()))
+}
+
+/// Windows that start in `range`, with contacts, ordered by start, then device key. `whose`: more of the condition, or
+/// nothing.
 pub(super) fn windows(
     server: &Server,
     database: &str,
     range: Range<EventTime>,
+    whose: &str,
     keys: &(dyn Fn(&str) -> Option<DeviceKey> + Sync),
 ) -> Result<Vec<Window>, Error> {
     let bounds = server.fetch(
@@ -74,21 +97,32 @@ pub(super) fn windows(
         let to = (from.div_euclid(AT_ONCE) + 1).saturating_mul(AT_ONCE).min(until);
         let condition = |order: &str| {
             format!(
-                "WHERE window_start >= fromUnixTimestamp64Micro({from}) AND window_start < fromUnixTimestamp64Micro({to}) \
+                "WHERE window_start >= fromUnixTimestamp64Micro({from}) AND window_start < fromUnixTimestamp64Micro({to}){whose} \
                  ORDER BY {order}"
             )
         };
-        let layout = TextLayout::Dictionary;
         let part = EventTime(from)..EventTime(to);
         let begun = windows.len();
-        for batch in fetch(server, database, Table::Windows, layout, &condition("window_start, device_id"))? {
+        for batch in fetch_columns(
+            server,
+            database,
+            Table::Windows,
+            learned_columns(Table::Windows),
+            &condition("window_start, device_id"),
+        )? {
             restore::windows(&batch, &part, keys, &mut windows)?;
         }
         windows[begun..].sort_unstable_by_key(|window| (window.start, window.device));
         let places: FxHashMap<(EventTime, DeviceKey), usize> =
             (begun..).zip(&windows[begun..]).map(|(place, window)| ((window.start, window.device), place)).collect();
         let mut contacts: Vec<(usize, Contact)> = Vec::new();
-        for batch in fetch(server, database, Table::Contacts, layout, &condition("window_start, device_id, ordinal"))? {
+        for batch in fetch_columns(
+            server,
+            database,
+            Table::Contacts,
+            learned_columns(Table::Contacts),
+            &condition("window_start, device_id, ordinal"),
+        )? {
             restore::contacts(&batch, &part, keys, |start, device, contact| {
                 contacts.extend(places.get(&(start, device)).map(|place| (*place, contact)));
             })?;

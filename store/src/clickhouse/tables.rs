@@ -18,7 +18,7 @@ use super::{read, rowbinary};
 use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
 use crate::rows::{
-    BaselineRow, DeviceRow, EvidenceRow, RejectedRow, Row, Step, VerdictRow, contact_batch, window_batch,
+    ANNOUNCED, BaselineRow, DeviceRow, EvidenceRow, RejectedRow, Row, Step, VerdictRow, contact_batch, window_batch,
 };
 use crate::{Store, WHOLE};
 
@@ -26,10 +26,10 @@ use crate::{Store, WHOLE};
 const PIECE: usize = 4_096;
 
 pub struct ClickHouseStore {
-    server: Server,
+    pub(super) server: Server,
     headers: Headers,
     form: Form,
-    database: String,
+    pub(super) database: String,
     insert_rows: usize,
     /// Part of every token: the readings log that steps come from.
     log: String,
@@ -115,7 +115,7 @@ impl ClickHouseStore {
         Ok(String::from_utf8_lossy(&version).trim().to_owned())
     }
 
-    fn rows<R: Row>(&self, condition: &str) -> Result<Vec<R>, Error> {
+    pub(super) fn rows<R: Row>(&self, condition: &str) -> Result<Vec<R>, Error> {
         let mut rows = Vec::new();
         for batch in self.fetch(R::TABLE, condition)? {
             R::decode(&batch, &mut rows)?;
@@ -144,7 +144,7 @@ impl ClickHouseStore {
         range: Range<EventTime>,
         keys: impl Fn(&str) -> Option<DeviceKey> + Sync,
     ) -> Result<Vec<Window>, Error> {
-        read::windows(&self.server, &self.database, range, &keys)
+        read::windows(&self.server, &self.database, range, "", &keys)
     }
 }
 
@@ -169,7 +169,22 @@ impl Store for ClickHouseStore {
     }
 
     fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error> {
-        self.insert_rows(&format!("version-{version}"), rows)
+        let stored = || {
+            self.rows::<BaselineRow>(&format!(
+                "WHERE version = {version} AND NOT (device_type = '' AND segment = '{ANNOUNCED}')"
+            ))
+        };
+        let mut there = stored()?;
+        if there.is_empty() {
+            self.insert_rows(&format!("version-{version}"), rows)?;
+            // Of two who write it at the same time the server takes one, and tells both that all is well.
+            there = stored()?;
+        }
+        if BaselineRow::are_the_same(&there, rows) { Ok(()) } else { Err(Error::VersionTaken { version }) }
+    }
+
+    fn write_announcement(&self, name: &str, row: &BaselineRow) -> Result<(), Error> {
+        self.insert_rows(name, std::slice::from_ref(row))
     }
 
     fn write_rejected(&self, name: &str, rows: &[RejectedRow]) -> Result<(), Error> {

@@ -199,14 +199,19 @@ fn devices() -> Vec<Column> {
 fn baselines() -> Vec<Column> {
     vec![
         column("version", U32, "counts up with every training"),
-        column("device_type", Text, "the type; empty in the row for all"),
-        column("segment", Text, "network segment; empty when all segments are learned together"),
+        column("device_type", Text, "the type; empty in the row for all, and in announcements"),
+        column(
+            "segment",
+            Text,
+            "network segment; empty when all segments are learned together; `announced` in a row that says since when \
+             the version is in force",
+        ),
         column("from_time", Time, "event time from which it holds"),
         column("confidence", Text, "learning, provisional or ready"),
         column("devices", U32, "devices it was learned from"),
         column("windows", U64, "windows it was learned from"),
         column("days", U32, "days it was learned from"),
-        column("body", LongText, "JSON: the baseline itself"),
+        column("body", LongText, "JSON: the baseline itself; in the row for all how it was calibrated and checked"),
     ]
 }
 

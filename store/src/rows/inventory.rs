@@ -138,6 +138,25 @@ pub struct BaselineRow {
     pub body: String,
 }
 
+/// In the column `segment` of a row that says since when a version is in force, instead of what is normal.
+pub const ANNOUNCED: &str = "announced";
+
+impl BaselineRow {
+    pub fn is_announcement(&self) -> bool {
+        self.device_type.is_empty() && self.segment == ANNOUNCED
+    }
+
+    /// Whether two versions are one and the same, whatever the order of their rows; announcements are no part of them.
+    pub fn are_the_same(some: &[BaselineRow], others: &[BaselineRow]) -> bool {
+        let in_order = |rows: &[BaselineRow]| {
+            let mut rows: Vec<BaselineRow> = rows.iter().filter(|row| !row.is_announcement()).cloned().collect();
+            rows.sort_by(|a, b| (&a.device_type, &a.segment).cmp(&(&b.device_type, &b.segment)));
+            rows
+        };
+        in_order(some) == in_order(others)
+    }
+}
+
 impl Row for BaselineRow {
     const TABLE: Table = Table::Baselines;
 

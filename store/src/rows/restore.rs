@@ -67,6 +67,26 @@ pub(crate) fn windows(
     Ok(())
 }
 
+/// Hands over device and start of the windows of a batch that start in `from..until`.
+pub(crate) fn starts(
+    batch: &RecordBatch,
+    range: &std::ops::Range<EventTime>,
+    mut take: impl FnMut(&str, EventTime),
+) -> Result<(), Error> {
+    let columns = Columns { table: Table::Windows, batch };
+    let device = Decoded::new(&columns, "device_id", &|text: &str| SmolStr::new(text))?;
+    let start: &TimestampMicrosecondArray = columns.get("window_start")?;
+    for row in 0..batch.num_rows() {
+        let start = EventTime(start.value(row));
+        if range.contains(&start)
+            && let Some(device) = device.get(row)
+        {
+            take(device, start);
+        }
+    }
+    Ok(())
+}
+
 /// Hands over the contacts of a batch whose windows start in `from..until`, with their windows' start and device.
 pub(crate) fn contacts(
     batch: &RecordBatch,

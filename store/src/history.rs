@@ -1,0 +1,137 @@
+//! What a trainer asks back: windows as they were closed, who was heard, and when devices were not themselves.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use fleet::{DeviceKey, EventTime, Finding, FindingKind, Incident, Scope, Window};
+use smol_str::SmolStr;
+
+use crate::error::Error;
+use crate::parquet::ParquetStore;
+use crate::rows::{DeviceRow, VerdictRow};
+
+/// What a device id means to whoever asks; windows of ids without a key are left out.
+pub type Keys<'k> = dyn Fn(&str) -> Option<DeviceKey> + Sync + 'k;
+
+/// A device's windows in a stretch of event time, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub device_id: SmolStr,
+    pub windows: u64,
+    /// Start of the first one.
+    pub first: EventTime,
+}
+
+/// A stretch of event time in which a device was not itself: a finding's windows, and the incident's they belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spell {
+    pub device_id: SmolStr,
+    pub kind: FindingKind,
+    pub from: EventTime,
+    pub until: EventTime,
+}
+
+/// Kinds of findings whose windows are not normal. What is told of unknown and retired devices and of posture is about who
+/// a device is, not about how it behaved.
+pub(crate) const NOT_NORMAL: [FindingKind; 5] =
+    [FindingKind::Compromise, FindingKind::Anomaly, FindingKind::Fault, FindingKind::Outage, FindingKind::Change];
+
+/// Verdicts after which a finding's windows are normal nevertheless.
+pub(crate) const NORMAL_VERDICTS: [&str; 2] = ["false", "benign_change"];
+
+pub trait History: Send + Sync {
+    /// Windows that start in `range`, with contacts, ordered by start, then device key; without scores.
+    fn read_windows(&self, range: Range<EventTime>, keys: &Keys<'_>) -> Result<Vec<Window>, Error>;
+
+    /// Who has windows that start in `range`; ordered by id.
+    fn heard(&self, range: Range<EventTime>) -> Result<Vec<Heard>, Error>;
+
+    /// Spells that touch `range`, ordered. A change that ended at or before `adopted` is none any more: what a group has
+    /// kept up for so long is how it is now. Nor is a finding that a person called false, or a benign change.
+    fn spells(&self, range: Range<EventTime>, adopted: EventTime) -> Result<Vec<Spell>, Error>;
+
+    fn read_devices(&self) -> Result<Vec<DeviceRow>, Error>;
+}
+
+impl History for ParquetStore {
+    fn read_windows(&self, range: Range<EventTime>, keys: &Keys<'_>) -> Result<Vec<Window>, Error> {
+        self.windows(range, keys)
+    }
+
+    fn heard(&self, range: Range<EventTime>) -> Result<Vec<Heard>, Error> {
+        let mut heard: BTreeMap<SmolStr, (u64, EventTime)> = BTreeMap::new();
+        self.for_each_start(&range, |device_id, start| {
+            if let Some((windows, first)) = heard.get_mut(device_id) {
+                *windows += 1;
+                *first = start.min(*first);
+            } else {
+                heard.insert(device_id.into(), (1, start));
+            }
+        })?;
+        Ok(heard.into_iter().map(|(device_id, (windows, first))| Heard { device_id, windows, first }).collect())
+    }
+
+    fn spells(&self, range: Range<EventTime>, adopted: EventTime) -> Result<Vec<Spell>, Error> {
+        Ok(spells(&self.rows()?, &self.rows()?, &self.rows()?, &range, adopted))
+    }
+
+    fn read_devices(&self) -> Result<Vec<DeviceRow>, Error> {
+        // Each lane writes its own; of a device that moved, the one who heard it last knows it.
+        let mut latest: BTreeMap<SmolStr, DeviceRow> = BTreeMap::new();
+        for row in self.rows::<DeviceRow>()? {
+            let known = latest.get(&row.device_id).map(|known| known.last_seen);
+            if known.is_none_or(|last_seen| last_seen <= row.last_seen) {
+                latest.insert(row.device_id.clone(), row);
+            }
+        }
+        Ok(latest.into_values().collect())
+    }
+}
+
+/// The same as the question to ClickHouse, on rows.
+pub(crate) fn spells(
+    findings: &[Finding],
+    incidents: &[Incident],
+    verdicts: &[VerdictRow],
+    range: &Range<EventTime>,
+    adopted: EventTime,
+) -> Vec<Spell> {
+    let incidents: BTreeMap<&str, &Incident> =
+        incidents.iter().map(|incident| (incident.incident_id.as_str(), incident)).collect();
+    let mut said: BTreeMap<&str, &VerdictRow> = BTreeMap::new();
+    for verdict in verdicts {
+        let latest = said.entry(&verdict.finding_id).or_insert(verdict);
+        if verdict.given_at >= latest.given_at {
+            *latest = verdict;
+        }
+    }
+    let mut spells = Vec::new();
+    for finding in findings {
+        let normal = said.get(finding.finding_id.as_str()).map(|verdict| verdict.verdict.as_str());
+        let is_normal = normal.is_some_and(|verdict| NORMAL_VERDICTS.contains(&verdict))
+            || !NOT_NORMAL.contains(&finding.kind)
+            || (finding.kind == FindingKind::Change && finding.window_end <= adopted);
+        if is_normal {
+            continue;
+        }
+        let (mut from, mut until) = (finding.window_start, finding.window_end);
+        if finding.kind != FindingKind::Change
+            && let Some(incident) = incidents.get(finding.incident_id.as_str())
+        {
+            (from, until) = (from.min(incident.first_window), until.max(incident.last_window));
+        }
+        if from >= range.end || until <= range.start {
+            continue;
+        }
+        let whose = if finding.scope == Scope::Device {
+            std::slice::from_ref(&finding.device_id)
+        } else {
+            finding.devices.as_slice()
+        };
+        let of_device = |device_id: &SmolStr| Spell { device_id: device_id.clone(), kind: finding.kind, from, until };
+        spells.extend(whose.iter().map(of_device));
+    }
+    spells.sort_unstable();
+    spells.dedup();
+    spells
+}

@@ -1,0 +1,132 @@
+//! What a trainer asks back, and versions that are written once.
+
+mod common;
+
+use common::*;
+use fleet::{EventTime, Finding, FindingKind, Incident, Scope, Severity};
+use store::{ANNOUNCED, BaselineRow, Config, Error, Heard, History, ParquetStore, Spell, Store, VerdictRow};
+
+fn store() -> (tempfile::TempDir, ParquetStore) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ParquetStore::create(&dir.path().join("out"), Config::default()).unwrap();
+    (dir, store)
+}
+
+#[test]
+fn who_was_heard_is_counted_within_the_time_asked_for() {
+    let (_dir, store) = store();
+    fill(&store);
+    let heard = store.heard(minute(2)..minute(5)).unwrap();
+    assert_eq!(heard.len(), 8);
+    assert_eq!(heard[3], Heard { device_id: "device-00003".into(), windows: 3, first: minute(2) });
+    assert!(store.heard(minute(6)..EventTime::MAX).unwrap().is_empty());
+}
+
+fn of_kind(number: u32, kind: FindingKind) -> Finding {
+    Finding { kind, ..finding(number) }
+}
+
+/// Finding `number` is about minutes `number - 2` to `number - 1`, and of incident `number / 2`.
+fn spell(number: u32, kind: FindingKind, from: i64, until: i64) -> Spell {
+    Spell { device_id: device(number).id.clone(), kind, from: minute(from), until: minute(until) }
+}
+
+#[test]
+fn a_device_is_not_itself_in_its_findings_and_in_their_incidents() {
+    let (_dir, store) = store();
+    let outage = Finding {
+        scope: Scope::Fleet,
+        device_id: "".into(),
+        devices: vec![device(6).id.clone(), device(8).id.clone()],
+        ..of_kind(40, FindingKind::Outage)
+    };
+    let others = [of_kind(20, FindingKind::Posture), of_kind(22, FindingKind::UnknownDevice)];
+    store.write_findings("all", &[finding(10), outage, others[0].clone(), others[1].clone()]).unwrap();
+    let expected = [
+        spell(6, FindingKind::Outage, 38, 39),
+        spell(8, FindingKind::Outage, 38, 39),
+        spell(10, FindingKind::Compromise, 8, 9),
+    ];
+    let all = EventTime::MIN..EventTime::MAX;
+    assert_eq!(store.spells(all.clone(), minute(0)).unwrap(), expected);
+    assert_eq!(store.spells(minute(9)..minute(38), minute(0)).unwrap(), []);
+    let incident = Incident {
+        incident_id: "incident-5".to_owned(),
+        scope: Scope::Device,
+        device_id: device(10).id.clone(),
+        device_type: "camera".into(),
+        kind: FindingKind::Compromise,
+        severity: Severity::High,
+        opened_at: minute(10),
+        closed_at: None,
+        first_window: minute(7),
+        last_window: minute(30),
+        findings: 3,
+    };
+    store.replace_incidents(&[incident]).unwrap();
+    assert_eq!(store.spells(all, minute(0)).unwrap()[2], spell(10, FindingKind::Compromise, 7, 30));
+}
+
+#[test]
+fn what_a_person_called_normal_is_and_so_is_a_change_that_lasts() {
+    let (_dir, store) = store();
+    store.write_findings("all", &[finding(10), of_kind(12, FindingKind::Change)]).unwrap();
+    let all = || EventTime::MIN..EventTime::MAX;
+    assert_eq!(store.spells(all(), minute(0)).unwrap().len(), 2);
+    assert_eq!(store.spells(all(), minute(11)).unwrap(), [spell(10, FindingKind::Compromise, 8, 9)]);
+    let verdict = |at, verdict: &str| VerdictRow {
+        finding_id: finding(10).finding_id,
+        verdict: verdict.into(),
+        author: "ann".into(),
+        given_at: minute(at),
+        note: String::new(),
+    };
+    store.write_verdicts("first", &[verdict(50, "false")]).unwrap();
+    assert_eq!(store.spells(all(), minute(11)).unwrap(), []);
+    store.write_verdicts("second", &[verdict(51, "true")]).unwrap();
+    assert_eq!(store.spells(all(), minute(11)).unwrap().len(), 1, "the latest verdict counts");
+}
+
+fn baseline(version: u32, windows: u64) -> BaselineRow {
+    BaselineRow {
+        version,
+        device_type: "camera".into(),
+        segment: "".into(),
+        from_time: minute(0),
+        confidence: fleet::Confidence::Ready,
+        devices: 3,
+        windows,
+        days: 2,
+        body: "{}".to_owned(),
+    }
+}
+
+#[test]
+fn a_version_is_never_replaced() {
+    let (_dir, store) = store();
+    store.write_baselines(1, &[baseline(1, 5)]).unwrap();
+    store.write_baselines(1, &[baseline(1, 5)]).unwrap();
+    let taken = store.write_baselines(1, &[baseline(1, 6)]);
+    assert!(matches!(taken, Err(Error::VersionTaken { version: 1 })), "{taken:?}");
+    assert_eq!(store.read_baselines().unwrap(), [baseline(1, 5)]);
+}
+
+#[test]
+fn baselines_may_be_added_beside_the_one_who_writes() {
+    let (dir, store) = store();
+    let beside = ParquetStore::beside(&dir.path().join("out"), Config::default()).unwrap();
+    beside.write_baselines(1, &[baseline(1, 5)]).unwrap();
+    let announced = BaselineRow { device_type: "".into(), segment: ANNOUNCED.into(), ..baseline(1, 0) };
+    beside.write_announcement("announced-1", &announced).unwrap();
+    assert!(matches!(beside.write_findings("all", &[finding(0)]), Err(Error::ReadOnly { .. })));
+    assert!(matches!(beside.write_memory("lane", minute(0), b"x"), Err(Error::ReadOnly { .. })));
+    let rows = store.read_baselines().unwrap();
+    assert_eq!((rows.len(), rows.iter().filter(|row| row.is_announcement()).count()), (2, 1));
+    store.write_baselines(1, &[baseline(1, 5)]).unwrap();
+    assert!(matches!(store.write_baselines(1, &[baseline(1, 9)]), Err(Error::VersionTaken { .. })));
+    drop(store);
+    ParquetStore::beside(&dir.path().join("out"), Config::default())
+        .unwrap()
+        .write_findings("all", &[finding(0)])
+        .unwrap();
+}
