@@ -80,6 +80,7 @@ pub struct Stand {
     engine: Option<Helper>,
     _broker: Helper,
     pub brokers: String,
+    kafka_folder: PathBuf,
     pub folder: tempfile::TempDir,
     inventory: PathBuf,
     taught: Option<PathBuf>,
@@ -104,12 +105,14 @@ impl Stand {
         let broker = Helper::start(&["tests/services/kafka.py", "--heap", "1g"])?;
         let facts: Value = serde_json::from_str(&broker.said).map_err(|error| format!("{error}: {}", broker.said))?;
         let brokers = facts["bootstrap"].as_str().ok_or("the broker has no address")?.to_owned();
+        let kafka_folder = facts["dir"].as_str().ok_or("the broker has no folder")?.into();
         let devices = options.devices.unwrap_or(devices);
         let taught = if options.no_baselines { None } else { Some(records::taught(folder.path())?) };
         Ok(Stand {
             engine: None,
             _broker: broker,
             brokers,
+            kafka_folder,
             inventory: records::inventory(folder.path(), devices)?,
             taught,
             partitions: options.partitions.unwrap_or(partitions),
@@ -166,6 +169,27 @@ impl Stand {
             vedette(&[OsStr::new("migrate"), OsStr::new("--config"), config])?;
         }
         Ok(toml)
+    }
+
+    /// Bytes that a topic takes on the broker's disk, all partitions; its index files, made ahead, are not counted.
+    pub fn kafka_bytes(&self, topic: &str) -> Result<u64, Failure> {
+        let mut bytes = 0;
+        let mut folders = vec![self.kafka_folder.clone()];
+        while let Some(folder) = folders.pop() {
+            let is_of_topic = folder
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().rsplit_once('-').is_some_and(|(of, _)| of == topic));
+            for entry in std::fs::read_dir(&folder)? {
+                let entry = entry?;
+                let facts = entry.metadata()?;
+                if facts.is_dir() {
+                    folders.push(entry.path());
+                } else if is_of_topic && entry.path().extension().is_some_and(|end| end == "log") {
+                    bytes += facts.len();
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     fn configured(&self, name: &str, toml: &str, instance: &str, admin: &str) -> Result<PathBuf, Failure> {

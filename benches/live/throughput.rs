@@ -93,6 +93,9 @@ fn of_all_roles(mut filled: Filled, processes: usize, goal: &str, report: &mut R
         rates.push(filled.say(report, round, &what, seconds, cpu, bare));
         let peaks: Vec<String> = peaks.iter().map(|(_, peak)| format!("{peak:.0}")).collect();
         report.say(format!("# peak memory, MiB: {}", peaks.join(", ")));
+        let bytes = |topic: &str| Ok::<_, Failure>(filled.stand.kafka_bytes(topic)? as f64 / filled.messages as f64);
+        let (raw, readings) = (bytes(RAW)?, bytes(&format!("{label}.readings"))?);
+        report.say(format!("# bytes on Kafka's disk a message: raw {raw:.0}, readings {readings:.0}"));
         if let (Some(before), Some(pid)) = (engine_before, filled.stand.engine_pid()) {
             let engine = crate::usage::cpu_seconds(pid)? - before;
             report.say(format!("# ClickHouse's engine, not counted above: {engine:.2} CPU s"));
