@@ -5,7 +5,7 @@ WORKDIR /build
 COPY . .
 # Caches outlive a build: after a change only what changed is compiled.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin vedette \
+    cargo build --release --workspace --locked \
     && install -D --strip target/release/vedette /out/vedette
 
 FROM debian:12.12-slim

@@ -1,6 +1,10 @@
 # Everything is built with --workspace and --release: package by package, cargo would choose other features and build
 # DataFusion once more. CARGO_TARGET_DIR is honoured.
-.PHONY: test lint demo bench fuzz-targets services chaos
+.PHONY: build test lint demo bench fuzz-targets services chaos
+
+# As the Dockerfile does.
+build:
+	cargo build --release --workspace --locked
 
 # All tests. The recordings are read from ../shared/data or $VEDETTE_DATA; tests that miss them say so. So do those that
 # need Kafka or ClickHouse, on a machine without Java, Maven or Python; in CI that is an error.
@@ -13,7 +17,7 @@ services:
 	  echo "NOT FETCHED: the tests in tests/live will not run; they need Java 17, Maven, Python 3.11 and openssl"; \
 	  test -z "$$CI"; }
 
-# Kills at N random moments; make test does 50.
+# Kills at N random moments of the whole service, and at N / 2 of one role; make test does 50 and 25. docs/faults.md.
 chaos:
 	VEDETTE_KILLS=$(or $(N),1000) cargo test --release --workspace --test live -- killed_again
 

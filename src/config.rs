@@ -72,6 +72,7 @@ impl Config {
         self.responders.check()?;
         self.store.check()?;
         self.source.check()?;
+        self.telemetry.check()?;
         self.trainer.check()
     }
 }
@@ -123,6 +124,7 @@ mod tests {
             ("detect", "max_episodes_per_device", "0"),
             ("responders", "cap_share", "2.0"),
             ("store", "memory_mib", "1"),
+            ("telemetry", "sample_ratio", "1.5"),
             ("trainer", "hold_back_factor", "0.5"),
             ("trainer", "learn_days", "0"),
         ] {
@@ -131,6 +133,12 @@ mod tests {
             assert!(message.contains(key) && message.contains("vedette.toml"), "{message}");
             assert!(!message.contains("unknown field"), "{message}");
         }
+    }
+
+    #[test]
+    fn by_default_nobody_else_can_ask_the_service() {
+        let admin: std::net::SocketAddr = RunConfig::default().admin.parse().unwrap();
+        assert!(admin.ip().is_loopback());
     }
 
     #[test]

@@ -277,6 +277,7 @@ impl LaneWorker {
         else {
             return Ok(None);
         };
+        let closed = ticks.len();
         let mut findings = Vec::new();
         let mut hits = self.match_rules(&ticks, &mut findings)?.into_iter();
         let mut evidence = Vec::new();
@@ -307,7 +308,7 @@ impl LaneWorker {
             }
         }
         let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
-        Ok(Some(Judged { first_tick: first, last_tick: last, resume, windows, evidence, outcome }))
+        Ok(Some(Judged { first_tick: first, last_tick: last, ticks: closed, resume, windows, evidence, outcome }))
     }
 
     fn version(&self, version: u32) -> anyhow::Result<Arc<Prepared>> {

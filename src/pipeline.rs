@@ -227,7 +227,7 @@ fn rejected_rows(batch: &Fetched) -> Vec<RejectedRow> {
         position: rejected.position,
         reason: rejected.reason.name().into(),
         detail: rejected.detail.clone(),
-        sample: String::from_utf8_lossy(&rejected.sample).into_owned(),
+        sample: String::from_utf8_lossy(rejected.sample()).into_owned(),
     };
     batch.rejected.iter().map(row).collect()
 }

@@ -142,6 +142,9 @@ fn unfinished_run(out: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let Ok(mut info) = serde_json::from_slice::<RunInfo>(&text) else {
         return Err(Misuse(format!("`{}` is no replay's; choose another --out", path.display())).into());
     };
+    if info.state == RunState::Live {
+        return Err(Misuse(format!("`{}` is the store of `vedette run`; choose another --out", out.display())).into());
+    }
     info.state = RunState::Running;
     Ok(Some(serde_json::to_vec_pretty(&info)?))
 }
@@ -172,6 +175,7 @@ fn describe(dataset: &DataSet, config: &Config) -> anyhow::Result<RunInfo> {
             })
             .collect(),
         sources: dataset.files().iter().map(|file| file_name(&file.path)).collect(),
+        topics: vec![],
         readings: 0,
         rejected: Default::default(),
         late: 0,

@@ -19,6 +19,11 @@ pub fn checksum(parts: &[&[u8]]) -> [u8; 8] {
     digest(parts)
 }
 
+/// A partition of a raw topic as a number, the same in every process; by the topic's id, so that one made again is another.
+pub fn source_id(topic_id: &str, partition: i32) -> u32 {
+    (stable_hash(&["source", topic_id, &partition.to_string()]) >> 32) as u32
+}
+
 fn digest<P: AsRef<[u8]>>(parts: &[P]) -> [u8; 8] {
     let mut hasher = Sha256::new();
     for part in parts {

@@ -123,7 +123,7 @@ fn a_line_of_ten_megabytes_is_one_row_and_the_next_line_is_read() {
         assert_eq!(fetched.readings.len(), 2);
         assert_eq!(reasons(&fetched), ["line_too_long", "line_too_long"]);
         let rows = &fetched.rejected;
-        assert_eq!(rows[0].sample, &long.as_bytes()[..200]);
+        assert_eq!(rows[0].sample(), &long.as_bytes()[..200]);
         assert_eq!([rows[0].position.offset, rows[1].position.offset], [1, 3]);
         assert!(rows[0].detail.contains("max_line_bytes"), "{}", rows[0].detail);
     }

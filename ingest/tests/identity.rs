@@ -78,6 +78,14 @@ fn a_flow_between_two_devices_is_a_reading_of_each() {
 }
 
 #[test]
+fn what_goes_unanswered_to_somebody_unknown_is_never_theirs_in_whatever_order_records_come() {
+    let (asked, answered) = (unanswered("- 192.168.1.50"), flow("- 192.168.1.50"));
+    let of = |router: &mut Router, flow: &Flow| whose(router, 0, "- 192.168.1.10", Kind::Flow(flow.clone())).len();
+    let mut router = two_devices();
+    assert_eq!((of(&mut router, &asked), of(&mut router, &answered), of(&mut router, &asked)), (1, 2, 1));
+}
+
+#[test]
 fn who_originates_or_answers_becomes_an_unknown_device_and_the_target_of_a_scan_does_not() {
     let mut router = two_devices();
     let scan = |router: &mut Router, flow: Flow| route(router, 0, "- 192.168.1.10", Kind::Flow(flow)).facts.len();

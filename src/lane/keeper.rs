@@ -14,6 +14,7 @@ use super::{Names, StepOutcome};
 pub struct Judged {
     pub first_tick: EventTime,
     pub last_tick: EventTime,
+    pub ticks: usize,
     /// Where to go on once all of it is durable.
     pub resume: Resume,
     pub windows: Vec<ScoredWindow>,

@@ -14,8 +14,10 @@ use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
 use ingest::kafka::topics;
 use ingest::log::DeviceRecord;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanContext, SpanKind};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::Store;
@@ -25,19 +27,26 @@ use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::judge::lease::Lease;
 use crate::live::message::StepMessage;
+use crate::live::now;
 use crate::live::retry::until_it_works;
 use crate::live::stop::Stop;
+use crate::live::trace::{PARENT, acted, finding_ids, origin};
 
 const POLL: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
+/// Findings that wait to be told and whose origin is known, at most.
+const ORIGINS: usize = 4_096;
 
 pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Result<()> {
     let kafka = &config.source.kafka;
     let member = Member::default();
     let lease = Arc::new(std::sync::Mutex::new(Lease::default()));
     let of_member = Arc::clone(&lease);
-    member.before_revoked(Box::new(move |_| {
+    member.before_revoked(Box::new(move |partitions| {
+        if partitions.is_empty() {
+            return;
+        }
         of_member.lock().unwrap_or_else(std::sync::PoisonError::into_inner).withdraw();
     }));
     let consumer: BaseConsumer<Member> = create(kafka, Purpose::Member { role: "act" }, member)?;
@@ -47,10 +56,12 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
         let polled = consumer.poll(POLL);
         for change in consumer.context().changes() {
             match change {
+                // With cooperative rebalancing a member is also told that nothing changed for it.
+                Change::Assigned(partitions) | Change::Revoked(partitions) if partitions.is_empty() => {}
                 Change::Assigned(_) => {
                     let fresh = Lease::default();
                     *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
-                    acting = Some(Acting::begin(config, store, &consumer, fresh)?);
+                    acting = Some(Acting::begin(config, store, &consumer, fresh, stop)?);
                 }
                 Change::Revoked(_) => {
                     acting = None;
@@ -63,7 +74,7 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
             Some(Ok(record)) => {
                 let Some(acting) = &mut acting else { continue };
                 let offset = u64::try_from(record.offset()).unwrap_or(0);
-                acting.take(offset, record.payload().unwrap_or_default())?;
+                acting.take(offset, record.payload().unwrap_or_default(), sent_from(&record))?;
             }
             Some(Err(error)) => crate::live::logs::client_error("act", &error, "while reading findings"),
             None => {}
@@ -93,10 +104,13 @@ struct Acting<'c> {
     config: &'c Config,
     store: Arc<dyn Store>,
     lease: Lease,
+    stop: Stop,
     act: Act,
     /// Whom findings named so far.
     devices: BTreeMap<SmolStr, DeviceRecord>,
     closed: BTreeMap<usize, EventTime>,
+    /// By finding: the span that published it, until it is told.
+    origins: BTreeMap<String, SpanContext>,
     next: u64,
     remembered: Instant,
     remembered_next: u64,
@@ -108,6 +122,7 @@ impl<'c> Acting<'c> {
         store: &Arc<dyn Store>,
         consumer: &BaseConsumer<Member>,
         lease: Lease,
+        stop: &Stop,
     ) -> anyhow::Result<Acting<'c>> {
         let kafka = &config.source.kafka;
         let described = topics::describe(consumer.client(), &[&kafka.readings])?;
@@ -140,16 +155,19 @@ impl<'c> Acting<'c> {
             config,
             store: Arc::clone(store),
             lease,
+            stop: stop.clone(),
             act,
             devices,
             closed,
+            origins: BTreeMap::new(),
             next,
             remembered: Instant::now(),
             remembered_next,
         })
     }
 
-    fn take(&mut self, offset: u64, payload: &[u8]) -> anyhow::Result<()> {
+    fn take(&mut self, offset: u64, payload: &[u8], from: Option<SpanContext>) -> anyhow::Result<()> {
+        let since = now();
         if offset < self.next {
             return Ok(());
         }
@@ -176,26 +194,66 @@ impl<'c> Acting<'c> {
             self.act.meet(device(&record));
             self.devices.insert(record.id.clone(), record);
         }
-        let answered = self.act.take(message.lane, message.through, message.findings);
+        let lane = message.lane;
+        let taken = finding_ids(message.findings.iter());
+        let mut origins: Vec<SpanContext> = Vec::new();
+        if let Some(from) = from.filter(|_| !message.findings.is_empty()) {
+            if self.origins.len() + message.findings.len() > ORIGINS {
+                self.origins.clear();
+            }
+            let ids = message.findings.iter().map(|finding| finding.finding_id.to_string());
+            self.origins.extend(ids.map(|id| (id, from.clone())));
+            origins.push(from);
+        }
+        let is_news = !message.findings.is_empty();
+        let answered = self.act.take(lane, message.through, message.findings);
+        if answered.findings.is_empty() && !is_news {
+            return Ok(());
+        }
+        for finding in &answered.findings {
+            let known = self.origins.remove(finding.finding_id.as_str());
+            origins.extend(known.filter(|origin| !origins.contains(origin)));
+        }
+        let told = finding_ids(answered.findings.iter());
+        let trace = acted(since, &origins, taken, told, lane, offset);
+        let _entered = trace.enter();
         if answered.findings.is_empty() {
             return Ok(());
         }
-        let (store, lease) = (&self.store, &self.lease);
-        until_it_works("store findings", &|| lease.holds(), || {
+        let count = |many: usize| many as i64;
+        let _storing = trace.within(
+            "store",
+            SpanKind::Client,
+            [
+                KeyValue::new("findings", count(answered.findings.len())),
+                KeyValue::new("actions", count(answered.actions.len())),
+                KeyValue::new("incidents", count(answered.incidents.len())),
+            ],
+        );
+        let store = &self.store;
+        let stored = until_it_works("store findings", &|| self.is_wanted(), || {
             store.write_findings(&name, &answered.findings)?;
             if !answered.actions.is_empty() {
                 store.write_actions(&name, &answered.actions)?;
             }
             store.replace_incidents(&answered.incidents)
         })?;
+        if !stored {
+            // Nothing after this may be committed: the message is read again.
+            self.lease.withdraw();
+        }
         Ok(())
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.lease.holds() && !self.stop.is_pressing()
     }
 
     /// What is remembered goes with the offset: after a crash the log is read again from there, and everything stored
     /// again under the same names.
     fn commit_if_due(&mut self, consumer: &BaseConsumer<Member>, now: bool) -> anyhow::Result<()> {
         let due = self.remembered.elapsed() >= Duration::from_secs(u64::from(self.config.run.memory_seconds));
-        if !(due || now) || self.next == self.remembered_next {
+        if !(due || now) || self.next == self.remembered_next || !self.lease.holds() {
             return Ok(());
         }
         // A name that ascends with the log, whoever gives it.
@@ -203,10 +261,10 @@ impl<'c> Acting<'c> {
         let devices = self.devices.values().cloned().collect();
         let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
         let bytes = postcard::to_stdvec(&memory)?;
-        let (store, lease) = (&self.store, &self.lease);
+        let store = &self.store;
         // Incidents end without anybody finding anything.
         let incidents = self.act.incidents();
-        let stored = until_it_works("store what act remembers", &|| lease.holds(), || {
+        let stored = until_it_works("store what act remembers", &|| self.is_wanted(), || {
             store.replace_incidents(&incidents)?;
             store.write_memory(MEMORY, tick, &bytes)
         })?;
@@ -224,6 +282,12 @@ impl<'c> Acting<'c> {
         self.remembered_next = self.next;
         Ok(())
     }
+}
+
+/// The span that a message was published in.
+fn sent_from(record: &BorrowedMessage<'_>) -> Option<SpanContext> {
+    let parent = record.headers()?.iter().find(|header| header.key == PARENT)?;
+    origin(parent.value?)
 }
 
 /// A key means nothing here: findings name devices by id.

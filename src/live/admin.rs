@@ -12,7 +12,6 @@ use prometheus::Registry;
 use serde::Serialize;
 
 use crate::config::RunConfig;
-use crate::live::metrics::of_lane;
 use crate::live::now_millis;
 use crate::live::status::{LaneReport, Status};
 use crate::live::stop::Stop;
@@ -37,7 +36,15 @@ impl Asked {
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
+    store: Option<StoreReadiness>,
     lanes: Vec<LaneReadiness>,
+}
+
+#[derive(Serialize)]
+struct StoreReadiness {
+    ready: bool,
+    seconds_since_answer: f64,
+    failure: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -83,16 +90,6 @@ pub fn serve(config: &RunConfig, asked: Asked, stop: &Stop) -> anyhow::Result<()
 }
 
 async fn metrics(State(asked): State<Asked>) -> (StatusCode, String) {
-    for lane in asked.status.lanes() {
-        let labels = of_lane(lane.lane);
-        let all = crate::live::metrics::metrics();
-        if let Some(appended) = lane.status.appended {
-            all.lane_lag.record((now_millis() - appended) as f64 / 1e3, &labels);
-        }
-        if let Some(closed) = lane.status.closed_through {
-            all.lane_closed.record(closed.seconds(), &labels);
-        }
-    }
     match prometheus_text(&asked.registry) {
         Ok(text) => (StatusCode::OK, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")),
@@ -102,23 +99,29 @@ async fn metrics(State(asked): State<Asked>) -> (StatusCode, String) {
 async fn readyz(State(asked): State<Asked>) -> (StatusCode, Json<Readiness>) {
     let lanes: Vec<LaneReadiness> =
         asked.status.lanes().into_iter().map(|lane| lane_readiness(lane, asked.ready_lag_seconds)).collect();
-    let ready = lanes.iter().all(|lane| lane.ready);
+    let store = asked.status.store().map(|store| StoreReadiness {
+        ready: store.failure.is_none(),
+        seconds_since_answer: store.seconds_since_answer,
+        failure: store.failure,
+    });
+    let ready = lanes.iter().all(|lane| lane.ready) && store.as_ref().is_none_or(|store| store.ready);
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Readiness { ready, lanes }))
+    (code, Json(Readiness { ready, store, lanes }))
 }
 
 fn lane_readiness(report: LaneReport, most_lag: f64) -> LaneReadiness {
     let since = |millis: Option<i64>| millis.map(|at| (now_millis() - at) as f64 / 1e3);
     let behind = since(report.status.appended);
+    let failure = report.failure.or(report.status.store_failure);
     LaneReadiness {
         lane: report.lane,
-        ready: report.failure.is_none() && behind.is_none_or(|seconds| seconds <= most_lag),
+        ready: failure.is_none() && behind.is_none_or(|seconds| seconds <= most_lag),
         behind_seconds: behind,
         closed_through: report.status.closed_through,
         closed_through_text: report.status.closed_through.map(|time| time.to_string()),
         seconds_since_commit: since(report.status.committed_at),
         late: report.status.counters.late,
         duplicates: report.status.counters.duplicates,
-        failure: report.failure,
+        failure,
     }
 }

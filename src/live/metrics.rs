@@ -2,12 +2,19 @@
 
 use std::sync::OnceLock;
 
+use fleet::FindingKind;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
+
+use crate::config::Config;
+use crate::live::now_millis;
+use crate::live::status::Status;
 
 pub const RECORDS: &str = "vedette_records";
 pub const READINGS: &str = "vedette_readings";
 pub const REJECTED: &str = "vedette_rejected";
+pub const UNATTRIBUTED: &str = "vedette_unattributed";
+pub const UNKNOWN_DEVICES: &str = "vedette_unknown_devices";
 pub const RETENTION_LOST: &str = "vedette_retention_lost";
 pub const LANE_LAG: &str = "vedette_lane_lag";
 pub const LANE_CLOSED: &str = "vedette_lane_closed_through";
@@ -17,6 +24,7 @@ pub const STEPS: &str = "vedette_steps";
 pub const WINDOWS: &str = "vedette_windows";
 pub const STEP_SECONDS: &str = "vedette_step";
 pub const END_TO_END: &str = "vedette_end_to_end";
+pub const STORE_UP: &str = "vedette_store_up";
 pub const STORE_RETRIES: &str = "vedette_store_retries";
 pub const FINDINGS: &str = "vedette_findings";
 pub const BASELINE_IN_FORCE: &str = "vedette_baseline_in_force";
@@ -30,9 +38,9 @@ pub struct Metrics {
     pub records: Counter<u64>,
     pub readings: Counter<u64>,
     pub rejected: Counter<u64>,
+    pub unattributed: Counter<u64>,
+    pub unknown_devices: Counter<u64>,
     pub retention_lost: Counter<u64>,
-    pub lane_lag: Gauge<f64>,
-    pub lane_closed: Gauge<f64>,
     pub late: Counter<u64>,
     pub duplicates: Counter<u64>,
     pub steps: Counter<u64>,
@@ -52,7 +60,6 @@ pub fn metrics() -> &'static Metrics {
     METRICS.get_or_init(|| {
         let meter = global::meter("vedette");
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
-        let gauge = |name, text| meter.f64_gauge(name).with_description(text).with_unit("s").build();
         let histogram = |name, text| {
             meter.f64_histogram(name).with_description(text).with_unit("s").with_boundaries(DELAYS.to_vec()).build()
         };
@@ -60,9 +67,9 @@ pub fn metrics() -> &'static Metrics {
             records: counter(RECORDS, "raw records read"),
             readings: counter(READINGS, "readings sent to lanes"),
             rejected: counter(REJECTED, "records that could not be used, by reason"),
+            unattributed: counter(UNATTRIBUTED, "readings that are no device's, by reason"),
+            unknown_devices: counter(UNKNOWN_DEVICES, "devices met that the inventory does not know"),
             retention_lost: counter(RETENTION_LOST, "entries that retention deleted before they were read"),
-            lane_lag: gauge(LANE_LAG, "age of the last entry a lane judged, by lane"),
-            lane_closed: gauge(LANE_CLOSED, "event time up to which a lane has closed and stored everything"),
             late: counter(LATE, "readings that came after their window had closed"),
             duplicates: counter(DUPLICATES, "readings a lane had seen before"),
             steps: counter(STEPS, "steps stored, published and committed"),
@@ -82,6 +89,52 @@ pub fn metrics() -> &'static Metrics {
             training_seconds: histogram(TRAINING_SECONDS, "to learn, check and store a version"),
         }
     })
+}
+
+/// Gauges that are read when somebody asks, and zeros of what has not happened yet, so that its first time is seen.
+pub fn begin(config: &Config, status: &Status) {
+    let all = metrics();
+    [&all.records, &all.readings, &all.store_retries].into_iter().for_each(|counter| counter.add(0, &[]));
+    FindingKind::ALL.iter().for_each(|kind| all.findings.add(0, &[KeyValue::new("kind", kind.name())]));
+    let kafka = &config.source.kafka;
+    for topic in kafka.topics.iter().map(|topic| &topic.name).chain([&kafka.readings]) {
+        all.retention_lost.add(0, &[KeyValue::new("topic", topic.clone())]);
+    }
+    let meter = global::meter("vedette");
+    let lanes = status.clone();
+    meter
+        .f64_observable_gauge(LANE_LAG)
+        .with_description("age of the last entry a lane judged, by lane")
+        .with_unit("s")
+        .with_callback(move |gauge| {
+            for lane in lanes.lanes() {
+                let appended = lane.status.appended.map(|at| (now_millis() - at) as f64 / 1e3);
+                appended.into_iter().for_each(|age| gauge.observe(age, &of_lane(lane.lane)));
+            }
+        })
+        .build();
+    let lanes = status.clone();
+    meter
+        .f64_observable_gauge(LANE_CLOSED)
+        .with_description("event time up to which a lane has closed and stored everything")
+        .with_unit("s")
+        .with_callback(move |gauge| {
+            for lane in lanes.lanes() {
+                let closed = lane.status.closed_through.map(|time| time.seconds());
+                closed.into_iter().for_each(|time| gauge.observe(time, &of_lane(lane.lane)));
+            }
+        })
+        .build();
+    let store = status.clone();
+    meter
+        .u64_observable_gauge(STORE_UP)
+        .with_description("1 while the store answers and takes what it is given, else 0")
+        .with_callback(move |gauge| {
+            if let Some(store) = store.store() {
+                gauge.observe(u64::from(store.failure.is_none()), &[]);
+            }
+        })
+        .build();
 }
 
 pub fn of_lane(lane: i32) -> [KeyValue; 1] {
@@ -104,6 +157,8 @@ mod tests {
             RECORDS,
             READINGS,
             REJECTED,
+            UNATTRIBUTED,
+            UNKNOWN_DEVICES,
             RETENTION_LOST,
             LANE_LAG,
             LANE_CLOSED,
@@ -113,6 +168,7 @@ mod tests {
             WINDOWS,
             STEP_SECONDS,
             END_TO_END,
+            STORE_UP,
             STORE_RETRIES,
             FINDINGS,
             BASELINE_IN_FORCE,

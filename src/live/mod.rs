@@ -5,7 +5,8 @@
 //! * [`act`]: findings to incidents and actions; [`message`]: what it reads
 //! * [`trainer`]: new baselines from what is stored
 //! * [`commands`]: `feed`, `check`, `topics`, `baselines train`, `pin` and `rollback`
-//! * [`admin`], [`status`], [`metrics`]: what the outside may ask
+//! * [`admin`], [`status`], [`metrics`], [`trace`]: what the outside may ask, and is told
+//! * [`run_file`]: what whoever looks at the embedded store must know
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
 mod act;
@@ -18,8 +19,10 @@ mod message;
 mod metrics;
 mod retry;
 mod route;
+mod run_file;
 mod status;
 mod stop;
+mod trace;
 pub mod trainer;
 
 use std::path::{Path, PathBuf};
@@ -72,9 +75,17 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     stop.on_signals()?;
     let store: Option<Arc<dyn Home>> = match args.roles.as_slice() {
         [Role::Route] => None,
-        _ => Some(open_store(&config)?),
+        _ => match wait_for_store(&config, &stop)? {
+            Some(store) => Some(store),
+            None => return Ok(()),
+        },
     };
     let status = Status::default();
+    metrics::begin(&config, &status);
+    if let Some(store) = &store {
+        let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+        status.watch(&store, &stop);
+    }
     tracing::info!(roles = ?args.roles, brokers = config.source.kafka.brokers, "vedette runs");
     let mut failure = None;
     std::thread::scope(|scope| {
@@ -140,8 +151,10 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
     let mut said: Option<String> = None;
     loop {
         let began = Instant::now();
-        let error = match work() {
-            Err(error) if may_pass(&error) => error,
+        let (error, passes) = match work() {
+            Err(error) if may_pass(&error) => (error, true),
+            // What a store refuses somebody must mend; meanwhile the other roles go on.
+            Err(error) if error.chain().any(|cause| cause.is::<store::Error>()) => (error, false),
             done => return done,
         };
         if began.elapsed() > LONG_ENOUGH {
@@ -149,7 +162,11 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
         }
         let problem = format!("{error:#}");
         if said.as_ref() != Some(&problem) {
-            tracing::warn!(role, problem, "the role begins again from what it committed");
+            if passes {
+                tracing::warn!(role, problem, "the role begins again from what it committed");
+            } else {
+                tracing::error!(role, problem, "the role stands still; it begins again in a while");
+            }
             said = Some(problem);
         }
         if !pause.wait(&|| !stop.is_asked()) {
@@ -183,11 +200,32 @@ fn open_beside(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     Ok(Arc::new(ParquetStore::beside(&config.store.path, config.store.clone())?))
 }
 
+/// A server that is away is waited for, as while running; a store that cannot be used ends the start. `None`: asked to stop.
+fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn Home>>> {
+    let mut pause = Pause::default();
+    let mut said: Option<Instant> = None;
+    loop {
+        let error = match open_store(config) {
+            Err(error) if config.store.clickhouse.is_used() && may_pass(&error) => error,
+            opened => return opened.map(Some),
+        };
+        if said.is_none_or(|at| at.elapsed() >= LONG_ENOUGH) {
+            tracing::warn!(error = format!("{error:#}"), "cannot open the store; trying until it works");
+            said = Some(Instant::now());
+        }
+        if !pause.wait(&|| !stop.is_asked()) {
+            return Ok(None);
+        }
+    }
+}
+
 fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     if config.store.clickhouse.is_used() {
         return clickhouse(config);
     }
-    Ok(Arc::new(ParquetStore::create(&config.store.path, config.store.clone())?))
+    let store = ParquetStore::create(&config.store.path, config.store.clone())?;
+    run_file::note(config)?;
+    Ok(Arc::new(store))
 }
 
 #[cfg(feature = "clickhouse")]
@@ -236,6 +274,11 @@ fn shelf(store: &Arc<dyn Home>, config: &Config) -> Shelf {
     }))
 }
 
+/// For delays and traces; what is found never depends on it.
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 fn now_millis() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,11 +1,14 @@
 //! What a service refuses for a while is tried again, ever more rarely, and told of in a handful of lines.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::live::metrics::metrics;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
+/// What passes sooner is counted, and not worth a line.
+const WORTH_A_LINE: Duration = Duration::from_secs(1);
 /// Between two log lines about the same trouble.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How often somebody who waits is asked whether it is still worth it.
@@ -20,28 +23,71 @@ pub fn until_it_works(
     wanted: &dyn Fn() -> bool,
     mut work: impl FnMut() -> Result<(), store::Error>,
 ) -> Result<bool, store::Error> {
-    let began = Instant::now();
-    let mut said: Option<Instant> = None;
+    let mut waiter: Option<Waiter> = None;
     let mut pause = Pause::default();
     loop {
         match work() {
             Ok(()) => {
-                if said.is_some() {
-                    tracing::info!(seconds = began.elapsed().as_secs(), "the store works again: could {what}");
+                if let Some(waiter) = &mut waiter {
+                    waiter.served = true;
                 }
                 return Ok(true);
             }
             Err(error) if !error.retry() => return Err(error),
             Err(error) => {
                 metrics().store_retries.add(1, &[]);
-                if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
-                    tracing::warn!(%error, "cannot {what}; trying until it works, nothing is lost meanwhile");
-                    said = Some(Instant::now());
-                }
+                waiter.get_or_insert_with(Waiter::new).tell(what, &error);
             }
         }
         if !pause.wait(wanted) {
             return Ok(false);
+        }
+    }
+}
+
+/// The store's trouble, of the whole process: lanes and roles that wait for the same store tell one story.
+static TROUBLE: Mutex<Trouble> = Mutex::new(Trouble { waiting: 0, since: None, said: None });
+
+struct Trouble {
+    waiting: usize,
+    since: Option<Instant>,
+    /// When it was last told of, if it was.
+    said: Option<Instant>,
+}
+
+struct Waiter {
+    served: bool,
+}
+
+impl Waiter {
+    fn new() -> Waiter {
+        let mut trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.waiting += 1;
+        trouble.since.get_or_insert_with(Instant::now);
+        Waiter { served: false }
+    }
+
+    fn tell(&self, what: &str, error: &store::Error) {
+        let mut trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasts = trouble.since.map_or(Duration::ZERO, |since| since.elapsed());
+        if lasts >= WORTH_A_LINE && trouble.said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            trouble.said = Some(Instant::now());
+            let (waiting, seconds) = (trouble.waiting, lasts.as_secs());
+            tracing::warn!(%error, waiting, seconds, "cannot {what}; trying until it works, nothing is lost meanwhile");
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let mut trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.waiting = trouble.waiting.saturating_sub(1);
+        if trouble.waiting > 0 {
+            return;
+        }
+        let since = trouble.since.take();
+        if let (Some(since), Some(_), true) = (since, trouble.said.take(), self.served) {
+            tracing::info!(seconds = since.elapsed().as_secs(), "the store works again");
         }
     }
 }

@@ -2,8 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use store::Store;
 
 use crate::live::judge::lease::{LaneStatus, Lease};
+use crate::live::stop::Stop;
+
+/// How often the store is asked whether it is there, and how long it may take before it counts as away.
+const ASK: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Default)]
 pub struct Status(Arc<Mutex<State>>);
@@ -11,17 +20,25 @@ pub struct Status(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     lanes: BTreeMap<i32, Lane>,
+    /// When the store answered last, and its complaint, if it had one.
+    store: Option<(Instant, Option<String>)>,
 }
 
 enum Lane {
     Runs(Lease),
-    Failed(String),
+    Failed(LaneStatus, String),
 }
 
 /// A lane as it is told to the outside.
 pub struct LaneReport {
     pub lane: i32,
     pub status: LaneStatus,
+    pub failure: Option<String>,
+}
+
+/// The store as it is told to the outside.
+pub struct StoreReport {
+    pub seconds_since_answer: f64,
     pub failure: Option<String>,
 }
 
@@ -34,8 +51,16 @@ impl Status {
         self.state(|state| state.lanes.insert(lane, Lane::Runs(lease)));
     }
 
+    /// How far it was is still told: a lane that stands still falls behind.
     pub fn lane_failed(&self, lane: i32, failure: String) {
-        self.state(|state| state.lanes.insert(lane, Lane::Failed(failure)));
+        self.state(|state| {
+            let last = match state.lanes.remove(&lane) {
+                Some(Lane::Runs(lease)) => lease.status(),
+                Some(Lane::Failed(status, _)) => status,
+                None => LaneStatus::default(),
+            };
+            state.lanes.insert(lane, Lane::Failed(last, failure));
+        });
     }
 
     pub fn lane_gone(&self, lane: i32) {
@@ -45,10 +70,43 @@ impl Status {
     pub fn lanes(&self) -> Vec<LaneReport> {
         let report = |(lane, state): (&i32, &Lane)| match state {
             Lane::Runs(lease) => LaneReport { lane: *lane, status: lease.status(), failure: None },
-            Lane::Failed(failure) => {
-                LaneReport { lane: *lane, status: LaneStatus::default(), failure: Some(failure.clone()) }
+            Lane::Failed(status, failure) => {
+                LaneReport { lane: *lane, status: status.clone(), failure: Some(failure.clone()) }
             }
         };
         self.state(|state| state.lanes.iter().map(report).collect())
+    }
+
+    /// Asks the store from now on, on a thread that nobody waits for: a store that hangs must not keep the process from
+    /// ending.
+    pub fn watch(&self, store: &Arc<dyn Store>, stop: &Stop) {
+        let (status, store, stop) = (self.clone(), Arc::downgrade(store), stop.clone());
+        self.state(|state| state.store = Some((Instant::now(), None)));
+        let asking = move || {
+            while !stop.is_asked() {
+                let Some(store) = store.upgrade() else { return };
+                let failure = store.ping().err().map(|error| error.to_string());
+                drop(store);
+                status.state(|state| state.store = Some((Instant::now(), failure)));
+                let until = Instant::now() + ASK;
+                while Instant::now() < until && !stop.is_asked() {
+                    std::thread::sleep(LOOK_UP);
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("store-watch".to_owned()).spawn(asking) {
+            tracing::warn!(%error, "nobody watches the store: `/readyz` tells of it only what lanes meet");
+        }
+    }
+
+    /// `None`: no role of this process needs a store.
+    pub fn store(&self) -> Option<StoreReport> {
+        let (answered, complaint) = self.state(|state| state.store.clone())?;
+        let silent =
+            (answered.elapsed() > ASK + PATIENCE).then(|| format!("no answer for {} s", answered.elapsed().as_secs()));
+        // What a lane cannot write counts also where questions are answered: a full disk is read well.
+        let refused = self.lanes().into_iter().find_map(|lane| lane.status.store_failure);
+        let failure = complaint.or(silent).or(refused);
+        Some(StoreReport { seconds_since_answer: answered.elapsed().as_secs_f64(), failure })
     }
 }

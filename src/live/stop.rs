@@ -1,22 +1,28 @@
 //! When to stop, and how long that may take.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Whoever has not ended by then is left behind: what was not committed is read again.
 pub const DEADLINE: Duration = Duration::from_secs(25);
+/// Whoever waits for a store by then gives up waiting.
+pub const GRACE: Duration = Duration::from_secs(8);
 
 #[derive(Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<OnceLock<Instant>>);
 
 impl Stop {
     pub fn ask(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.get_or_init(Instant::now);
     }
 
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.get().is_some()
+    }
+
+    /// Asked for so long ago that nobody waits any more.
+    pub fn is_pressing(&self) -> bool {
+        self.0.get().is_some_and(|asked| asked.elapsed() >= GRACE)
     }
 
     /// Asked for by SIGTERM or SIGINT; a second one ends the process at once.

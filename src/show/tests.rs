@@ -34,6 +34,7 @@ fn run() -> RunInfo {
             incident: true,
         }],
         sources: vec!["day-1.jsonl.gz".into(), "day-2.jsonl.gz".into()],
+        topics: vec![],
         readings: 0,
         rejected: Default::default(),
         late: 0,

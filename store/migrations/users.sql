@@ -22,6 +22,10 @@ GRANT{on_cluster} CLUSTER ON *.* TO vedette_writer;
 -- Grafana sets limits of its own with each query, which `readonly = 1` would refuse; `2` refuses everything that writes.
 CREATE SETTINGS PROFILE IF NOT EXISTS vedette_reader{on_cluster} SETTINGS
     readonly = 2,
+    -- As SQL has it, and the embedded store: one question, one answer.
+    join_use_nulls = 1,
+    aggregate_functions_null_for_empty = 1,
+    prefer_column_name_to_alias = 1,
     max_execution_time = 60 MAX 300,
     max_memory_usage = 4000000000 MAX 4000000000,
     max_threads = 4 MAX 8;

@@ -76,6 +76,9 @@ pub trait Store: Send + Sync {
 
     /// All versions of the baselines, and when they were announced.
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error>;
+
+    /// Whether it is there and lets us in.
+    fn ping(&self) -> Result<(), Error>;
 }
 
 /// A store that can be learned from.
@@ -141,5 +144,9 @@ impl Store for ParquetStore {
 
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
         self.rows()
+    }
+
+    fn ping(&self) -> Result<(), Error> {
+        self.is_there()
     }
 }

@@ -95,6 +95,13 @@ impl ParquetStore {
         })
     }
 
+    /// # Errors
+    /// The folder, or its manifest, is gone.
+    pub fn is_there(&self) -> Result<(), Error> {
+        let manifest = self.dir.join(MANIFEST);
+        fs::metadata(&manifest).map(|_| ()).map_err(Error::read(&manifest))
+    }
+
     /// Opens `dir` for reading, also while another process writes to it.
     ///
     /// # Errors

@@ -1,7 +1,11 @@
-//! The house rules that a compiler does not check: which room may name which, how long a file may be, what every room has.
+//! The house rules that a compiler does not check: which room may name which, how long a file may be, what every room has,
+//! and whether the files around the program fit it and each other.
 
+mod compose;
+mod dashboards;
 mod files;
 mod rooms;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 

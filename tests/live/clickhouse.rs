@@ -1,73 +1,13 @@
 //! Several processes, one ClickHouse: what a replay into files gives, they give together.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::kafka::{Broker, are_there, terminate};
+pub(super) use super::engine::{Engine, with_engine};
+use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
 use super::vedette::{Service, free_address, query, succeed, text};
-
-/// ClickHouse's engine behind its HTTP interface; it ends with the test.
-pub struct Engine {
-    child: Child,
-    address: String,
-    control: String,
-}
-
-impl Engine {
-    pub fn start(folder: &Path) -> Engine {
-        let mut child = Command::new("python3")
-            .args(["tests/services/clickhouse.py", "--port", "0", "--control-port", "0", "--dir", text(folder)])
-            .args(["--users", "writer:secret,reader:other:readonly"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 starts the engine");
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
-        output.read_line(&mut line).expect("the engine says where it listens");
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [.., address, _, _, control] = words.as_slice() else { panic!("`{line}`") };
-        Engine { child, address: (*address).to_owned(), control: (*control).to_owned() }
-    }
-
-    /// Rows of a question, as the read-only user.
-    pub fn query(&self, sql: &str) -> Vec<Value> {
-        let body = format!("{sql} FORMAT JSONEachRow");
-        let mut stream = std::net::TcpStream::connect(&self.address).expect("the engine listens");
-        write!(
-            stream,
-            "POST /?output_format_json_quote_64bit_integers=0 HTTP/1.0\r\nX-ClickHouse-User: reader\r\n\
-             X-ClickHouse-Key: other\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .expect("the engine reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("the engine answers");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-        assert!(head.contains(" 200 "), "{sql}: {answer}");
-        body.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
-    }
-
-    /// Makes something go wrong, as tests/services/faults.py names it.
-    pub fn fault(&self, what: &str) {
-        let mut stream = std::net::TcpStream::connect(&self.control).expect("the control port listens");
-        writeln!(stream, "{what}").expect("the control port reads");
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).expect("the control port answers");
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        terminate(&self.child);
-        let _ = self.child.wait();
-    }
-}
 
 /// The site's configuration with the engine as its store; one of its own for each process.
 pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
@@ -76,20 +16,8 @@ pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
     // A killed one is not started again here: its lanes go to the others.
     let toml = toml.replace(&site.admin, &admin).replace("instance = \"one\"", "instance = \"\"");
     let path = site.folder.path().join(format!("process-{number}.toml"));
-    std::fs::write(&path, with_engine(&toml, site, engine)).expect("it is written");
+    std::fs::write(&path, with_engine(&toml, site.folder.path(), engine)).expect("it is written");
     Service::start(&path, "route,judge,act", &site.folder.path().join(format!("log-{number}")), &admin)
-}
-
-pub fn with_engine(toml: &str, site: &Site, engine: &Engine) -> String {
-    let secret = site.folder.path().join("secret");
-    std::fs::write(&secret, "secret\n").expect("the secret is written");
-    format!(
-        "{toml}[store.clickhouse]\nurl = \"http://{}\"\nuser = \"writer\"\npassword = {{ file = \"{}\" }}\nmigrate = true\n\
-         [store.clickhouse.keep_days]\nwindows = 36500\ncontacts = 36500\nevidence = 36500\nfindings = 36500\n\
-         rejected = 36500\nrollups = 36500\n",
-        engine.address,
-        secret.display()
-    )
 }
 
 #[test]
@@ -143,7 +71,7 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
 fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Service>) {
     let mut site = site(broker, replayed, 4);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, &site, engine)).expect("it is written");
+    std::fs::write(&site.config, with_engine(&toml, site.folder.path(), engine)).expect("it is written");
     prepare(&site, replayed, 3);
     site.config = site.folder.path().join("base.toml");
     std::fs::write(&site.config, toml).expect("it is written");
@@ -171,10 +99,10 @@ pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
 #[track_caller]
 fn same(replayed: &[Value], live: &[Value]) {
     assert!(!replayed.is_empty());
-    for (expected, found) in replayed.iter().zip(live) {
-        assert_eq!(expected, found);
-    }
-    assert_eq!(replayed.len(), live.len());
+    let missing: Vec<&Value> = replayed.iter().filter(|row| !live.contains(row)).take(20).collect();
+    let surplus: Vec<&Value> = live.iter().filter(|row| !replayed.contains(row)).take(20).collect();
+    assert!(missing.is_empty() && surplus.is_empty(), "missing: {missing:#?}\nnot in the replay: {surplus:#?}");
+    assert_eq!(replayed.len(), live.len(), "rows stand twice");
 }
 
 /// Waits until the lanes of all processes together have closed everything.

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::clickhouse::{Engine, configured, demand_the_same_there, wait_closed, with_engine};
+use super::clickhouse::{configured, demand_the_same_there, wait_closed};
+use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, demand_the_same, prepare, replayed_fleet, site_named};
 use super::vedette::{Service, recordings, succeed, text};
@@ -20,9 +21,18 @@ fn the_fleet_fed_through_kafka_gives_the_findings_of_its_replay() {
     }
     let replayed = replayed_fleet(&data);
     let broker = Broker::start(&[]);
-    one_lane_straight_through(&broker, &replayed, &data);
-    sixteen_lanes_with_restarts(&broker, &replayed, &data);
-    three_processes(&broker, &replayed, &data);
+    // Cases to leave out while looking for a fault in one of them.
+    let only = std::env::var("VEDETTE_FLEET_CASE").ok();
+    let wanted = |case: &str| only.as_deref().is_none_or(|only| only == case);
+    if wanted("one") {
+        one_lane_straight_through(&broker, &replayed, &data);
+    }
+    if wanted("sixteen") {
+        sixteen_lanes_with_restarts(&broker, &replayed, &data);
+    }
+    if wanted("three") {
+        three_processes(&broker, &replayed, &data);
+    }
 }
 
 fn feed(broker: &Broker, data: &Path, name: &str, key: &str, speed: &str) {
@@ -70,7 +80,7 @@ fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
     let engine = Engine::start(folder.path());
     let mut site = site_named(broker, replayed, 4, "three");
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, &site, &engine)).expect("it is written");
+    std::fs::write(&site.config, with_engine(&toml, site.folder.path(), &engine)).expect("it is written");
     prepare(&site, replayed, 3);
     site.config = site.folder.path().join("base.toml");
     std::fs::write(&site.config, toml).expect("it is written");

@@ -23,6 +23,9 @@ pub struct Broker {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     pub bootstrap: String,
+    /// Where users come by TLS, and the authority to trust there; empty without that listener.
+    pub tls: String,
+    pub ca: String,
 }
 
 impl Broker {
@@ -40,7 +43,8 @@ impl Broker {
         output.read_line(&mut line).expect("the broker says where it listens");
         let facts: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: `{line}`"));
         let bootstrap = facts["bootstrap"].as_str().expect("an address").to_owned();
-        Broker { child, input, output, bootstrap }
+        let of_tls = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
+        Broker { child, input, output, bootstrap, tls: of_tls("tls"), ca: of_tls("ca") }
     }
 
     /// `stop`, `kill`, `start`, or one of Kafka's own tools.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::kafka::{Broker, are_there};
+use super::looking_on::{demand_kept_from_replays, demand_readable};
 use super::vedette::{Service, free_address, query, succeed, text};
 
 const FINDINGS: &str = "select finding_id, device_id, device_type, kind, scope, severity, window_start, window_end, \
@@ -114,57 +115,20 @@ fn the_demo_fed_through_kafka_gives_the_findings_of_its_replay() {
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
     service.wait_closed(4, replayed.through, Duration::from_secs(240));
+    let store = site.folder.path().join("store");
+    demand_readable(&store);
     service.stop();
-    demand_the_same(&replayed.store, &site.folder.path().join("store"));
-}
-
-/// Killed at random moments, started again, and killed: every row stands once, and each is the replay's.
-#[test]
-fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
-    if !are_there("kills at random moments") {
-        return;
-    }
-    let kills: u64 = std::env::var("VEDETTE_KILLS").map_or(50, |text| text.parse().expect("VEDETTE_KILLS is a number"));
-    let replayed = replayed_demo();
-    let broker = Broker::start(&[]);
-    let site = site(&broker, &replayed, 4);
-    prepare(&site, &replayed, 3);
-    let log = site.folder.path().join("log");
-    let demo = replayed.data("demo.toml");
-    let bootstrap = broker.bootstrap.clone();
-    let seconds = 4.0 * 86_400.0;
-    // As long as the kills take, so that each meets a stream.
-    let speed = (seconds / (kills as f64 * 1.2)).to_string();
-    let feed = std::thread::spawn(move || {
-        succeed(&["feed", text(&demo), "--brokers", &bootstrap, "--speed", &speed, "--quiet"]);
-    });
-    let mut chance = Chance(0x5eed);
-    for _ in 0..kills {
-        let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
-        std::thread::sleep(Duration::from_millis(150 + chance.below(2_000)));
-        service.kill();
-    }
-    let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
-    feed.join().expect("the set was fed");
-    service.wait_closed(4, replayed.through, Duration::from_secs(240));
-    service.stop();
-    demand_the_same(&replayed.store, &site.folder.path().join("store"));
-}
-
-/// xorshift64: the same moments in every run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
+    demand_the_same(&replayed.store, &store);
+    demand_kept_from_replays(&store, &demo);
 }
 
 /// Topics, and the replay's baselines in force from when they were learned.
 pub fn prepare(site: &Site, replayed: &Replayed, raw_partitions: u32) {
+    prepare_with(site, replayed, raw_partitions, &mut |arguments| _ = succeed(arguments));
+}
+
+/// The same, by whatever runs commands.
+pub fn prepare_with(site: &Site, replayed: &Replayed, raw_partitions: u32, succeed: &mut dyn FnMut(&[&str])) {
     let config = text(&site.config);
     succeed(&["topics", "create", "--config", config, "--raw-partitions", &raw_partitions.to_string()]);
     let rows = query(&replayed.store, "select cast(min(from_time) as varchar) as t from baselines");

@@ -26,7 +26,7 @@ fn versions_are_trained_compared_pinned_rolled_back_and_held_back() {
     let embedded = system(&broker, &replayed, "embedded", |toml| toml);
     let clickhouse = system(&broker, &replayed, "clickhouse", |toml| toml);
     let toml = std::fs::read_to_string(&clickhouse.config).expect("the site has a configuration");
-    std::fs::write(&clickhouse.config, with_engine(&toml, &clickhouse, &engine)).expect("it is written");
+    std::fs::write(&clickhouse.config, with_engine(&toml, clickhouse.folder.path(), &engine)).expect("it is written");
     let blind = system(&broker, &replayed, "blind", |toml| judged_from(toml, NEVER));
     let sites = [&embedded, &clickhouse, &blind];
     let mut services = Vec::new();

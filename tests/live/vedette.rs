@@ -54,9 +54,23 @@ pub struct Service {
 
 impl Service {
     pub fn start(config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
+        Service::start_by(&[], config, roles, log, admin)
+    }
+
+    /// With environment variables.
+    pub fn start_with(config: &Path, roles: &str, log: &Path, admin: &str, variables: &[(&str, &str)]) -> Service {
+        let variables: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let starter: Vec<&str> = std::iter::once("env").chain(variables.iter().map(String::as_str)).collect();
+        Service::start_by(&starter, config, roles, log, admin)
+    }
+
+    /// Started by a program that becomes it.
+    pub fn start_by(starter: &[&str], config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
         let out = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-        let child = Command::new(env!("CARGO_BIN_EXE_vedette"))
-            .args(["run", "--config", text(config), "--roles", roles])
+        let mut words = starter.to_vec();
+        words.extend([env!("CARGO_BIN_EXE_vedette"), "run", "--config", text(config), "--roles", roles]);
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(out)
@@ -93,6 +107,35 @@ impl Service {
         panic!("did not end within 30 s:\n{}", self.said());
     }
 
+    /// Its memory now and at most, in MiB.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let kib = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("the kernel says it");
+            line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        };
+        (kib("VmRSS:") >> 10, kib("VmHWM:") >> 10)
+    }
+
+    /// Lines that somebody should look at.
+    pub fn complaints(&self) -> Vec<String> {
+        self.said()
+            .lines()
+            .filter(|line| line.contains(" WARN ") || line.contains("ERROR "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[track_caller]
+    pub fn wait_until_said(&mut self, words: &str, patience: Duration) {
+        let until = Instant::now() + patience;
+        while !self.said().contains(words) {
+            assert!(self.is_running(), "the service ended:\n{}", self.said());
+            assert!(Instant::now() < until, "never said `{words}`:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -127,6 +170,29 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A set on its way into the topic; it ends with the test.
+pub struct Feed(Child);
+
+impl Feed {
+    pub fn start(arguments: &[&str]) -> Feed {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vedette"));
+        Feed(command.arg("feed").args(arguments).stdout(Stdio::null()).spawn().expect("the binary starts"))
+    }
+
+    #[track_caller]
+    pub fn join(mut self) {
+        let status = self.0.wait().expect("the child can be waited for");
+        assert!(status.success(), "feed ended with {status}");
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

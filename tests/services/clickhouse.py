@@ -41,8 +41,19 @@ RESERVED = {
     "session_check", "close_session", "role", "compress", "decompress", "wait_end_of_query", "buffer_size", "stacktrace",
     "client_protocol_version",
 }
-# What the server does to a user who may less. Statements of ours, see `Engine.run`.
-ROLES = {"": (), "readonly": ("SET readonly = 2",), "noddl": ("SET allow_ddl = 0",)}
+# What the server does to a user who may less. Statements of ours, see `Engine.run`. A reader's are the profile of
+# store/migrations/users.sql as far as it changes answers.
+ROLES = {
+    "": (),
+    "readonly": ("SET join_use_nulls = 1, aggregate_functions_null_for_empty = 1, prefer_column_name_to_alias = 1",
+                 "SET readonly = 2"),
+    "noddl": ("SET allow_ddl = 0",),
+    # A server set up by somebody who had other things in mind; `vedette` sends what it needs with each request.
+    "contrary": ("SET async_insert = 1, wait_for_async_insert = 0, insert_deduplicate = 0, deduplicate_insert = 'disable', "
+                 "deduplicate_blocks_in_dependent_materialized_views = 0, max_partitions_per_insert_block = 1, "
+                 "input_format_with_types_use_header = 0, materialized_views_ignore_errors = 1, max_insert_block_size = 100, "
+                 "min_insert_block_size_rows = 1, min_insert_block_size_bytes = 1",),
+}
 # From the server's exceptionCodeToHTTPStatus; any other code is a 500.
 STATUS = {
     code: status

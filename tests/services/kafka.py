@@ -7,7 +7,8 @@ prints one line of JSON when the broker answers, {"bootstrap": "127.0.0.1:PORT",
 and stays as the parent of Java. A line on stdin is a command, answered by one line of JSON with `done` or `error`:
 
     stop | kill | start         SIGTERM, SIGKILL, and the same broker again: same data, same ports
-    topics|acls|configs ARG...  Kafka's own tool, which needs two seconds to start; its `status` and `output` are in the answer
+    topics|acls|configs|delete-records ARG...
+                                Kafka's own tool, which needs two seconds to start; its `status` and `output` are in the answer
 
 Users of the second listener: plain:plain-secret and admin:admin-secret (PLAIN), scram:scram-secret (SCRAM-SHA-512). `--acls`
 gives all but admin no right until `acls --add ...` does; who comes without TLS may do all.
@@ -39,6 +40,7 @@ TOOLS = {
     "topics": "org.apache.kafka.tools.TopicCommand",
     "acls": "org.apache.kafka.tools.AclCommand",
     "configs": "kafka.admin.ConfigCommand",
+    "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
 }
 # Quick to start rather than fast once warm.
 JAVA = ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")

@@ -17,11 +17,12 @@ CLUSTER_ONLY = "-- cluster:\n"
 REPLICA = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
 
 
-def fields(database="vedette", cluster="", tokens=20_000, days=DAYS, **passwords):
+def fields(database="vedette", cluster="", tokens=None, days=DAYS, **passwords):
     """`passwords` are the fields of users.sql; without them they are the hash of nothing."""
     kind = "replicated" if cluster else "non_replicated"
     window, durable = f"{kind}_deduplication_window = ", ", fsync_after_insert = 1, fsync_part_directory = 1"
-    seconds = ", replicated_deduplication_window_seconds = 604800" if cluster else ""
+    seconds = ", replicated_deduplication_window_seconds = 259200" if cluster else ""
+    tokens = tokens or (20_000 if cluster else 100_000)
     known = {
         "database": database, "cluster": cluster, "on_cluster": f" ON CLUSTER '{cluster}'" if cluster else "",
         "local": "_local" if cluster else "", "tokens": f"{window}{tokens}{seconds}{durable}", "no_tokens": f"{window}0{durable}",

@@ -121,7 +121,7 @@ fn a_bad_row_is_rejected_and_its_neighbours_are_not() {
         let [rejected] = out.rejected.as_slice() else { panic!("{line} {out:?}") };
         assert_eq!((rejected.reason.name(), rejected.position.offset), (reason, 2), "{line}");
         assert!(rejected.detail.contains(detail), "{}", rejected.detail);
-        assert!(!rejected.sample.is_empty());
+        assert!(!rejected.sample().is_empty());
     }
 }
 
@@ -139,7 +139,7 @@ fn an_expression_that_fails_costs_its_row_only() {
     let [rejected] = out.rejected.as_slice() else { panic!() };
     assert_eq!(rejected.position.offset, 78);
     assert!(rejected.detail.contains("try_cast"), "{}", rejected.detail);
-    assert!(String::from_utf8_lossy(&rejected.sample).contains("sent=x"));
+    assert!(String::from_utf8_lossy(rejected.sample()).contains("sent=x"));
 }
 
 #[test]

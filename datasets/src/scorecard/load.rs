@@ -179,6 +179,7 @@ mod tests {
                 incident: true,
             }],
             sources: vec![],
+            topics: vec![],
             readings: 3,
             rejected: Default::default(),
             late: 0,
@@ -230,6 +231,15 @@ mod tests {
         );
         assert_eq!(stored.select::<Row>(&sql).unwrap(), [Row { device_id: "it's-1".into(), time: at(720) }]);
         assert_eq!(stored.select::<Row>(&sql.replace("limit 1", "limit 0")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_record_of_a_topic_is_named_by_partition_and_offset() {
+        let topics = vec![crate::scorecard::run::RawTopic { name: "vedette.raw".into(), id: "b5xY".into() }];
+        let live = RunInfo { topics, ..run() };
+        let position = |source| Position { source, offset: 41 };
+        assert_eq!(live.place_of(position(fleet::id::source_id("b5xY", 17))), "vedette.raw/17 offset 41");
+        assert!(live.place_of(position(fleet::id::source_id("other", 17))).starts_with("source "));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! `OUT/run.json`: what a replay must remember besides its tables, so that the score card can be recomputed from them.
+//! `OUT/run.json`: what a replay must remember besides its tables, so that the score card can be recomputed from them. A
+//! service keeps one too, for those who look on.
 //!
 //! Labels are kept here and not in a table: no detector, baseline or responder reads this file.
 
 use std::collections::BTreeMap;
 
 use fleet::EventTime;
+use fleet::id::source_id;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -31,6 +33,9 @@ pub struct RunInfo {
     pub episodes: Vec<Episode>,
     /// File names; a record's `Position::source` is an index into them.
     pub sources: Vec<String>,
+    /// Raw topics of a service: there `Position::source` is [`source_id`] of a partition of one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub topics: Vec<RawTopic>,
     pub readings: u64,
     /// Records that could not be used, by reason.
     pub rejected: BTreeMap<String, u64>,
@@ -46,7 +51,19 @@ pub struct RunInfo {
 pub enum RunState {
     Running,
     Complete,
+    /// A service writes it, or did.
+    Live,
 }
+
+/// A topic made again has the same name and another id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawTopic {
+    pub name: String,
+    pub id: String,
+}
+
+/// Partitions of a topic that are looked for; a number holds nothing but a hash.
+const PARTITIONS: i32 = 4_096;
 
 /// What happened to which devices, from when to when; `end` is exclusive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,12 +94,17 @@ impl RunInfo {
         }
     }
 
-    /// Where a record stands, for a person: file name and line or row, counted from 1.
+    /// Where a record stands, for a person: file name and line or row, counted from 1; or topic, partition and offset.
     pub fn place_of(&self, position: fleet::Position) -> String {
         let number = position.offset.saturating_add(1);
-        match self.sources.get(position.source as usize) {
-            Some(file) => format!("{file}:{number}"),
-            None => format!("source {}:{number}", position.source),
+        if let Some(file) = self.sources.get(position.source as usize) {
+            return format!("{file}:{number}");
         }
+        let of_topic = |topic: &RawTopic| {
+            let partition = (0..PARTITIONS).find(|partition| source_id(&topic.id, *partition) == position.source)?;
+            Some(format!("{}/{partition} offset {}", topic.name, position.offset))
+        };
+        let place = self.topics.iter().find_map(of_topic);
+        place.unwrap_or_else(|| format!("source {}:{number}", position.source))
     }
 }

@@ -94,6 +94,7 @@ fn inputs(episodes: Vec<Episode>, findings: Vec<Finding>) -> Inputs {
             days_watched: None,
             episodes,
             sources: vec!["flows.jsonl.gz".into()],
+            topics: vec![],
             readings: 1000,
             rejected: [("not_json".to_string(), 2), ("bad_field".to_string(), 1)].into(),
             late: 4,

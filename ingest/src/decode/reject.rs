@@ -79,17 +79,23 @@ pub struct Rejected {
     pub reason: RejectReason,
     /// The reason's text.
     pub detail: String,
-    /// The first [`Rejected::SAMPLE_BYTES`] bytes of the line, as they are.
-    pub sample: Vec<u8>,
+    /// The line, as it is; of a long one its beginning.
+    pub line: Vec<u8>,
 }
 
 impl Rejected {
     pub const SAMPLE_BYTES: usize = 200;
+    const LINE_BYTES: usize = 64 << 10;
 
     pub fn new(position: Position, file: &Arc<str>, reason: RejectReason, line: &[u8]) -> Rejected {
         let detail = reason.to_string();
-        let sample = line[..line.len().min(Self::SAMPLE_BYTES)].to_vec();
-        Rejected { position, file: file.clone(), reason, detail, sample }
+        let line = line[..line.len().min(Self::LINE_BYTES)].to_vec();
+        Rejected { position, file: file.clone(), reason, detail, line }
+    }
+
+    /// What a row shows of the line: the first [`Rejected::SAMPLE_BYTES`] bytes.
+    pub fn sample(&self) -> &[u8] {
+        &self.line[..self.line.len().min(Self::SAMPLE_BYTES)]
     }
 }
 
@@ -140,7 +146,7 @@ impl Tally {
         for (index, rejected) in self.examples.iter().take(Self::EXAMPLES).enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             let line_number = rejected.position.offset + 1;
-            let sample: String = String::from_utf8_lossy(&rejected.sample).chars().take(120).collect();
+            let sample: String = String::from_utf8_lossy(rejected.sample()).chars().take(120).collect();
             let (file, detail) = (&rejected.file, &rejected.detail);
             // Writing to a String cannot fail.
             let _ =

@@ -105,7 +105,11 @@ impl Router {
         let Peer { mac, ip, .. } = flow.responder;
         let answered = flow.answered();
         let found = self.known.find_host(mac, Some(ip), time, answered);
-        let responder = self.settle(found, time, answered, out).filter(|key| originator != Some(*key));
+        let responder = self.settle(found, time, answered, out).filter(|key| {
+            // Somebody unknown is met by its first answer. What went to it unanswered is never its own, so that it does not
+            // matter in which order records come.
+            originator != Some(*key) && (answered || self.devices()[key.0 as usize].is_known())
+        });
         let originated = originator.map(|device| Owner { device, role: Role::Originator, peer: responder });
         let answered = responder.map(|device| Owner { device, role: Role::Responder, peer: originator });
         out.owners.extend(originated.into_iter().chain(answered));

@@ -16,6 +16,8 @@ pub enum Purpose {
     Writer,
     /// Asks and creates.
     Admin,
+    /// Asks how far partitions reach, open transactions included.
+    Watcher,
 }
 
 /// # Errors
@@ -47,6 +49,10 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 .set("isolation.level", "read_committed")
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("topic.metadata.refresh.interval.ms", "10000");
+            if role == "route" {
+                // Behind the last record may stand what is none: markers of transactions.
+                settings.set("enable.partition.eof", "true");
+            }
             if !config.instance.is_empty() {
                 settings.set("group.instance.id", format!("{}-{role}", config.instance));
             }
@@ -58,6 +64,10 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                     settings.set(name, value);
                 }
             }
+        }
+        Purpose::Watcher => {
+            // It subscribes to nothing: only what it forgets is it told of anew, partitions that were added too.
+            settings.set("isolation.level", "read_uncommitted").set("metadata.max.age.ms", "10000");
         }
         Purpose::Admin => {}
     }

@@ -111,7 +111,7 @@ impl Secret {
 }
 
 /// Properties that nobody may set: results depend on them.
-pub const FIXED: [(&str, &str); 9] = [
+pub const FIXED: [(&str, &str); 10] = [
     ("auto.offset.reset", "what retention deleted is counted, and reading goes on from the earliest record"),
     ("enable.auto.commit", "an offset is committed once everything about it is durable"),
     ("enable.auto.offset.store", "an offset is committed once everything about it is durable"),
@@ -119,6 +119,7 @@ pub const FIXED: [(&str, &str); 9] = [
     ("message.timeout.ms", "no reading is given up"),
     ("partition.assignment.strategy", "lanes that stay are not stopped"),
     ("isolation.level", "what a transaction took back is not read"),
+    ("enable.partition.eof", "the end of a partition is told to whoever asks for it"),
     ("group.id", "set `group` instead"),
     ("bootstrap.servers", "set `brokers` instead"),
 ];

@@ -26,6 +26,8 @@ pub struct RawRecord<'m> {
     pub value: Option<&'m [u8]>,
     /// Milliseconds since 1970, the broker's or the producer's by the topic's setting.
     pub timestamp: Option<i64>,
+    /// The timestamp is the broker's own.
+    pub is_appended: bool,
     message: *mut native::rd_kafka_message_t,
 }
 
@@ -60,6 +62,8 @@ impl RawRecord<'_> {
 pub struct PartitionProblem {
     pub topic: String,
     pub partition: i32,
+    /// Where the partition is read next.
+    pub offset: u64,
     pub code: RDKafkaErrorCode,
 }
 
@@ -160,11 +164,17 @@ impl<C: ConsumerContext> BatchQueue<C> {
                         key: bytes(fields.key, fields.key_len),
                         value: bytes(fields.payload, fields.len),
                         timestamp: (at >= 0).then_some(at),
+                        is_appended: kind == native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME,
                         message,
                     });
                 } else {
                     let code = RDKafkaErrorCode::from(fields.err);
-                    problem(PartitionProblem { topic: topic.to_owned(), partition: fields.partition, code });
+                    problem(PartitionProblem {
+                        topic: topic.to_owned(),
+                        partition: fields.partition,
+                        offset: fields.offset.max(0) as u64,
+                        code,
+                    });
                 }
                 native::rd_kafka_message_destroy(message);
             }
@@ -180,8 +190,17 @@ pub struct Described {
     /// Base64 of the topic's id; a broker before 2.8 gives none and the name stands for it.
     pub id: String,
     pub partitions: Vec<i32>,
+    /// What this user may do with it.
+    pub may: Allowed,
     /// Why there is nothing to say: it does not exist, or must not be looked at.
     pub problem: Option<RDKafkaErrorCode>,
+}
+
+/// What a broker lets its user do; all, where it does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    pub read: bool,
+    pub write: bool,
 }
 
 /// Asks for topics by name; blocks at most `timeout`.
@@ -204,6 +223,10 @@ pub fn describe_topics<C: ClientContext>(
             native::rd_kafka_AdminOptions_new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         let mut text = [0; 128];
         native::rd_kafka_AdminOptions_set_request_timeout(options, wait, text.as_mut_ptr(), text.len());
+        let refused = native::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+        if !refused.is_null() {
+            native::rd_kafka_error_destroy(refused);
+        }
         let queue = native::rd_kafka_queue_new(client);
         native::rd_kafka_DescribeTopics(client, collection, options, queue);
         let event = native::rd_kafka_queue_poll(queue, wait);
@@ -243,6 +266,14 @@ unsafe fn descriptions(event: *mut native::rd_kafka_event_t) -> Vec<Described> {
                 .map(RDKafkaErrorCode::from);
             let mut partitions = Vec::new();
             let mut id = name.clone();
+            let mut many = 0;
+            let operations = native::rd_kafka_TopicDescription_authorized_operations(topic, &mut many);
+            let operations = if operations.is_null() { &[] } else { slice::from_raw_parts(operations, many) };
+            let may = |one| operations.is_empty() || operations.contains(&one);
+            let may = Allowed {
+                read: may(native::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_READ),
+                write: may(native::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE),
+            };
             if problem.is_none() {
                 let mut many = 0;
                 let list = native::rd_kafka_TopicDescription_partitions(topic, &mut many);
@@ -258,7 +289,7 @@ unsafe fn descriptions(event: *mut native::rd_kafka_event_t) -> Vec<Described> {
                     }
                 }
             }
-            described.push(Described { name, id, partitions, problem });
+            described.push(Described { name, id, partitions, may, problem });
         }
         described
     }

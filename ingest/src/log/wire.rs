@@ -29,10 +29,16 @@ pub enum WireError {
 /// What one message says.
 #[derive(Debug, PartialEq)]
 pub enum Message {
-    Batch { devices: Vec<SmolStr>, rows: Vec<WireOwner>, readings: Vec<Reading> },
+    Batch {
+        devices: Vec<SmolStr>,
+        rows: Vec<WireOwner>,
+        readings: Vec<Reading>,
+    },
     Mark(LoggedMark),
     Fact(LoggedFact),
     Rejected(Vec<RejectedRecord>),
+    /// The operator says that this raw topic is no more: nobody waits for it.
+    TopicRemoved(SmolStr),
 }
 
 /// Whose row `row` is: places in the batch's devices.
@@ -149,6 +155,7 @@ enum Other {
     Mark(LoggedMark),
     Fact(LoggedFact),
     Rejected(Vec<RejectedRecord>),
+    TopicRemoved(SmolStr),
 }
 
 impl Message {
@@ -176,6 +183,7 @@ impl Message {
                 Other::Mark(mark) => Ok(Message::Mark(mark)),
                 Other::Fact(fact) => Ok(Message::Fact(fact)),
                 Other::Rejected(records) => Ok(Message::Rejected(records)),
+                Other::TopicRemoved(topic) => Ok(Message::TopicRemoved(topic)),
             },
             _ => Err(damaged(&format!("entries of kind `{kind}` do not exist"))),
         }
@@ -188,6 +196,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
         Message::Mark(mark) => Other::Mark(mark.clone()),
         Message::Fact(fact) => Other::Fact(fact.clone()),
         Message::Rejected(records) => Other::Rejected(records.clone()),
+        Message::TopicRemoved(topic) => Other::TopicRemoved(topic.clone()),
         Message::Batch { devices, rows, readings } => return encode_batch(devices, rows, readings),
     };
     append(vec![VERSION, OTHER], &other)

@@ -1,17 +1,20 @@
 //! `vedette check`: what is wrong, and what to do about it, before anything runs.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
+use ingest::kafka::committed::committed;
+use ingest::kafka::config::KafkaConfig;
 use ingest::kafka::native::Described;
-use ingest::kafka::topics::{describe_within, wanted};
-use rdkafka::admin::AdminClient;
+use ingest::kafka::topics::{Wanted, describe_within, wanted};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use store::ParquetStore;
@@ -19,6 +22,7 @@ use store::ParquetStore;
 use crate::config::{Config, Misuse};
 
 const PATIENCE: Duration = Duration::from_secs(8);
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Args, Clone)]
 pub struct CheckArgs {
@@ -120,6 +124,8 @@ fn clickhouse_remedy(problem: &str) -> &'static str {
     }
 }
 
+const GRANT: &str = "grant the user Describe and Read on raw topics, Describe, Read and Write on our own";
+
 /// Hears what librdkafka has to say about brokers.
 #[derive(Clone, Default)]
 struct Listening(Arc<Mutex<Vec<(RDKafkaErrorCode, String)>>>);
@@ -134,18 +140,32 @@ impl ClientContext for Listening {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 }
 
+impl ConsumerContext for Listening {}
+
 fn kafka(config: &Config) -> Vec<Found> {
     let kafka = &config.source.kafka;
     let heard = Listening::default();
-    let admin: AdminClient<Listening> = match create(kafka, Purpose::Admin, heard.clone()) {
-        Ok(admin) => admin,
+    // An admin client would never be told why brokers cannot be reached: a consumer that is polled is.
+    let client: BaseConsumer<Listening> = match create(kafka, Purpose::Watcher, heard.clone()) {
+        Ok(client) => client,
         Err(error) => {
             return vec![wrong(error.to_string(), "correct [source.kafka.properties] or [source.kafka.secrets]")];
         }
     };
     let wanted = wanted(kafka);
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
-    let described = match describe_within(admin.inner(), &names, PATIENCE) {
+    let answered = AtomicBool::new(false);
+    let described = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !answered.load(Ordering::Relaxed) {
+                let _told_to_the_context = client.poll(PAUSE);
+            }
+        });
+        let described = describe_within(client.client(), &names, PATIENCE);
+        answered.store(true, Ordering::Relaxed);
+        described
+    });
+    let described = match described {
         Ok(described) => described,
         Err(error) => return vec![no_answer(&kafka.brokers, &heard, &error.to_string())],
     };
@@ -155,9 +175,32 @@ fn kafka(config: &Config) -> Vec<Found> {
     }
     for topic in &wanted {
         let there = described.iter().find(|found| found.name == topic.name);
-        found.push(state_of(topic.ours, topic.purpose, &topic.name, there, &kafka.findings));
+        found.push(state_of(topic, there, &kafka.findings));
     }
+    found.extend(["route", "judge", "act"].into_iter().map(|role| group(kafka, role)));
     found
+}
+
+/// Whether the user may be a member of the role's group.
+fn group(kafka: &KafkaConfig, role: &'static str) -> Found {
+    let name = format!("{}-{role}", kafka.group);
+    let began = Instant::now();
+    let ask = |consumer: BaseConsumer<Listening>| {
+        loop {
+            match committed(&consumer, &kafka.findings, 0) {
+                // A group's coordinator is made when it is first asked for.
+                Err(error) if error.retry() && began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                asked => return asked,
+            }
+        }
+    };
+    match create(kafka, Purpose::Member { role }, Listening::default()).and_then(ask) {
+        Ok(_) => Found::Fine(format!("group `{name}`")),
+        Err(error) => wrong(
+            format!("group `{name}`: {error}"),
+            "grant the user Read on the groups that begin with [source.kafka] group",
+        ),
+    }
 }
 
 fn no_answer(brokers: &str, heard: &Listening, error: &str) -> Found {
@@ -187,27 +230,34 @@ fn no_answer(brokers: &str, heard: &Listening, error: &str) -> Found {
     wrong(format!("brokers `{brokers}`: {error}"), "is [source.kafka] brokers right?")
 }
 
-fn state_of(ours: bool, purpose: &str, name: &str, there: Option<&Described>, findings: &str) -> Found {
+fn state_of(topic: &Wanted, there: Option<&Described>, findings: &str) -> Found {
+    let Wanted { name, purpose, ours, .. } = topic;
     let Some(there) = there else {
         return wrong(format!("topic `{name}` ({purpose}): no answer"), "ask again");
     };
     match there.problem {
-        None if name == findings && there.partitions.len() != 1 => wrong(
+        None if *name == findings && there.partitions.len() != 1 => wrong(
             format!("topic `{name}` ({purpose}) has {} partitions", there.partitions.len()),
             "it must have one: findings are counted together; delete it and run `vedette topics create`",
         ),
+        None if !there.may.read || (*ours && !there.may.write) => wrong(
+            format!(
+                "topic `{name}` ({purpose}) may be looked at by this user, and not {}",
+                if *ours { "read and written" } else { "read" }
+            ),
+            GRANT,
+        ),
         None => Found::Fine(format!("topic `{name}` ({purpose}), {} partitions", there.partitions.len())),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition) if ours => {
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition) if *ours => {
             wrong(format!("topic `{name}` ({purpose}) is missing"), "make it with `vedette topics create`")
         }
         Some(RDKafkaErrorCode::UnknownTopicOrPartition) => wrong(
             format!("topic `{name}` ({purpose}) is missing"),
             "start its producer, make it with `vedette topics create --raw-partitions N`, or correct [[source.kafka.topics]]",
         ),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => wrong(
-            format!("topic `{name}` ({purpose}) may not be looked at by this user"),
-            "grant the user Describe and Read on raw topics, Describe, Read and Write on our own",
-        ),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            wrong(format!("topic `{name}` ({purpose}) may not be looked at by this user"), GRANT)
+        }
         Some(problem) => wrong(format!("topic `{name}` ({purpose}): {problem}"), "see the broker's log"),
     }
 }

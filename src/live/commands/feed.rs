@@ -1,6 +1,6 @@
 //! `vedette feed`: a labelled set into the raw topic, at any speed, as its devices would have sent it.
 //!
-//! Records go out in the order of event time, as native JSON. Heartbeats in every partition say how far event time is, so
+//! Records go out in the order of event time, as native JSON; lines that cannot be decoded as they are. Heartbeats in every partition say how far event time is, so
 //! that history closes its windows at the speed it is fed with; the last ones close everything.
 
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use ingest::identity::{Router, Routes};
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::config::KafkaConfig;
 use ingest::kafka::topics;
-use ingest::{Fetched, to_native_json};
+use ingest::{Fetched, Rejected, to_native_json};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -85,10 +85,15 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
     let partitions = ready(&config.source.kafka, &args.topic)?;
     let mut feed = Feed::new(&config, args, router, partitions)?;
     let mut progress = Progress::start(args.quiet);
-    let mut sent = 0;
+    let (mut sent, mut undecodable) = (0, 0);
     loop {
         let mut batch = Fetched::default();
         let more = source.fetch(&mut batch)?;
+        // As they are: what replay rejects is to be rejected here too.
+        for rejected in batch.rejected.iter().filter(|rejected| !rejected.line.is_empty()) {
+            feed.send_as_it_is(rejected)?;
+            undecodable += 1;
+        }
         for reading in batch.readings {
             feed.send(reading)?;
             sent += 1;
@@ -101,6 +106,9 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
     feed.finish(args.open_end, i64::from(config.ingest.window_seconds), i64::from(dataset.lateness_seconds))?;
     progress.finish();
     println!("fed {sent} records to `{}`", args.topic);
+    if undecodable > 0 {
+        println!("and {undecodable} lines that cannot be decoded, as they are");
+    }
     Ok(())
 }
 
@@ -180,6 +188,11 @@ impl<'a> Feed<'a> {
             self.beat(self.greatest)?;
         }
         Ok(())
+    }
+
+    fn send_as_it_is(&self, rejected: &Rejected) -> anyhow::Result<()> {
+        let partition = i32::try_from(rejected.position.offset % self.partitions as u64).unwrap_or(0);
+        self.put(partition, None, Some(&rejected.line), None)
     }
 
     /// Keeps the pace; heartbeats go on while nothing is due.

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use ingest::kafka::topics::{Wanted, admin, create_missing, describe, wanted};
+use ingest::log::Message;
 
-use crate::config::Config;
+use crate::config::{Config, Misuse};
+use crate::live::route::outbox::tell_lanes;
 
 #[derive(Subcommand)]
 pub enum TopicsCommand {
@@ -13,6 +15,17 @@ pub enum TopicsCommand {
     List(ConfigArg),
     /// Make the missing topics: our own, and raw ones with --raw-partitions.
     Create(CreateArgs),
+    /// Tell all lanes that a raw topic is no more, so that windows do not wait for it.
+    Remove(RemoveArgs),
+}
+
+#[derive(Args, Clone)]
+pub struct RemoveArgs {
+    /// The raw topic; take it out of the configuration first, and start `route` again
+    #[arg(value_name = "TOPIC")]
+    pub topic: String,
+    #[command(flatten)]
+    pub config: ConfigArg,
 }
 
 #[derive(Args, Clone)]
@@ -51,7 +64,22 @@ pub fn run(command: &TopicsCommand) -> anyhow::Result<()> {
             }
             list(&config)
         }
+        TopicsCommand::Remove(args) => remove(&args.topic, &Config::load(Some(&args.config.config))?),
     }
+}
+
+/// A router that still reads the topic would name it again with its next mark.
+fn remove(topic: &str, config: &Config) -> anyhow::Result<()> {
+    if config.source.kafka.topics.iter().any(|raw| raw.name == topic) {
+        let problem = format!(
+            "`{topic}` is under [[source.kafka.topics]] of the configuration; take it out there, start `route` again, and \
+             then remove it"
+        );
+        return Err(Misuse(problem).into());
+    }
+    tell_lanes(&config.source.kafka, &Message::TopicRemoved(topic.into()))?;
+    println!("no lane waits for `{topic}` any more");
+    Ok(())
 }
 
 fn list(config: &Config) -> anyhow::Result<()> {

@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use fleet::Resume;
 use ingest::kafka::committed::{ToCommit, commit};
 use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
 use rdkafka::consumer::{BaseConsumer, CommitMode};
 use store::{DeviceNames, DeviceRow, RejectedRow, Store};
 
@@ -20,10 +21,13 @@ use crate::live::judge::publisher::Publisher;
 use crate::live::message::StepMessage;
 use crate::live::metrics::{metrics, of_lane};
 use crate::live::retry::until_it_works;
+use crate::live::trace::Part;
 
 /// One hand-over of a lane.
 pub struct Kept {
     pub judged: Option<Judged>,
+    /// Of the step, from its first entry to its commit.
+    pub trace: Part,
     pub rejected: Vec<RejectedRow>,
     /// What to begin with after `Resume`.
     pub memory: Option<(Resume, Vec<u8>)>,
@@ -52,8 +56,17 @@ impl Keep {
     /// Until the lane hangs up, or the lease is withdrawn.
     pub fn run(mut self, steps: &Receiver<Kept>) -> anyhow::Result<()> {
         for kept in steps {
-            if !self.keep(&kept)? {
-                return Ok(());
+            let _entered = kept.trace.enter();
+            match self.keep(&kept) {
+                Ok(true) => {}
+                Ok(false) => {
+                    kept.trace.failed("the lane was given up".to_owned());
+                    return Ok(());
+                }
+                Err(error) => {
+                    kept.trace.failed(format!("{error:#}"));
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -66,6 +79,16 @@ impl Keep {
         if let Some(judged) = &kept.judged {
             let step = judged.step(&kept.names);
             let name = format!("{}-{}-{}", self.lane, judged.first_tick.0, judged.last_tick.0);
+            let rows = |count: usize| count as i64;
+            let storing = kept.trace.within(
+                "store",
+                SpanKind::Client,
+                [
+                    KeyValue::new("windows", rows(judged.windows.len())),
+                    KeyValue::new("evidence", rows(judged.evidence.len())),
+                    KeyValue::new("rejected", rows(kept.rejected.len())),
+                ],
+            );
             let stored = self.try_to("store a step", || {
                 if !kept.rejected.is_empty() {
                     store.write_rejected(&name, &kept.rejected)?;
@@ -75,15 +98,27 @@ impl Keep {
             if !stored {
                 return Ok(false);
             }
+            drop(storing);
             let message = StepMessage::new(judged, &kept.names).encode()?;
-            if !self.publisher.publish(&message, &|| self.lease.holds())? {
+            let publishing = kept.trace.within(
+                "publish",
+                SpanKind::Producer,
+                [
+                    KeyValue::new("bytes", rows(message.len())),
+                    KeyValue::new("findings", rows(judged.outcome.findings.len())),
+                ],
+            );
+            if !self.publisher.publish(&message, publishing.header(), &|| self.lease.holds())? {
                 return Ok(false);
             }
+            drop(publishing);
             self.position.step = judged.resume;
             self.count(kept, judged);
         }
         if let Some((resume, bytes)) = &kept.memory {
             let (lane, tick) = (self.lane, resume.closed_through);
+            let bytes_stored = KeyValue::new("bytes", i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+            let _remembering = kept.trace.within("remember", SpanKind::Client, [bytes_stored]);
             let stored = self.try_to("store what the lane remembers", || {
                 store.write_devices(&format!("lane-{lane}"), &kept.devices)?;
                 store.write_memory(&lane.to_string(), tick, bytes)
@@ -99,6 +134,8 @@ impl Keep {
             [ToCommit { topic: &self.topic, partition: self.lane, offset: self.offset, metadata: &metadata }];
         // A memory without a step is the last thing before the lane ends.
         let mode = if kept.judged.is_some() { CommitMode::Async } else { CommitMode::Sync };
+        let offset = KeyValue::new("offset", i64::try_from(self.offset).unwrap_or(i64::MAX));
+        let _committing = kept.trace.within("commit", SpanKind::Client, [offset]);
         let committed = self.lease.while_held(|| commit(&self.consumer, &to_commit, mode));
         match committed {
             None => return Ok(false),
@@ -125,8 +162,13 @@ impl Keep {
         }
     }
 
-    fn try_to(&self, what: &str, work: impl FnMut() -> Result<(), store::Error>) -> anyhow::Result<bool> {
-        until_it_works(what, &|| self.lease.holds(), work)
+    fn try_to(&self, what: &str, mut work: impl FnMut() -> Result<(), store::Error>) -> anyhow::Result<bool> {
+        let noted = || {
+            let done = work();
+            self.lease.note_store(done.as_ref().err().map(ToString::to_string));
+            done
+        };
+        until_it_works(what, &|| self.lease.holds(), noted)
             .with_context(|| format!("lane {} stands still: cannot {what}", self.lane))
     }
 }

@@ -22,6 +22,8 @@ use crate::lane::{Heard, Judged, LaneWorker, Names, Shelf, note_heard};
 use crate::live::judge::keep::{Keep, Kept};
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
+use crate::live::now;
+use crate::live::trace::{Part, Taken};
 use crate::rules::CompiledRules;
 
 /// What the poll loop hands over.
@@ -33,6 +35,15 @@ pub enum ToLane {
     },
     /// Store what is remembered, and end.
     Stop,
+}
+
+impl ToLane {
+    pub fn bytes(&self) -> usize {
+        match self {
+            ToLane::Record { payload, .. } => payload.len(),
+            ToLane::Stop => 0,
+        }
+    }
 }
 
 /// Where to begin.
@@ -81,6 +92,13 @@ impl Sources {
         self.of_topic.insert(mark.source, (mark.topic.clone(), mark.topic_id.clone()));
         Some(gone)
     }
+
+    /// Sources of a topic that is no more.
+    fn leave(&mut self, topic: &str) -> Vec<u32> {
+        let gone = self.of_topic.iter().filter(|(_, (name, _))| name == topic).map(|(source, _)| *source).collect();
+        self.of_topic.retain(|_, (name, _)| name != topic);
+        gone
+    }
 }
 
 pub struct LiveLane {
@@ -100,6 +118,7 @@ pub struct LiveLane {
     appended: Option<i64>,
     /// What was told of so far.
     counted: LaneCounters,
+    taken: Taken,
     remembered: Instant,
     memory_every: Duration,
 }
@@ -123,6 +142,7 @@ impl LiveLane {
             done,
             appended: None,
             counted: LaneCounters::default(),
+            taken: Taken::default(),
             remembered: Instant::now(),
             memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
@@ -148,14 +168,20 @@ impl LiveLane {
     pub fn run(mut self, input: &Receiver<ToLane>, keep: Keep, lease: &Lease) -> anyhow::Result<()> {
         let (steps, to_keep) = bounded(1);
         std::thread::scope(|scope| {
-            let keeper = std::thread::Builder::new()
-                .name(format!("keeper-{}", self.lane))
-                .spawn_scoped(scope, move || keep.run(&to_keep))?;
+            let keeper =
+                std::thread::Builder::new().name(format!("keeper-{}", self.lane)).spawn_scoped(scope, move || {
+                    let kept = keep.run(&to_keep);
+                    // The judge would only notice at its next step, which may be long in coming.
+                    if kept.is_err() {
+                        lease.withdraw();
+                    }
+                    kept
+                })?;
             let judged = self.judge_all(input, &steps, lease);
             drop(steps);
             // A keeper that fails takes the judge along; its own error says why.
             keeper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            judged
+            if lease.holds() { judged } else { Ok(()) }
         })
     }
 
@@ -167,12 +193,14 @@ impl LiveLane {
             match message {
                 ToLane::Record { offset, timestamp, payload } => {
                     self.appended = timestamp;
+                    self.taken.entry(offset, payload.len());
+                    lease.taken(payload.len());
                     self.take(offset, &payload, steps)
                         .with_context(|| format!("lane {} at offset {offset}", self.lane))?;
                     lease.note(offset, timestamp, self.worker.counters());
                 }
                 ToLane::Stop => {
-                    self.send(steps, None, true)?;
+                    self.send(steps, None, Part::none(), true)?;
                     return Ok(());
                 }
             }
@@ -181,11 +209,14 @@ impl LiveLane {
     }
 
     fn take(&mut self, offset: u64, payload: &[u8], steps: &Sender<Kept>) -> anyhow::Result<()> {
+        let began = Instant::now();
         match Message::decode(payload)? {
             Message::Batch { devices, rows, readings } => {
+                let count = readings.len();
                 let keys: Vec<DeviceKey> = devices.iter().map(|id| self.known(id)).collect();
                 let rows = rows.iter().filter_map(|row| row.owner(&keys)).collect();
                 self.worker.push(offset, Entry::Batch(Batch { readings: Arc::new(readings), rows }));
+                self.taken.readings(count, began);
             }
             Message::Fact(fact) => {
                 let fact = self.intern.fact(fact);
@@ -204,6 +235,11 @@ impl LiveLane {
                     if is_new && offset >= self.done.frontier {
                         self.rejected.push(rejected_row(record));
                     }
+                }
+            }
+            Message::TopicRemoved(topic) => {
+                for source in self.sources.leave(&topic) {
+                    self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
                 }
             }
             Message::Mark(mark) => self.mark(offset, mark, steps)?,
@@ -227,18 +263,31 @@ impl LiveLane {
             self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
         }
         let LoggedMark { source, roster, through, below, .. } = mark;
+        let mut judging = now();
         self.worker.push(offset, Entry::Mark(Mark { source, roster: roster.into(), through, below }));
         while let Some(judged) = self.worker.step()? {
             note_heard(&mut self.heard, &judged.windows);
             if judged.last_tick > self.done.closed_through {
-                self.send(steps, Some(judged), false)?;
+                let trace = self.taken.step(self.lane, judging, &judged);
+                self.send(steps, Some(judged), trace, false)?;
+            } else {
+                self.taken = Taken::default();
             }
+            judging = now();
         }
         Ok(())
     }
 
     /// Hands a step on, with what is remembered if it is time to store that.
-    fn send(&mut self, steps: &Sender<Kept>, judged: Option<Judged>, stopping: bool) -> anyhow::Result<()> {
+    fn send(
+        &mut self,
+        steps: &Sender<Kept>,
+        judged: Option<Judged>,
+        trace: Part,
+        stopping: bool,
+    ) -> anyhow::Result<()> {
+        // First: what is remembered is without the rejected records that no step has taken yet.
+        let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
         let is_due = stopping || self.remembered.elapsed() >= self.memory_every;
         let mut memory = None;
         if is_due && !self.worker.has_pending() {
@@ -252,7 +301,6 @@ impl LiveLane {
         if judged.is_none() && memory.is_none() {
             return Ok(());
         }
-        let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
         if memory.is_some() {
             self.remembered = Instant::now();
         }
@@ -263,6 +311,7 @@ impl LiveLane {
         steps
             .send(Kept {
                 judged,
+                trace,
                 rejected,
                 memory,
                 names,
@@ -277,6 +326,14 @@ impl LiveLane {
     fn remember(&self, lane: LaneMemory) -> anyhow::Result<Vec<u8>> {
         let mut heard: Vec<_> = self.heard.iter().map(|(key, (first, last))| (*key, *first, *last)).collect();
         heard.sort_unstable();
+        let mut refused = self.refused.clone();
+        for row in self.rejected.iter().rev() {
+            // They are read again.
+            match row.position.offset.checked_sub(1) {
+                Some(before) => refused.insert(row.position.source, before),
+                None => refused.remove(&row.position.source),
+            };
+        }
         let memory = Memory {
             lane,
             worker: self.worker.memory()?,
@@ -284,7 +341,7 @@ impl LiveLane {
             devices: self.devices.values().cloned().collect(),
             sources: self.sources.clone(),
             heard,
-            refused: self.refused.clone(),
+            refused,
         };
         Ok(postcard::to_stdvec(&memory)?)
     }

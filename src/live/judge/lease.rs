@@ -1,12 +1,17 @@
 //! A lane's right to commit, withdrawn before its partition is given up; and what the outside may know of the lane.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fleet::EventTime;
 use ingest::windows::LaneCounters;
 
 #[derive(Clone, Default)]
-pub struct Lease(Arc<Mutex<State>>);
+pub struct Lease {
+    state: Arc<Mutex<State>>,
+    /// Bytes the lane was handed and has not taken yet.
+    waiting: Arc<AtomicUsize>,
+}
 
 #[derive(Default)]
 struct State {
@@ -25,11 +30,13 @@ pub struct LaneStatus {
     /// Milliseconds since 1970, by our clock.
     pub committed_at: Option<i64>,
     pub counters: LaneCounters,
+    /// Why the store does not take what it is given; it is tried again.
+    pub store_failure: Option<String>,
 }
 
 impl Lease {
     fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn withdraw(&self) {
@@ -45,6 +52,18 @@ impl Lease {
         self.state(|state| if state.withdrawn { None } else { Some(commit()) })
     }
 
+    pub fn handed(&self, bytes: usize) {
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn taken(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     pub fn note(&self, offset: u64, appended: Option<i64>, counters: &LaneCounters) {
         self.state(|state| {
             state.status.offset = offset;
@@ -58,6 +77,10 @@ impl Lease {
             state.status.closed_through = Some(closed_through);
             state.status.committed_at = Some(at);
         });
+    }
+
+    pub fn note_store(&self, failure: Option<String>) {
+        self.state(|state| state.status.store_failure = failure);
     }
 
     pub fn status(&self) -> LaneStatus {

@@ -31,17 +31,29 @@ use crate::live::judge::lane::{Begin, LiveLane, ToLane};
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
 use crate::live::judge::publisher::Publisher;
+use crate::live::may_pass;
 use crate::live::metrics::metrics;
 use crate::live::status::Status;
-use crate::live::stop::Stop;
+use crate::live::stop::{GRACE, Stop};
 use crate::live::trainer::schedule::{self, FirstLane};
 use crate::rules::CompiledRules;
 
 const POLL: Duration = Duration::from_millis(50);
-/// Entries a lane may have waiting; its partition is paused beyond, and resumed at half.
-const WAITING: usize = 64;
-/// Between a lane's failure and its new beginning.
+/// Entries taken in one turn.
+const AT_ONCE: usize = 1_024;
+/// What a lane may have waiting; its partition is paused beyond, and resumed at a quarter. A pause throws away what was
+/// fetched ahead, so it must be rare also where entries are small, as the devices of an inventory are.
+const WAITING: usize = 65_536;
+const WAITING_BYTES: usize = 16 << 20;
+/// KiB, unless the operator says otherwise.
+const FETCHED_AHEAD: &str = "16384";
+/// Between a lane's failure and its new beginning: what somebody must mend, and what passes by itself.
 const BEGIN_AGAIN: Duration = Duration::from_secs(15);
+const PASSES: Duration = Duration::from_secs(2);
+/// Between two log lines about the same lane.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+/// A lane that is to stop and hangs in a call is left behind after this.
+const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 type Leases = Arc<Mutex<BTreeMap<i32, Lease>>>;
 
@@ -76,6 +88,8 @@ struct Judging<'c> {
     lanes: BTreeMap<i32, Running>,
     /// Lanes that failed, and when to begin again.
     failed: BTreeMap<i32, Instant>,
+    /// When a lane's failure was last told of.
+    said: BTreeMap<i32, Instant>,
 }
 
 struct Running {
@@ -86,6 +100,8 @@ struct Running {
     thread: JoinHandle<anyhow::Result<()>>,
     /// Offset it began at.
     from: u64,
+    /// Offset of the next entry.
+    next: u64,
 }
 
 impl<'c> Judging<'c> {
@@ -102,7 +118,10 @@ impl<'c> Judging<'c> {
                 }
             }
         }));
-        let consumer: Arc<BaseConsumer<Member>> = Arc::new(create(kafka, Purpose::Member { role: "judge" }, member)?);
+        let mut of_judge = kafka.clone();
+        of_judge.properties.entry("queued.max.messages.kbytes".to_owned()).or_insert_with(|| FETCHED_AHEAD.to_owned());
+        let consumer: Arc<BaseConsumer<Member>> =
+            Arc::new(create(&of_judge, Purpose::Member { role: "judge" }, member)?);
         consumer.subscribe(&[&kafka.readings]).context("subscribing to the readings log")?;
         Ok(Judging {
             config,
@@ -113,13 +132,14 @@ impl<'c> Judging<'c> {
             leases,
             lanes: BTreeMap::new(),
             failed: BTreeMap::new(),
+            said: BTreeMap::new(),
         })
     }
 
     fn turn(&mut self) -> anyhow::Result<()> {
         let consumer = Arc::clone(&self.consumer);
         // Up to as many as one lane takes, before the lanes are looked at again.
-        for taken in 0..WAITING {
+        for taken in 0..AT_ONCE {
             let polled = consumer.poll(if taken == 0 { POLL } else { Duration::ZERO });
             self.changes();
             match polled {
@@ -128,6 +148,7 @@ impl<'c> Judging<'c> {
                     let timestamp = record.timestamp().to_millis();
                     let payload = record.payload().unwrap_or_default().to_vec();
                     let offset = u64::try_from(record.offset()).unwrap_or(0);
+                    self.follow(record.partition(), offset);
                     self.dispatch(record.partition(), ToLane::Record { offset, timestamp, payload });
                 }
                 Some(Err(error)) => crate::live::logs::client_error("judge", &error, "while reading the readings log"),
@@ -164,11 +185,26 @@ impl<'c> Judging<'c> {
 
     fn begin_or_retry(&mut self, partition: i32) {
         if let Err(error) = self.begin(partition) {
-            tracing::error!(lane = partition, error = format!("{error:#}"), "the lane cannot begin; trying again");
-            self.pause(partition);
-            self.failed.insert(partition, Instant::now());
-            self.parts.status.lane_failed(partition, format!("{error:#}"));
+            self.fail(partition, &error.context("it cannot begin"));
         }
+    }
+
+    /// The lane's partition waits, and the lane begins again in a while.
+    fn fail(&mut self, partition: i32, error: &anyhow::Error) {
+        let passes = may_pass(error);
+        let failure = format!("{error:#}");
+        if self.said.get(&partition).is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+            self.said.insert(partition, Instant::now());
+            if passes {
+                tracing::warn!(lane = partition, failure, "a lane waits; it begins again in a while");
+            } else {
+                tracing::error!(lane = partition, failure, "a lane stands still; it begins again in a while");
+            }
+        }
+        self.parts.status.lane_failed(partition, failure);
+        self.pause(partition);
+        let due = Instant::now() + if passes { PASSES } else { BEGIN_AGAIN };
+        self.failed.insert(partition, due);
     }
 
     fn begin(&mut self, partition: i32) -> anyhow::Result<()> {
@@ -198,13 +234,7 @@ impl<'c> Judging<'c> {
         }
         let mut offset = mark.offset.unwrap_or(first);
         if offset < first {
-            tracing::error!(
-                lane = partition,
-                lost = first - offset,
-                "retention deleted readings before they were judged; \
-                going on from the earliest"
-            );
-            metrics().retention_lost.add(first - offset, &[KeyValue::new("topic", topic.clone())]);
+            self.lost(partition, offset, first);
             offset = first;
         }
         let position = position.unwrap_or(LanePosition { step: fleet::Resume::START, memory: None });
@@ -231,9 +261,30 @@ impl<'c> Judging<'c> {
         tracing::info!(lane = partition, from = offset, closed_through = %position.step.closed_through, "lane begins");
         self.lanes.insert(
             partition,
-            Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset },
+            Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset, next: offset },
         );
         Ok(())
+    }
+
+    /// Nothing but retention leaves a gap in the readings log.
+    fn follow(&mut self, partition: i32, offset: u64) {
+        let Some(running) = self.lanes.get_mut(&partition) else { return };
+        let expected = std::mem::replace(&mut running.next, offset + 1);
+        if expected < offset {
+            self.lost(partition, expected, offset);
+        }
+    }
+
+    fn lost(&self, lane: i32, from: u64, to: u64) {
+        let (topic, lost) = (&self.config.source.kafka.readings, to - from);
+        tracing::error!(
+            lane,
+            lost,
+            from,
+            to,
+            "retention deleted entries of the readings log before they were judged; going on from the earliest"
+        );
+        metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.clone())]);
     }
 
     fn dispatch(&mut self, partition: i32, message: ToLane) {
@@ -249,7 +300,11 @@ impl<'c> Judging<'c> {
         let mut resume = Vec::new();
         for (partition, running) in &mut self.lanes {
             running.drain();
-            if running.paused && running.overflow.is_empty() && running.input.len() <= WAITING / 2 {
+            if running.paused
+                && running.overflow.is_empty()
+                && running.input.len() <= WAITING / 4
+                && running.lease.waiting() <= WAITING_BYTES / 4
+            {
                 running.paused = false;
                 resume.push(*partition);
             }
@@ -268,26 +323,21 @@ impl<'c> Judging<'c> {
         for partition in ended {
             let Some(running) = self.lanes.remove(&partition) else { continue };
             running.lease.withdraw();
-            let failure = match running.thread.join() {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => format!("{error:#}"),
-                Err(_) => "it panicked; this is a defect of vedette, please report it".to_owned(),
-            };
-            tracing::error!(lane = partition, failure, "a lane stands still; it begins again in a while");
-            self.parts.status.lane_failed(partition, failure);
-            self.pause(partition);
-            self.failed.insert(partition, Instant::now());
+            match running.thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.fail(partition, &error),
+                Err(_) => {
+                    self.fail(partition, &anyhow!("it panicked; this is a defect of vedette, please report it"));
+                }
+            }
         }
-        let due: Vec<i32> = self
-            .failed
-            .iter()
-            .filter(|(_, since)| since.elapsed() >= BEGIN_AGAIN)
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in due {
+        // One a turn: each asks the store, and meanwhile nobody polls.
+        let now = Instant::now();
+        let due = self.failed.iter().find(|(_, due)| **due <= now).map(|(partition, _)| *partition);
+        if let Some(partition) = due {
             self.failed.remove(&partition);
             self.begin_or_retry(partition);
-            let Some(running) = self.lanes.get(&partition) else { continue };
+            let Some(running) = self.lanes.get(&partition) else { return };
             let from = Offset::Offset(i64::try_from(running.from).unwrap_or(i64::MAX));
             let sought =
                 self.consumer.seek(&self.config.source.kafka.readings, partition, from, Duration::from_secs(10));
@@ -323,18 +373,28 @@ impl<'c> Judging<'c> {
     }
 
     fn finish(mut self) -> anyhow::Result<()> {
-        for running in self.lanes.values_mut() {
-            // What waits before it was not judged; it is read again.
-            running.overflow.clear();
-            while let Err(TrySendError::Full(_)) = running.input.try_send(ToLane::Stop) {
-                std::thread::sleep(POLL);
-                if running.thread.is_finished() {
-                    break;
-                }
+        let asked = Instant::now();
+        let mut to_tell: Vec<i32> = self.lanes.keys().copied().collect();
+        // What waits before it was not judged; it is read again.
+        self.lanes.values_mut().for_each(|running| running.overflow.clear());
+        while self.lanes.values().any(|running| !running.thread.is_finished()) {
+            to_tell.retain(|lane| matches!(self.lanes[lane].input.try_send(ToLane::Stop), Err(TrySendError::Full(_))));
+            if asked.elapsed() >= GRACE {
+                self.lanes.values().for_each(|running| running.lease.withdraw());
             }
+            if asked.elapsed() >= LEFT_BEHIND {
+                break;
+            }
+            std::thread::sleep(POLL / 5);
+        }
+        if asked.elapsed() >= GRACE {
+            tracing::warn!("not all lanes could store what was in hand; it is read again at the next start");
         }
         for (partition, running) in std::mem::take(&mut self.lanes) {
             drop(running.input);
+            if !running.thread.is_finished() {
+                continue;
+            }
             match running.thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(lane = partition, error = format!("{error:#}"), "a lane ended badly"),
@@ -349,19 +409,21 @@ impl<'c> Judging<'c> {
 
 impl Running {
     fn offer(&mut self, message: ToLane) {
-        if !self.overflow.is_empty() {
-            self.overflow.push_back(message);
-            return;
-        }
-        // A lane that hung up has failed, and is begun again from what it committed.
-        if let Err(TrySendError::Full(message)) = self.input.try_send(message) {
-            self.overflow.push_back(message);
-        }
+        self.overflow.push_back(message);
+        self.drain();
     }
 
     fn drain(&mut self) {
         while let Some(message) = self.overflow.pop_front() {
+            let bytes = message.bytes();
+            if self.lease.waiting() > WAITING_BYTES {
+                self.overflow.push_front(message);
+                return;
+            }
+            self.lease.handed(bytes);
+            // A lane that hung up has failed, and is begun again from what it committed.
             if let Err(TrySendError::Full(message)) = self.input.try_send(message) {
+                self.lease.taken(bytes);
                 self.overflow.push_front(message);
                 return;
             }

@@ -10,8 +10,11 @@ use ingest::kafka::config::KafkaConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
+
+use crate::live::trace::PARENT;
 
 const LOOK_UP: Duration = Duration::from_millis(100);
 
@@ -48,14 +51,15 @@ impl Publisher {
         Ok(Publisher { producer: Arc::new(producer), topic: config.findings.as_str().into() })
     }
 
-    /// Waits until the broker has it; `Ok(false)` when it is no longer `wanted`.
+    /// Waits until the broker has it; `Ok(false)` when it is no longer `wanted`. `span`: in which it is sent.
     ///
     /// # Errors
     /// The broker refuses it for good (no such topic, no right to write, too large).
-    pub fn publish(&self, message: &[u8], wanted: &dyn Fn() -> bool) -> anyhow::Result<bool> {
+    pub fn publish(&self, message: &[u8], span: Option<String>, wanted: &dyn Fn() -> bool) -> anyhow::Result<bool> {
         let (answer, answered) = bounded(1);
         let mut record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(answer)).payload(message);
         record.partition = Some(0);
+        record.headers = span.map(|span| OwnedHeaders::new().insert(Header { key: PARENT, value: Some(&span) }));
         loop {
             match self.producer.send(record) {
                 Ok(()) => break,

@@ -4,6 +4,7 @@
 //! committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
 
 mod inventory;
+mod look;
 pub mod outbox;
 mod partitions;
 pub mod sources;
@@ -16,7 +17,7 @@ use anyhow::Context;
 use fleet::{Cohort, EventTime, Fact, Owner, Position};
 use ingest::Rejected;
 use ingest::decode::Message as Record;
-use ingest::identity::{LaneTable, Replaced, Router, Routes};
+use ingest::identity::{LaneTable, Router, RouterCounters, Routes};
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit};
 use ingest::kafka::native::{BatchQueue, RawRecord};
@@ -25,13 +26,16 @@ use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, Rej
 use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
 
 use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::metrics::metrics;
+use crate::live::now_millis;
 use crate::live::route::inventory::InventoryFile;
 use crate::live::route::outbox::Outbox;
+use crate::live::route::partitions::{Beginning, Quiet};
 use crate::live::route::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
 use crate::live::stop::Stop;
 
@@ -41,6 +45,8 @@ const AT_ONCE: usize = 1_000;
 const BATCH_READINGS: usize = 1_000;
 const BATCH_BYTES: usize = 512 << 10;
 const BEAT: Duration = Duration::from_secs(1);
+/// No source's number, as good as never.
+const NOBODY: u32 = 0;
 /// How often partitions are compared.
 const ALIGN: Duration = Duration::from_millis(50);
 /// How often the brokers are asked for partitions, and the inventory's file is looked at.
@@ -78,6 +84,17 @@ struct Route<'c> {
     beat: Instant,
     looked: Instant,
     aligned: Instant,
+    /// Assigned, and not yet begun. Last tried at `tried`.
+    to_begin: Vec<Beginning>,
+    tried: Instant,
+    /// Sees all that partitions hold, open transactions included.
+    watcher: BaseConsumer<Quiet>,
+    /// Milliseconds: by our clock or the broker's, whichever is later.
+    now: i64,
+    /// What was told of so far.
+    counted: RouterCounters,
+    /// Topics of which that was told.
+    troubled: BTreeMap<String, RDKafkaErrorCode>,
 }
 
 impl<'c> Route<'c> {
@@ -116,11 +133,25 @@ impl<'c> Route<'c> {
             beat: Instant::now(),
             looked: Instant::now(),
             aligned: Instant::now(),
+            to_begin: Vec::new(),
+            tried: Instant::now(),
+            watcher: create(kafka, Purpose::Watcher, Quiet)?,
+            now: now_millis(),
+            counted: RouterCounters::default(),
+            troubled: BTreeMap::new(),
             consumer,
         };
+        route.ask_the_time()?;
         route.refresh_roster()?;
         route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
         Ok(route)
+    }
+
+    /// An entry that says nothing comes back with the broker's time: our own clock may be wrong, and no record is to be
+    /// measured by it alone.
+    fn ask_the_time(&self) -> anyhow::Result<()> {
+        self.send(0, &encode(&Message::Rejected(Vec::new())), Some(NOBODY))?;
+        self.outbox.flush(BEAT * 20)
     }
 
     /// Takes what there is, and does what is due.
@@ -128,6 +159,7 @@ impl<'c> Route<'c> {
         self.serve()?;
         let mut failure = None;
         let mut problems = Vec::new();
+        self.now = self.outbox.latest_appended().unwrap_or(0).max(now_millis());
         let Some(mut queue) = self.queue.take() else { return Ok(()) };
         queue.consume(
             BEAT / 10,
@@ -142,9 +174,7 @@ impl<'c> Route<'c> {
         if let Some(error) = failure {
             return Err(error);
         }
-        for problem in problems {
-            tracing::warn!(topic = problem.topic, partition = problem.partition, code = %problem.code, "a raw partition cannot be read");
-        }
+        problems.into_iter().for_each(|problem| self.meet(&problem));
         self.align()?;
         if self.beat.elapsed() >= BEAT {
             self.beat()?;
@@ -160,17 +190,19 @@ impl<'c> Route<'c> {
         for change in self.consumer.context().changes() {
             match change {
                 Change::Assigned(partitions) => {
-                    self.refresh_roster()?;
-                    for (topic, partition) in partitions {
-                        self.begin(&topic, partition)?;
-                    }
+                    self.to_begin.extend(partitions.into_iter().map(Beginning::assigned));
+                    self.begin_all()?;
                 }
                 Change::Revoked(partitions) => {
                     let is_revoked =
                         |source: &RawPartition| partitions.iter().any(|(topic, number)| source.is(topic, *number));
                     self.owned.retain(|source| !is_revoked(source));
+                    self.to_begin.retain(|begun| !partitions.iter().any(|(topic, number)| begun.is(topic, *number)));
                 }
             }
+        }
+        if !self.to_begin.is_empty() && self.tried.elapsed() >= BEAT {
+            self.begin_all()?;
         }
         Ok(self.consumer.context().check()?)
     }
@@ -183,6 +215,9 @@ impl<'c> Route<'c> {
             };
         }
         let source = &mut self.owned[self.last];
+        if !source.comes_to(record.offset) {
+            return Ok(());
+        }
         source.next = record.offset + 1;
         self.read += 1;
         source.heard = true;
@@ -195,7 +230,7 @@ impl<'c> Route<'c> {
         let message = Record { key: record.key, value: record.value, headers: &headers };
         let (reason, value) = match source.decoder.decode_message(&message, position) {
             Ok(None) => return Ok(()),
-            Ok(Some(reading)) => match source.refuse_ahead(&reading, record.timestamp, &self.config.ingest) {
+            Ok(Some(reading)) => match source.refuse_ahead(&reading, dated(record, self.now), &self.config.ingest) {
                 None => {
                     source.observe(reading.time);
                     return self.route(reading);
@@ -291,8 +326,8 @@ impl<'c> Route<'c> {
             offset: rejected.position.offset,
             name: SmolStr::new(&rejected.file),
             reason: SmolStr::new_static(rejected.reason.name()),
+            sample: rejected.sample().to_vec(),
             detail: rejected.detail,
-            sample: rejected.sample.to_vec(),
         });
         if self.rejects.len() >= BATCH_READINGS {
             self.flush_rejects()?;
@@ -317,7 +352,10 @@ impl<'c> Route<'c> {
         self.beat = Instant::now();
         metrics().records.add(std::mem::take(&mut self.read), &[]);
         metrics().readings.add(std::mem::take(&mut self.sent), &[]);
+        self.count_routed();
         self.outbox.check()?;
+        self.go_back()?;
+        self.count_lost();
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
         self.mark()?;
@@ -333,6 +371,22 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
+    fn count_routed(&mut self) {
+        let (now, before) = (*self.router.counters(), self.counted);
+        let told = |reason, count| metrics().unattributed.add(count, &[KeyValue::new("reason", reason)]);
+        told("max_devices", now.too_many_devices - before.too_many_devices);
+        told("shared", now.shared - before.shared);
+        metrics().unknown_devices.add(now.unknown_devices - before.unknown_devices, &[]);
+        if before.too_many_devices == 0 && now.too_many_devices > 0 {
+            let limit = self.config.ingest.max_devices;
+            tracing::error!(
+                limit,
+                "more devices than `max_devices` under [ingest]: readings of further ones are dropped"
+            );
+        }
+        self.counted = now;
+    }
+
     fn positions(&self) -> Vec<(String, i32, u64)> {
         self.owned.iter().map(|source| (source.topic.name.clone(), source.partition, source.next)).collect()
     }
@@ -343,7 +397,7 @@ impl<'c> Route<'c> {
             let appended = self.outbox.mark_appended(source.id);
             let mut quiet_since = None;
             if source.topic.live && !source.heard && appended.is_some() {
-                match bounds(&self.consumer, &source.topic.name, source.partition) {
+                match bounds(&self.watcher, &source.topic.name, source.partition) {
                     Ok((_, end)) if source.next >= end => quiet_since = appended,
                     Ok(_) => {}
                     Err(error) => tracing::debug!(%error, "not vouching for a partition that cannot be asked"),
@@ -408,69 +462,6 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    fn refresh_roster(&mut self) -> anyhow::Result<()> {
-        let kafka = &self.config.source.kafka;
-        let names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
-        let described = match topics::describe(self.consumer.client(), &names) {
-            Ok(described) => described,
-            Err(error) if error.retry() && !self.roster.ids.is_empty() => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        for topic in &described {
-            if let Some(problem) = topic.problem {
-                tracing::warn!(topic = topic.name, %problem, "a raw topic cannot be read");
-            }
-        }
-        let before: BTreeMap<String, Option<String>> =
-            names.iter().map(|name| ((*name).to_owned(), self.roster.topic_id(name).map(str::to_owned))).collect();
-        if self.roster.update(&described) {
-            tracing::info!(partitions = self.roster.ids.len(), "raw partitions there are");
-        }
-        // A topic made again under our hands: its partitions begin anew, as other sources.
-        for (topic, id) in before {
-            let now = self.roster.topic_id(&topic).map(str::to_owned);
-            if id.is_none() || now == id {
-                continue;
-            }
-            tracing::warn!(topic, "the raw topic was deleted and made again: reading it from its beginning");
-            let again: Vec<i32> =
-                self.owned.iter().filter(|source| source.topic.name == topic).map(|source| source.partition).collect();
-            for partition in again {
-                self.begin(&topic, partition)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A changed inventory holds from a commit on: everything sent by the old one has arrived before.
-    fn refresh_inventory(&mut self) -> anyhow::Result<()> {
-        let Some(changed) = self.inventory.changed() else { return Ok(()) };
-        let inventory = match changed.parse() {
-            Ok(inventory) => inventory,
-            Err(error) => {
-                tracing::error!(%error, "the changed inventory cannot be used; going on with the last one");
-                // Said once, not every ten seconds; the next change is looked at again.
-                self.inventory.looked_at = changed.text;
-                return Ok(());
-            }
-        };
-        self.outbox.flush(Duration::from_secs(30))?;
-        self.commit(CommitMode::Sync)?;
-        let from = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
-        let Replaced { left, changed: devices } = self.router.replace(inventory, &self.config.ingest);
-        self.table.renew(self.router.devices());
-        self.inventory = changed;
-        for device in &left {
-            let fact = LoggedFact::Left { device: device.id.clone(), from };
-            self.send(self.table.lane_of(&device.cohort), &encode(&Message::Fact(fact)), None)?;
-        }
-        for device in &devices {
-            self.tell(&device.cohort, &Fact::Device { device: Arc::clone(device), from })?;
-        }
-        tracing::info!(left = left.len(), changed = devices.len(), "the inventory changed");
-        Ok(())
-    }
-
     fn finish(mut self) -> anyhow::Result<()> {
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
@@ -492,9 +483,20 @@ impl Drop for Route<'_> {
     }
 }
 
+/// When the broker had the record, milliseconds. A producer's own timestamp may be as wrong as its records, so it counts
+/// only up to `now`.
+fn dated(record: &RawRecord<'_>, now: i64) -> i64 {
+    record.timestamp.filter(|at| record.is_appended || *at < now).unwrap_or(now)
+}
+
 /// Beside a raw partition's offset: the topic it is of, and the routing by which everything before it went.
 fn metadata(topic_id: &str, routing: &str) -> String {
     format!("v1 topic={topic_id} routing={routing}")
+}
+
+/// The topic that [`metadata`] names.
+fn topic_of(metadata: &str) -> Option<&str> {
+    metadata.split(' ').find_map(|word| word.strip_prefix("topic="))
 }
 
 fn heartbeat(headers: &[(&str, Option<&[u8]>)]) -> Option<EventTime> {

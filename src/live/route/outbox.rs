@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use ingest::Error;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::config::KafkaConfig;
+use ingest::kafka::topics::{admin, describe};
+use ingest::log::{Message as Entry, encode};
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Message, OwnedHeaders};
@@ -150,6 +152,11 @@ impl Outbox {
         self.context.arrived(|arrived| arrived.marks.get(&source).copied())
     }
 
+    /// When the broker appended the latest mark of all; milliseconds.
+    pub fn latest_appended(&self) -> Option<i64> {
+        self.context.arrived(|arrived| arrived.marks.values().max().copied())
+    }
+
     /// # Errors
     /// The producer cannot go on: to keep the order, whoever sends must start over from what was committed.
     pub fn check(&self) -> Result<(), Error> {
@@ -164,4 +171,19 @@ impl Outbox {
         self.producer.flush(timeout).map_err(|error| anyhow!("not everything arrived in time: {error}"))?;
         Ok(self.check()?)
     }
+}
+
+/// Writes an entry to every lane's log.
+pub fn tell_lanes(kafka: &KafkaConfig, message: &Entry) -> anyhow::Result<()> {
+    let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
+    let topic = described
+        .first()
+        .filter(|topic| topic.problem.is_none())
+        .with_context(|| format!("topic `{}` is not there; make it with `vedette topics create`", kafka.readings))?;
+    let outbox = Outbox::new(kafka)?;
+    let message = encode(message);
+    for lane in &topic.partitions {
+        outbox.send(&kafka.readings, Some(*lane), &message, None, None, || Ok(()))?;
+    }
+    outbox.flush(Duration::from_secs(30))
 }

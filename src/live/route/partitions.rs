@@ -1,17 +1,55 @@
 //! Raw partitions as they are given to this router: beginning where was committed, keeping pace with each other.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use fleet::{EventTime, MICROS_PER_SECOND};
 use ingest::kafka::committed::{bounds, committed};
+use ingest::kafka::native::PartitionProblem;
 use opentelemetry::KeyValue;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::sources::RawPartition;
-use super::{ALIGN, Route, metadata};
+use super::{ALIGN, Route, metadata, topic_of};
 use crate::live::metrics::metrics;
+
+const SEEK: Duration = Duration::from_secs(5);
+
+/// A client that other clients speak for: what it meets, they meet too.
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, _: KafkaError, _: &str) {}
+
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+}
+
+impl ConsumerContext for Quiet {}
+
+/// A partition that is ours and not yet read.
+pub struct Beginning {
+    pub topic: String,
+    pub partition: i32,
+    /// It could not be begun at once.
+    pub paused: bool,
+    /// librdkafka is elsewhere.
+    pub seek: bool,
+}
+
+impl Beginning {
+    pub fn assigned((topic, partition): (String, i32)) -> Beginning {
+        Beginning { topic, partition, paused: false, seek: false }
+    }
+
+    pub fn is(&self, topic: &str, partition: i32) -> bool {
+        self.partition == partition && self.topic == topic
+    }
+}
 
 impl Route<'_> {
     /// While history is read, no partition runs ahead of the others by more than lanes may hold open: those that do are
@@ -47,6 +85,26 @@ impl Route<'_> {
         changed.iter().try_for_each(|(topic, partition, is_ahead)| self.pause(topic, *partition, *is_ahead))
     }
 
+    /// Begins what was assigned; what the brokers cannot be asked about now waits, paused, so that no record is passed over.
+    pub(super) fn begin_all(&mut self) -> anyhow::Result<()> {
+        for mut begun in std::mem::take(&mut self.to_begin) {
+            match self.refresh_roster().and_then(|()| self.begin(&begun)) {
+                Ok(()) if begun.paused => self.pause(&begun.topic, begun.partition, false)?,
+                Ok(()) => {}
+                Err(error) if error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry) => {
+                    self.tried = Instant::now();
+                    let (topic, partition) = (&begun.topic, begun.partition);
+                    tracing::debug!(topic, partition, error = format!("{error:#}"), "a raw partition waits to begin");
+                    self.pause(topic, partition, true)?;
+                    begun.paused = true;
+                    self.to_begin.push(begun);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn pause(&self, topic: &str, partition: i32, pause: bool) -> anyhow::Result<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
@@ -54,26 +112,27 @@ impl Route<'_> {
         told.with_context(|| format!("pausing or resuming `{topic}/{partition}`"))
     }
 
-    pub(super) fn begin(&mut self, topic: &str, partition: i32) -> anyhow::Result<()> {
+    fn begin(&mut self, begun: &Beginning) -> anyhow::Result<()> {
+        let (topic, partition) = (begun.topic.as_str(), begun.partition);
         let Some(settings) = self.config.source.kafka.topics.iter().find(|raw| raw.name == topic) else {
             return Ok(());
         };
         let id = self.roster.topic_id(topic).unwrap_or(topic).to_owned();
         let mark = committed(&self.consumer, topic, partition)?;
         let (first, _) = bounds(&self.consumer, topic, partition)?;
-        let mut next = mark.offset.unwrap_or(first);
-        if let Some(offset) = mark.offset.filter(|offset| *offset < first) {
-            let lost = first - offset;
-            tracing::error!(
-                topic,
-                partition,
-                lost,
-                from = offset,
-                to = first,
-                "retention deleted records before they were read; going on from the earliest"
-            );
-            metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.to_owned())]);
-            next = first;
+        // What was committed of a topic that is no more says nothing of the one made again under its name.
+        let is_of_another = topic_of(&mark.metadata).is_some_and(|of| of != id);
+        let mut next = mark.offset.filter(|_| !is_of_another).unwrap_or(first);
+        if is_of_another {
+            tracing::warn!(topic, partition, "the raw topic is another one than before: reading it from its beginning");
+        }
+        let earliest = next.max(first);
+        if begun.seek || is_of_another {
+            self.seek(topic, partition, earliest)?;
+        }
+        if next < earliest {
+            lost(topic, partition, next, earliest);
+            next = earliest;
         }
         let routing = self.inventory.version();
         let announced = mark.metadata == metadata(&id, &routing);
@@ -85,4 +144,83 @@ impl Route<'_> {
         self.owned.push(RawPartition::new(settings, &id, partition, next));
         Ok(())
     }
+
+    /// A partition that librdkafka has not yet begun to fetch cannot be moved; it is tried again.
+    fn seek(&self, topic: &str, partition: i32, next: u64) -> Result<(), ingest::Error> {
+        let to = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+        self.consumer.seek(topic, partition, to, SEEK).map_err(|error| ingest::Error::Kafka {
+            doing: format!("reading `{topic}/{partition}` from offset {next}"),
+            problem: error.to_string(),
+            retry: true,
+        })
+    }
+
+    /// What came instead of a record.
+    pub(super) fn meet(&mut self, problem: &PartitionProblem) {
+        let (topic, partition) = (problem.topic.as_str(), problem.partition);
+        match problem.code {
+            RDKafkaErrorCode::PartitionEOF => {
+                // Records that came after it in the same batch are beyond it.
+                let source = self.owned.iter_mut().find(|source| source.is(topic, partition));
+                if let Some(source) = source.filter(|source| source.next < problem.offset) {
+                    source.comes_to(problem.offset);
+                }
+            }
+            code => tracing::warn!(topic, partition, %code, "a raw partition cannot be read"),
+        }
+    }
+
+    /// Partitions of which an earlier record came again: the topic was made again, or librdkafka began where an older
+    /// commit said, or the brokers lost the partition's end.
+    pub(super) fn go_back(&mut self) -> anyhow::Result<()> {
+        if self.owned.iter().all(|source| source.went_back.is_none()) {
+            return Ok(());
+        }
+        self.refresh_roster()?;
+        for place in 0..self.owned.len() {
+            let source = &self.owned[place];
+            let (Some(back), name, partition) = (source.went_back, source.topic.name.clone(), source.partition) else {
+                continue;
+            };
+            let Ok((_, end)) = bounds(&self.watcher, &name, partition) else { continue };
+            let next = if end < source.next { back } else { source.next };
+            if next < source.next {
+                let (topic, lost) = (name.as_str(), source.next - next);
+                tracing::error!(topic, partition, lost, "the brokers lost the end of a raw partition; going on there");
+            }
+            if let Err(error) = self.seek(&name, partition, next) {
+                tracing::debug!(%error, "a raw partition waits to go on");
+                continue;
+            }
+            let source = &mut self.owned[place];
+            (source.next, source.went_back) = (next, None);
+        }
+        Ok(())
+    }
+
+    /// Offsets that were passed over: transactions and compaction leave such gaps; before a partition's first offset it
+    /// was retention.
+    pub(super) fn count_lost(&mut self) {
+        for source in self.owned.iter_mut().filter(|source| !source.gaps.is_empty()) {
+            let Ok((first, _)) = bounds(&self.watcher, &source.topic.name, source.partition) else { continue };
+            for (from, to) in source.gaps.drain(..) {
+                if from < first.min(to) {
+                    lost(&source.topic.name, source.partition, from, first.min(to));
+                }
+            }
+        }
+    }
+}
+
+fn lost(topic: &str, partition: i32, from: u64, to: u64) {
+    let lost = to - from;
+    tracing::error!(
+        topic,
+        partition,
+        lost,
+        from,
+        to,
+        "retention deleted records before they were read; going on from the earliest"
+    );
+    metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.to_owned())]);
 }

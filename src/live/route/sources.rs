@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fleet::id::stable_hash;
+use fleet::id::source_id;
 use fleet::{EventTime, MICROS_PER_SECOND, Reading};
 use ingest::kafka::config::RawTopic;
 use ingest::kafka::native::Described;
@@ -12,11 +12,6 @@ use smol_str::SmolStr;
 
 /// A header of this name says: this partition is complete up to that event time (microseconds since 1970, in decimal).
 pub const HEARTBEAT: &str = "vedette-heartbeat";
-
-/// A raw partition by the id of its topic, so that one made again is another. The same number in every process.
-pub fn source_id(topic_id: &str, partition: i32) -> u32 {
-    (stable_hash(&["source", topic_id, &partition.to_string()]) >> 32) as u32
-}
 
 pub struct RawPartition {
     pub id: u32,
@@ -36,6 +31,10 @@ pub struct RawPartition {
     pub heard: bool,
     /// Too far ahead of the others.
     pub paused: bool,
+    /// Offsets that were passed over, from and to: nothing may have been there, or retention deleted it.
+    pub gaps: Vec<(u64, u64)>,
+    /// A record from before `next` came: the topic is another one, or its end was lost. Nothing is taken until it is known.
+    pub went_back: Option<u64>,
 }
 
 impl RawPartition {
@@ -52,7 +51,24 @@ impl RawPartition {
             vouched: EventTime::MIN,
             heard: false,
             paused: false,
+            gaps: Vec::new(),
+            went_back: None,
         }
+    }
+
+    /// Whether what stands at `offset` follows; what was passed over on the way is noted.
+    pub fn comes_to(&mut self, offset: u64) -> bool {
+        if self.went_back.is_none() && offset < self.next {
+            self.went_back = Some(offset);
+        }
+        if self.went_back.is_some() {
+            return false;
+        }
+        if offset > self.next {
+            self.gaps.push((self.next, offset));
+        }
+        self.next = offset;
+        true
     }
 
     pub fn is(&self, topic: &str, partition: i32) -> bool {
@@ -68,9 +84,10 @@ impl RawPartition {
         self.greatest = self.greatest.max(time);
     }
 
-    /// A reading dated too far after the broker's own time is refused: one clock in 2099 must not close every window.
-    pub fn refuse_ahead(&self, reading: &Reading, timestamp: Option<i64>, config: &Config) -> Option<RejectReason> {
-        let appended = timestamp?.saturating_mul(1_000);
+    /// A reading dated too far after the broker had it (milliseconds) is refused: one clock in 2099 must not close every
+    /// window.
+    pub fn refuse_ahead(&self, reading: &Reading, appended: i64, config: &Config) -> Option<RejectReason> {
+        let appended = appended.saturating_mul(1_000);
         let ahead = i64::try_from(config.max_ahead_seconds).unwrap_or(i64::MAX).saturating_mul(MICROS_PER_SECOND);
         let limit = EventTime(appended.saturating_add(ahead));
         (reading.time > limit).then_some(RejectReason::ClockAhead { time: reading.time, limit })
@@ -149,6 +166,17 @@ mod tests {
         assert!(!fed.has_time());
         fed.observe(EventTime(100_000_000));
         assert_eq!(fed.through(Some(appended)), EventTime(30_000_000));
+    }
+
+    #[test]
+    fn what_was_passed_over_is_noted_and_going_back_stops_everything() {
+        let mut source = partition(true);
+        assert!(source.comes_to(0));
+        source.next = 1;
+        assert!(source.comes_to(5) && source.comes_to(5));
+        assert_eq!(source.gaps, [(1, 5)]);
+        assert!(!source.comes_to(2) && !source.comes_to(6), "not before it is known why");
+        assert_eq!((source.next, source.went_back), (5, Some(2)));
     }
 
     #[test]

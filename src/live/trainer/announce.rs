@@ -1,11 +1,9 @@
 //! Putting a version in force: a fact in every lane's log, with the event time from which it holds, and a row of the table
 //! `baselines` for whoever asks later.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use fleet::{Confidence, EventTime, MICROS_PER_SECOND};
-use ingest::log::{LoggedFact, Message, encode};
+use ingest::log::{LoggedFact, Message};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::{ANNOUNCED, BaselineRow, Store};
@@ -13,7 +11,7 @@ use store::{ANNOUNCED, BaselineRow, Store};
 use super::positions::Positions;
 use crate::config::Config;
 use crate::live::now_millis;
-use crate::live::route::outbox::Outbox;
+use crate::live::route::outbox::tell_lanes;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
@@ -68,8 +66,6 @@ pub fn announce(
 ) -> anyhow::Result<EventTime> {
     let kafka = &config.source.kafka;
     let positions = Positions::new(kafka)?;
-    let lanes = positions.partitions()?;
-    let outbox = Outbox::new(kafka)?;
     let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
     let begins = match from {
         Some(from) => from,
@@ -79,11 +75,7 @@ pub fn announce(
             positions.ahead(width)?.max(last.unwrap_or(EventTime::MIN))
         }
     };
-    let message = encode(&Message::Fact(LoggedFact::Baseline { version, from: begins }));
-    for lane in &lanes {
-        outbox.send(&kafka.readings, Some(*lane), &message, None, None, || Ok(()))?;
-    }
-    outbox.flush(Duration::from_secs(30))?;
+    tell_lanes(kafka, &Message::Fact(LoggedFact::Baseline { version, from: begins }))?;
     if from.is_none() {
         let passed = positions.lanes()?.into_iter().flatten().filter(|lane| lane.closed_through > begins).count();
         if passed > 0 {

@@ -1,12 +1,14 @@
 //! One server's HTTP interface. Every setting that results depend on is sent with every request: servers' defaults differ,
 //! and change between versions.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use clickhouse::Client;
 use clickhouse::query::Query;
 
 use super::config::ClickHouseConfig;
+use super::form::Form;
 use crate::error::Error;
 
 /// Answered within, or asked again.
@@ -20,6 +22,8 @@ pub(super) struct Server {
     runtime: tokio::runtime::Runtime,
     client: Client,
     timeout: Duration,
+    /// Whether the server has the setting that supersedes `insert_deduplicate`; an older one would refuse it.
+    has_newer_deduplication: OnceLock<bool>,
     pub(super) url: String,
 }
 
@@ -50,18 +54,26 @@ impl Server {
             ("max_insert_block_size", "1048576"),
             ("min_insert_block_size_rows", "1048576"),
             ("min_insert_block_size_bytes", "1073741824"),
-            ("insert_distributed_sync", "1"),
+            ("input_format_with_types_use_header", "1"),
+            ("materialized_views_ignore_errors", "0"),
+            // Of a cluster: an insert is answered when the shard has it, and half an answer is none.
+            ("distributed_foreground_insert", "1"),
             ("insert_quorum_parallel", "1"),
             // Lists of device ids are long.
             ("max_query_size", "4194304"),
             ("max_ast_elements", "1000000"),
             ("max_expanded_ast_elements", "1000000"),
             ("select_sequential_consistency", "0"),
+            ("skip_unavailable_shards", "0"),
+            // Old memories go when it suits the server: a replica that is away is not waited for.
+            ("lightweight_deletes_sync", "0"),
         ] {
             client = client.with_setting(setting, value);
         }
         let timeout = Duration::from_secs(config.timeout_seconds());
-        Ok(Server { runtime, client, timeout, url: config.url.clone() })
+        // A cluster's servers have answered, or not, before we give up.
+        client = client.with_setting("distributed_ddl_task_timeout", (config.timeout_seconds() * 3 / 4).to_string());
+        Ok(Server { runtime, client, timeout, has_newer_deduplication: OnceLock::new(), url: config.url.clone() })
     }
 
     /// Statements and questions that give no rows.
@@ -79,6 +91,15 @@ impl Server {
             },
             sql,
         )
+    }
+
+    /// On a cluster a question may be answered by a replica that is behind. One that cannot be reached holds nobody up: who
+    /// asks knows what must be there.
+    pub(super) fn catch_up(&self, form: &Form, table: &str) -> Result<(), Error> {
+        match form.catch_up(table).map_or(Ok(()), |sql| self.execute(&sql)) {
+            Err(error) if error.retry() => Ok(()),
+            done => done,
+        }
     }
 
     fn run<T, F>(&self, ask: impl FnOnce(Query) -> F, sql: &str) -> Result<T, Error>
@@ -103,11 +124,22 @@ impl Server {
             .with_setting("insert_deduplication_token", token)
             .with_setting("wait_end_of_query", "1")
             .with_timeouts(Some(CONNECT.max(self.timeout)), Some(self.timeout));
+        if self.has_newer_deduplication()? {
+            insert = insert.with_setting("deduplicate_insert", "enable");
+        }
         let sent = async {
             insert.send(rows.into()).await?;
             insert.end().await
         };
         self.runtime.block_on(sent).map_err(|error| self.failed(&error))
+    }
+
+    fn has_newer_deduplication(&self) -> Result<bool, Error> {
+        if let Some(known) = self.has_newer_deduplication.get() {
+            return Ok(*known);
+        }
+        let found = self.fetch("SELECT 1 FROM system.settings WHERE name = 'deduplicate_insert'", "RowBinary")?;
+        Ok(*self.has_newer_deduplication.get_or_init(|| !found.is_empty()))
     }
 
     fn unanswered(&self) -> Error {

@@ -3,15 +3,21 @@
 use fleet::EventTime;
 
 use super::client::Server;
+use super::form::Form;
+use super::header::{FORMAT, Headers};
 use crate::error::Error;
 
 pub(super) struct Shelf<'a> {
     pub server: &'a Server,
+    pub headers: &'a Headers,
+    pub form: &'a Form,
     pub database: &'a str,
     /// The readings log: another one has other lanes.
     pub log: &'a str,
 }
 
+const COLUMNS: [(&str, &str); 5] =
+    [("who", "String"), ("tick", "Int64"), ("part", "UInt32"), ("parts", "UInt32"), ("bytes", "String")];
 /// Bytes of one part.
 const PART: usize = 8 << 20;
 /// Of each lane: a commit may name the one before the newest, when the newest was stored and not committed.
@@ -21,22 +27,29 @@ impl Shelf<'_> {
     pub fn write(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {
         let parts: Vec<&[u8]> = if memory.is_empty() { vec![memory] } else { memory.chunks(PART).collect() };
         let total = parts.len() as u32;
+        let table = format!("{}.lane_memory", self.database);
+        let columns = COLUMNS.map(|(name, native)| (name, native.to_owned()));
+        let sql = format!("INSERT INTO {table} (who, tick, part, parts, bytes) FORMAT {FORMAT}");
         for (part, bytes) in (0u32..).zip(parts) {
-            let sql =
-                format!("INSERT INTO {}.lane_memory (who, tick, part, parts, bytes) FORMAT RowBinary", self.database);
-            let mut row = Vec::with_capacity(bytes.len() + 64);
+            let mut row = Vec::with_capacity(bytes.len() + 256);
+            row.extend_from_slice(&self.headers.of(self.server, &table, &columns)?);
             super::rowbinary::text(&self.name(who), &mut row);
             row.extend(tick.0.to_le_bytes());
             row.extend(part.to_le_bytes());
             row.extend(total.to_le_bytes());
             super::rowbinary::bytes(bytes, &mut row);
             let token = format!("{}/memory/{who}/{}/{part}", self.log, tick.0);
-            self.server.insert(&sql, &token, row)?;
+            self.server.insert(&sql, &token, row).inspect_err(|error| {
+                if !error.retry() {
+                    self.headers.forget();
+                }
+            })?;
         }
         self.forget(who, tick)
     }
 
     pub fn read(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error> {
+        self.server.catch_up(self.form, "lane_memory")?;
         let condition = format!("who = {} AND tick = {}", quoted(&self.name(who)), tick.0);
         let parts = self.server.fetch(
             &format!(
@@ -60,6 +73,7 @@ impl Shelf<'_> {
     }
 
     pub fn newest(&self, who: &str) -> Result<Option<EventTime>, Error> {
+        self.server.catch_up(self.form, "lane_memory")?;
         Ok(self.ticks(who)?.last().copied())
     }
 
@@ -83,13 +97,11 @@ impl Shelf<'_> {
             return Ok(());
         }
         let last_to_go = older[older.len() - KEPT];
-        let sql = format!(
-            "DELETE FROM {}.lane_memory WHERE who = {} AND tick <= {}",
-            self.database,
-            quoted(&self.name(who)),
-            last_to_go.0
-        );
-        self.server.execute(&sql)
+        match self.server.execute(&self.form.forget(&self.name(who), last_to_go.0)) {
+            // What was written is there; the next one tries again.
+            Err(error) if error.retry() => Ok(()),
+            done => done,
+        }
     }
 
     fn name(&self, who: &str) -> String {

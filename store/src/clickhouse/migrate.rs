@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Server;
 use super::config::{ClickHouseConfig, KEPT_DAYS};
+use super::form::Form;
 use super::memory::quoted;
 use crate::dictionary::Table;
 use crate::error::Error;
@@ -25,8 +26,11 @@ pub fn migrations() -> &'static [Migration] {
     files![1 "0001_database", 2 "0002_windows", 3 "0003_findings", 4 "0004_states", 5 "0005_rollups"]
 }
 
-/// Tokens that a table remembers, counted in parts: some days of steps.
-const TOKENS: u32 = 10_000;
+/// Tokens that a table remembers, counted in parts. A lane that was away does its last step again, and it must still be known
+/// then: with 64 lanes this is a day, or half an hour while all of them catch up on history.
+const TOKENS: u32 = 100_000;
+/// Of a replicated one; each is a node in the cluster's keeper.
+const TOKENS_REPLICATED: u32 = 20_000;
 /// Whoever migrates holds the lock for less.
 const LOCK_SECONDS: u64 = 120;
 
@@ -37,8 +41,8 @@ pub(super) fn written_as(table: Table) -> String {
 
 /// Statements of a file, for one server or for a cluster.
 pub fn statements(migration: &Migration, config: &ClickHouseConfig) -> Vec<String> {
-    let (database, cluster) = (config.database(), config.cluster.as_str());
-    let is_cluster = !cluster.is_empty();
+    let (database, cluster, form) = (config.database(), config.cluster.as_str(), Form::of(config));
+    let is_cluster = form.is_cluster();
     let mut text = migration.sql.to_owned();
     for (table, default) in KEPT_DAYS {
         let days = config.keep_days.get(table).copied().unwrap_or(default);
@@ -47,20 +51,20 @@ pub fn statements(migration: &Migration, config: &ClickHouseConfig) -> Vec<Strin
     text = text
         .replace("{database}", database)
         .replace("{cluster}", cluster)
-        .replace("{local}", if is_cluster { "_local" } else { "" })
-        .replace("{on_cluster}", &if is_cluster { format!(" ON CLUSTER '{cluster}'") } else { String::new() });
+        .replace("{local}", form.local())
+        .replace("{on_cluster}", &form.on_cluster());
     let (tokens, no_tokens) = if is_cluster {
         (
             format!(
-                "replicated_deduplication_window = {TOKENS}, replicated_deduplication_window_seconds = 259200, \
+                "replicated_deduplication_window = {TOKENS_REPLICATED}, replicated_deduplication_window_seconds = 259200, \
                  fsync_after_insert = 1, fsync_part_directory = 1"
             ),
-            "replicated_deduplication_window = 0, fsync_after_insert = 1".to_owned(),
+            "replicated_deduplication_window = 0, fsync_after_insert = 1, fsync_part_directory = 1".to_owned(),
         )
     } else {
         (
             format!("non_replicated_deduplication_window = {TOKENS}, fsync_after_insert = 1, fsync_part_directory = 1"),
-            "non_replicated_deduplication_window = 0, fsync_after_insert = 1".to_owned(),
+            "non_replicated_deduplication_window = 0, fsync_after_insert = 1, fsync_part_directory = 1".to_owned(),
         )
     };
     text = text.replace("{no_tokens}", &no_tokens).replace("{tokens}", &tokens);
@@ -107,15 +111,47 @@ fn with_engines(text: &str, is_cluster: bool) -> String {
 /// The server's own words for the statement it refuses; what came before it stays applied, and every statement may be
 /// repeated. A file that was changed after it was applied.
 pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<String>, Error> {
-    let database = config.database();
-    let lock = Lock::take(server, database)?;
+    // Nearly always: then there is nothing to wait for, and no lock that somebody who was killed might have kept.
+    match missing(server, config) {
+        Ok(missing) if missing.is_empty() => return Ok(Vec::new()),
+        Err(error) if !is_not_there(&error) => return Err(error),
+        _ => {}
+    }
+    let lock = Lock::take(server, Form::of(config))?;
+    // Every one of the first file's statements may be repeated.
+    for statement in migrations().first().map(|first| statements(first, config)).unwrap_or_default() {
+        server.execute(&statement)?;
+    }
     let mut applied = Vec::new();
-    for migration in migrations() {
-        let checksum = fleet::id::stable_id(&[migration.sql]);
-        if migration.number > 1
-            && let Some(known) = recorded(server, database, migration.number)?
-        {
-            if known != checksum {
+    for migration in missing(server, config)? {
+        for statement in statements(migration, config) {
+            server.execute(&statement)?;
+        }
+        server.execute(&format!(
+            "INSERT INTO {}.migrations (number, name, checksum) VALUES ({}, {}, {})",
+            config.database(),
+            migration.number,
+            quoted(migration.name),
+            quoted(&checksum(migration))
+        ))?;
+        applied.push(migration.name.to_owned());
+    }
+    lock.give_back()?;
+    Ok(applied)
+}
+
+/// Those not recorded as applied, the first file aside.
+///
+/// # Errors
+/// A file that was changed after it was applied; what the server says when there is no record at all.
+fn missing(server: &Server, config: &ClickHouseConfig) -> Result<Vec<&'static Migration>, Error> {
+    server.catch_up(&Form::of(config), "migrations")?;
+    let mut missing = Vec::new();
+    for migration in migrations().iter().filter(|migration| migration.number > 1) {
+        match recorded(server, config.database(), migration.number)? {
+            None => missing.push(migration),
+            Some(known) if known == checksum(migration) => {}
+            Some(_) => {
                 return Err(Error::Migration {
                     problem: format!(
                         "`{}` was changed since it was applied; migrations are only added",
@@ -123,40 +159,36 @@ pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<St
                     ),
                 });
             }
-            continue;
         }
-        for statement in statements(migration, config) {
-            server.execute(&statement)?;
-        }
-        if migration.number == 1 {
-            continue;
-        }
-        server.execute(&format!(
-            "INSERT INTO {database}.migrations (number, name, checksum) VALUES ({}, {}, {})",
-            migration.number,
-            quoted(migration.name),
-            quoted(&checksum)
-        ))?;
-        applied.push(migration.name.to_owned());
     }
-    lock.release()?;
-    Ok(applied)
+    Ok(missing)
+}
+
+fn checksum(migration: &Migration) -> String {
+    fleet::id::stable_id(&[migration.sql])
+}
+
+/// No such table, or database.
+fn is_not_there(error: &Error) -> bool {
+    matches!(error, Error::ClickHouse { problem, .. } if problem.contains("Code: 60.") || problem.contains("Code: 81."))
 }
 
 /// # Errors
 /// A migration that was not applied, by name.
 pub(super) fn demand(server: &Server, config: &ClickHouseConfig) -> Result<(), Error> {
-    for migration in migrations().iter().filter(|migration| migration.number > 1) {
-        if recorded(server, config.database(), migration.number)?.is_none() {
-            return Err(Error::Migration {
-                problem: format!(
-                    "migration `{}` was not applied; run `vedette migrate`, or set migrate = true under [store.clickhouse]",
-                    migration.name
-                ),
-            });
-        }
+    let first = match missing(server, config) {
+        Ok(missing) => missing.first().map(|migration| migration.name),
+        Err(error) if is_not_there(&error) => migrations().first().map(|migration| migration.name),
+        Err(error) => return Err(error),
+    };
+    match first {
+        None => Ok(()),
+        Some(name) => Err(Error::Migration {
+            problem: format!(
+                "migration `{name}` was not applied; run `vedette migrate`, or set migrate = true under [store.clickhouse]"
+            ),
+        }),
     }
-    Ok(())
 }
 
 fn recorded(server: &Server, database: &str, number: u32) -> Result<Option<String>, Error> {
@@ -168,23 +200,24 @@ fn recorded(server: &Server, database: &str, number: u32) -> Result<Option<Strin
 /// A table that only one can make: ClickHouse has no locks, but `CREATE TABLE` without `IF NOT EXISTS` fails for the second.
 struct Lock<'a> {
     server: &'a Server,
-    name: String,
+    form: Form,
+    held: bool,
 }
 
 impl Lock<'_> {
-    fn take<'a>(server: &'a Server, database: &str) -> Result<Lock<'a>, Error> {
-        server.execute(&format!("CREATE DATABASE IF NOT EXISTS {database}"))?;
-        let name = format!("{database}.migrations_lock");
+    fn take(server: &Server, form: Form) -> Result<Lock<'_>, Error> {
+        let [database, take] = form.take_lock();
+        server.execute(&database)?;
         let began = Instant::now();
         loop {
-            let taken = server.execute(&format!("CREATE TABLE {name} (taken UInt8) ENGINE = MergeTree ORDER BY taken"));
-            match taken {
-                Ok(()) => return Ok(Lock { server, name }),
-                Err(Error::ClickHouse { problem, .. }) if problem.contains("Code: 57") => {
+            match server.execute(&take) {
+                Ok(()) => return Ok(Lock { server, form, held: true }),
+                Err(Error::ClickHouse { problem, .. }) if problem.contains("Code: 57.") => {
                     if began.elapsed() > Duration::from_secs(LOCK_SECONDS) {
                         return Err(Error::Migration {
                             problem: format!(
-                                "somebody else has been migrating for {LOCK_SECONDS} s; if nobody is, `DROP TABLE {name}`"
+                                "somebody else has been migrating for {LOCK_SECONDS} s; if nobody is, `{}`",
+                                form.give_lock_back()
                             ),
                         });
                     }
@@ -195,15 +228,19 @@ impl Lock<'_> {
         }
     }
 
-    fn release(self) -> Result<(), Error> {
-        self.server.execute(&format!("DROP TABLE IF EXISTS {}", self.name))
+    fn give_back(mut self) -> Result<(), Error> {
+        // Once: a second time it could be somebody else's.
+        self.held = false;
+        self.server.execute(&self.form.give_lock_back())
     }
 }
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // Also when a statement was refused; released twice is released.
-        let _ = self.server.execute(&format!("DROP TABLE IF EXISTS {}", self.name));
+        // When a statement was refused.
+        if self.held {
+            let _ = self.server.execute(&self.form.give_lock_back());
+        }
     }
 }
 

@@ -3,13 +3,18 @@
 //! * [`config`]: the section `[store.clickhouse]`; there without the feature `clickhouse` too
 //! * [`client`]: one server's HTTP interface, its errors, every setting that matters
 //! * [`migrate`]: numbered files, applied once under a lock
-//! * [`rowbinary`]: batches as rows
+//! * [`form`]: what a cluster is told otherwise
+//! * [`rowbinary`], [`header`]: batches as rows, and which columns they have
 //! * [`tables`], [`read`], [`memory`]: what is written and read back
 //! * [`history`]: what a trainer asks
 
 #[cfg(feature = "clickhouse")]
 mod client;
 pub mod config;
+#[cfg(feature = "clickhouse")]
+mod form;
+#[cfg(feature = "clickhouse")]
+mod header;
 #[cfg(feature = "clickhouse")]
 mod history;
 #[cfg(feature = "clickhouse")]
@@ -25,6 +30,8 @@ mod tables;
 
 pub use config::ClickHouseConfig;
 #[cfg(feature = "clickhouse")]
-pub use migrate::{Migration, migrations};
+pub use form::Form;
+#[cfg(feature = "clickhouse")]
+pub use migrate::{Migration, migrations, statements};
 #[cfg(feature = "clickhouse")]
 pub use tables::ClickHouseStore;

@@ -18,11 +18,11 @@ struct Column<'a> {
 }
 
 /// Appends all rows of the batch: for each cell a byte that says whether it is null where the column may be, then the value,
-/// little-endian, texts with their length in front; `version` after the cells of each row.
+/// little-endian, texts with their length in front.
 ///
 /// # Errors
 /// A column of a type that no table of ours has.
-pub(super) fn append(batch: &RecordBatch, version: Option<u64>, out: &mut Vec<u8>) -> Result<(), ArrowError> {
+pub(super) fn append(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let schema = batch.schema();
     let mut columns = Vec::with_capacity(batch.num_columns());
     for (field, array) in schema.fields().iter().zip(batch.columns()) {
@@ -40,7 +40,6 @@ pub(super) fn append(batch: &RecordBatch, version: Option<u64>, out: &mut Vec<u8
             }
             (column.cell)(row, out);
         }
-        out.extend(version.into_iter().flat_map(u64::to_le_bytes));
     }
     Ok(())
 }
@@ -93,13 +92,17 @@ pub(super) fn text(text: &str, out: &mut Vec<u8>) {
 
 /// Their length as LEB128, then they.
 pub(super) fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut length = bytes.len();
+    length(bytes.len(), out);
+    out.extend(bytes);
+}
+
+/// LEB128
+pub(super) fn length(mut length: usize, out: &mut Vec<u8>) {
     while length >= 0x80 {
         out.push((length as u8) | 0x80);
         length >>= 7;
     }
     out.push(length as u8);
-    out.extend(bytes);
 }
 
 /// The one text or byte string that `row` begins with.
@@ -132,7 +135,7 @@ mod tests {
         ];
         let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
         let mut out = Vec::new();
-        append(&batch, None, &mut out).unwrap();
+        append(&batch, &mut out).unwrap();
         assert_eq!(out[..5], [2, 1, 0, 200, 1]);
         assert_eq!(out[205..], [3, 0, 1]);
     }

@@ -4,13 +4,14 @@
 //! has under a token already. So a step may be done again, by whomever.
 
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::record_batch::RecordBatch;
 use fleet::{Action, DeviceKey, EventTime, Finding, Incident, Window};
 
 use super::client::Server;
 use super::config::ClickHouseConfig;
+use super::form::Form;
+use super::header::{FORMAT, Headers, native_type};
 use super::memory::Shelf;
 use super::migrate;
 use super::{read, rowbinary};
@@ -26,6 +27,8 @@ const PIECE: usize = 4_096;
 
 pub struct ClickHouseStore {
     pub(super) server: Server,
+    headers: Headers,
+    form: Form,
     pub(super) database: String,
     insert_rows: usize,
     /// Part of every token: the readings log that steps come from.
@@ -46,6 +49,8 @@ impl ClickHouseStore {
         }
         Ok(ClickHouseStore {
             server,
+            headers: Headers::default(),
+            form: Form::of(config),
             database: config.database().to_owned(),
             insert_rows: config.insert_rows(),
             log: log.to_owned(),
@@ -57,16 +62,22 @@ impl ClickHouseStore {
         migrate::apply(&Server::new(config)?, config)
     }
 
-    /// `version`: of a latest state, the greatest wins.
-    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch], version: Option<u64>) -> Result<(), Error> {
+    /// Latest states get the time at the server as their version: the last one written wins.
+    fn insert(&self, table: Table, name: &str, rows: &[RecordBatch]) -> Result<(), Error> {
         let mut chunk = 0;
         let (mut bytes, mut count) = (Vec::new(), 0);
         let target = migrate::written_as(table);
-        let mut list: Vec<String> = table.columns().iter().map(|column| format!("`{}`", column.name)).collect();
-        list.extend(version.map(|_| "version".to_owned()));
-        let sql = format!("INSERT INTO {}.{target} ({}) FORMAT RowBinary", self.database, list.join(", "));
+        let target = format!("{}.{target}", self.database);
+        let known = table.columns();
+        let columns: Vec<(&str, String)> = known.iter().map(|column| (column.name, native_type(column))).collect();
+        let list: Vec<String> = columns.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let sql = format!("INSERT INTO {target} ({}) FORMAT {FORMAT}", list.join(", "));
+        let begin = || self.headers.of(&self.server, &target, &columns);
         for batch in rows {
-            rowbinary::append(batch, version, &mut bytes).map_err(|source| Error::Encode { table, source })?;
+            if count == 0 && batch.num_rows() > 0 {
+                bytes = begin()?.to_vec();
+            }
+            rowbinary::append(batch, &mut bytes).map_err(|source| Error::Encode { table, source })?;
             count += batch.num_rows();
             if count >= self.insert_rows {
                 self.insert_chunk(&sql, table, name, chunk, std::mem::take(&mut bytes))?;
@@ -81,19 +92,16 @@ impl ClickHouseStore {
 
     fn insert_chunk(&self, sql: &str, table: Table, name: &str, chunk: u32, rows: Vec<u8>) -> Result<(), Error> {
         let token = format!("{}/{name}/{}/{chunk}", self.log, table.name());
-        self.server.insert(sql, &token, rows)
+        self.server.insert(sql, &token, rows).inspect_err(|error| {
+            if !error.retry() {
+                self.headers.forget();
+            }
+        })
     }
 
     fn insert_rows<R: Row>(&self, name: &str, rows: &[R]) -> Result<(), Error> {
         let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
-        self.insert(R::TABLE, name, &batches, None)
-    }
-
-    /// Rows of a latest state: whatever is written later takes the place of what was there.
-    fn replace_rows<R: Row>(&self, rows: &[R]) -> Result<(), Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let batches = rows.chunks(PIECE).map(R::encode).collect::<Result<Vec<_>, Error>>()?;
-        self.insert(R::TABLE, WHOLE, &batches, Some(u64::try_from(now).unwrap_or(u64::MAX)))
+        self.insert(R::TABLE, name, &batches)
     }
 
     /// # Errors
@@ -121,7 +129,13 @@ impl ClickHouseStore {
     }
 
     fn memories(&self) -> Shelf<'_> {
-        Shelf { server: &self.server, database: &self.database, log: &self.log }
+        Shelf {
+            server: &self.server,
+            headers: &self.headers,
+            form: &self.form,
+            database: &self.database,
+            log: &self.log,
+        }
     }
 
     /// Windows that start in `range`, with contacts, as they were closed; see [`crate::ParquetStore::windows`].
@@ -141,9 +155,9 @@ impl Store for ClickHouseStore {
         let contacts = pieces().map(|piece| contact_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
         let windows = pieces().map(|piece| window_batch(&piece)).collect::<Result<Vec<_>, Error>>()?;
         // Windows last: a step that has them has everything.
-        self.insert(Table::Contacts, &name, &contacts, None)?;
+        self.insert(Table::Contacts, &name, &contacts)?;
         self.insert_rows::<EvidenceRow>(&name, step.evidence)?;
-        self.insert(Table::Windows, &name, &windows, None)
+        self.insert(Table::Windows, &name, &windows)
     }
 
     fn write_findings(&self, name: &str, findings: &[Finding]) -> Result<(), Error> {
@@ -182,11 +196,11 @@ impl Store for ClickHouseStore {
     }
 
     fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
-        self.replace_rows(incidents)
+        self.insert_rows(WHOLE, incidents)
     }
 
     fn write_devices(&self, _: &str, devices: &[DeviceRow]) -> Result<(), Error> {
-        self.replace_rows(devices)
+        self.insert_rows(WHOLE, devices)
     }
 
     fn write_memory(&self, who: &str, tick: EventTime, memory: &[u8]) -> Result<(), Error> {
@@ -202,6 +216,11 @@ impl Store for ClickHouseStore {
     }
 
     fn read_baselines(&self) -> Result<Vec<BaselineRow>, Error> {
+        self.server.catch_up(&self.form, Table::Baselines.name())?;
         self.rows("")
+    }
+
+    fn ping(&self) -> Result<(), Error> {
+        self.server.execute("SELECT 1")
     }
 }

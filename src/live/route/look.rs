@@ -1,0 +1,111 @@
+//! What may change around a router while it runs: partitions, topics, the inventory's file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::{EventTime, Fact};
+use ingest::identity::Replaced;
+use ingest::kafka::topics;
+use ingest::log::{LoggedFact, Message, encode};
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::Route;
+use super::partitions::Beginning;
+use super::sources::RawPartition;
+
+/// For what was sent to arrive before another inventory holds; the file is looked at again later.
+const FLUSH: Duration = Duration::from_secs(5);
+
+impl Route<'_> {
+    pub(super) fn refresh_roster(&mut self) -> anyhow::Result<()> {
+        let kafka = &self.config.source.kafka;
+        let names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+        let described = match topics::describe(self.consumer.client(), &names) {
+            Ok(described) => described,
+            Err(error) if error.retry() && !self.roster.ids.is_empty() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        for topic in &described {
+            if self.troubled.get(&topic.name).copied() == topic.problem {
+                continue;
+            }
+            let Some(problem) = topic.problem else {
+                self.troubled.remove(&topic.name);
+                tracing::info!(topic = topic.name, "the raw topic is there again");
+                continue;
+            };
+            self.troubled.insert(topic.name.clone(), problem);
+            if problem == RDKafkaErrorCode::UnknownTopicOrPartition {
+                tracing::error!(
+                    topic = topic.name,
+                    "the raw topic is not there: windows wait for what it had; make it again, or take it out of the \
+                     configuration and tell all lanes with `vedette topics remove`"
+                );
+                self.owned.retain(|source| source.topic.name != topic.name);
+            } else {
+                tracing::error!(topic = topic.name, %problem, "the raw topic cannot be read");
+            }
+        }
+        let before: BTreeMap<&str, Option<String>> =
+            names.iter().map(|name| (*name, self.roster.topic_id(name).map(str::to_owned))).collect();
+        if self.roster.update(&described) {
+            tracing::info!(partitions = self.roster.ids.len(), "raw partitions there are");
+        }
+        for (topic, id) in before {
+            if id.is_some() && self.roster.topic_id(topic) != id.as_deref() {
+                self.begin_anew(topic)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A topic made again under our hands: its partitions are other sources, read from their first record. librdkafka
+    /// would go on at the old topic's offset.
+    fn begin_anew(&mut self, topic: &str) -> anyhow::Result<()> {
+        tracing::warn!(topic, "the raw topic was deleted and made again: reading it from its beginning");
+        self.owned.retain(|source| source.topic.name != topic);
+        let assigned = self.consumer.assignment()?;
+        for element in assigned.elements_for_topic(topic) {
+            let begun =
+                Beginning { topic: topic.to_owned(), partition: element.partition(), paused: false, seek: true };
+            self.to_begin.retain(|other| !other.is(topic, begun.partition));
+            self.to_begin.push(begun);
+        }
+        Ok(())
+    }
+
+    /// A changed inventory holds from a commit on: everything sent by the old one has arrived before.
+    pub(super) fn refresh_inventory(&mut self) -> anyhow::Result<()> {
+        let Some(changed) = self.inventory.changed() else { return Ok(()) };
+        let inventory = match changed.parse() {
+            Ok(inventory) => inventory,
+            Err(error) => {
+                tracing::error!(%error, "the changed inventory cannot be used; going on with the last one");
+                // Said once, not every ten seconds; the next change is looked at again.
+                self.inventory.looked_at = changed.text;
+                return Ok(());
+            }
+        };
+        if let Err(error) = self.outbox.flush(FLUSH) {
+            self.outbox.check()?;
+            tracing::debug!(%error, "the changed inventory waits");
+            return Ok(());
+        }
+        self.commit(CommitMode::Sync)?;
+        let from = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
+        let Replaced { left, changed: devices } = self.router.replace(inventory, &self.config.ingest);
+        self.table.renew(self.router.devices());
+        self.inventory = changed;
+        for device in &left {
+            let fact = LoggedFact::Left { device: device.id.clone(), from };
+            self.send(self.table.lane_of(&device.cohort), &encode(&Message::Fact(fact)), None)?;
+        }
+        for device in &devices {
+            self.tell(&device.cohort, &Fact::Device { device: Arc::clone(device), from })?;
+        }
+        tracing::info!(left = left.len(), changed = devices.len(), "the inventory changed");
+        Ok(())
+    }
+}

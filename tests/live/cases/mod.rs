@@ -1,0 +1,9 @@
+//! What Kafka may bring: records and topics of every kind, and users that may not.
+
+mod fed;
+mod gone;
+mod living;
+mod records;
+mod secure;
+mod site;
+mod stream;

@@ -1,0 +1,81 @@
+//! ClickHouse's engine in the hands of a test, and what makes it fail.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::kafka::terminate;
+use super::vedette::text;
+
+/// ClickHouse's engine behind its HTTP interface; it ends with the test.
+pub(super) struct Engine {
+    child: Child,
+    pub(super) address: String,
+    control: String,
+}
+
+impl Engine {
+    pub(super) fn start(folder: &Path) -> Engine {
+        let mut child = Command::new("python3")
+            .args(["tests/services/clickhouse.py", "--port", "0", "--control-port", "0", "--dir", text(folder)])
+            .args(["--users", "writer:secret:contrary,reader:other:readonly"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 starts the engine");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("its output is a pipe"));
+        output.read_line(&mut line).expect("the engine says where it listens");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [.., address, _, _, control] = words.as_slice() else { panic!("`{line}`") };
+        Engine { child, address: (*address).to_owned(), control: (*control).to_owned() }
+    }
+
+    /// Rows of a question, as the read-only user.
+    pub(super) fn query(&self, sql: &str) -> Vec<Value> {
+        let body = format!("{sql} FORMAT JSONEachRow");
+        let mut stream = std::net::TcpStream::connect(&self.address).expect("the engine listens");
+        write!(
+            stream,
+            "POST /?output_format_json_quote_64bit_integers=0 HTTP/1.0\r\nX-ClickHouse-User: reader\r\n\
+             X-ClickHouse-Key: other\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .expect("the engine reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the engine answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        assert!(head.contains(" 200 "), "{sql}: {answer}");
+        body.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
+    }
+
+    /// Makes something go wrong, as tests/services/faults.py names it.
+    pub(super) fn fault(&self, what: &str) {
+        let mut stream = std::net::TcpStream::connect(&self.control).expect("the control port listens");
+        writeln!(stream, "{what}").expect("the control port reads");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("the control port answers");
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        terminate(&self.child);
+        let _ = self.child.wait();
+    }
+}
+
+/// A configuration with the engine as its store.
+pub(super) fn with_engine(toml: &str, folder: &Path, engine: &Engine) -> String {
+    let secret = folder.join("secret");
+    std::fs::write(&secret, "secret\n").expect("the secret is written");
+    format!(
+        "{toml}[store.clickhouse]\nurl = \"http://{}\"\nuser = \"writer\"\npassword = {{ file = \"{}\" }}\nmigrate = true\n\
+         [store.clickhouse.keep_days]\nwindows = 36500\ncontacts = 36500\nevidence = 36500\nfindings = 36500\n\
+         rejected = 36500\nrollups = 36500\n",
+        engine.address,
+        secret.display()
+    )
+}

@@ -1,0 +1,110 @@
+//! Killed at random moments, and started again: at the end every row stands once.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::clickhouse::demand_the_same_there;
+use crate::engine::{Engine, with_engine};
+use crate::kafka::{Broker, are_there};
+use crate::one_truth::{Replayed, demand_the_same, prepare, replayed_demo, site};
+use crate::vedette::{Feed, Service, free_address, query, text};
+
+/// How many kills: `VEDETTE_KILLS`, else fifty.
+fn kills() -> u64 {
+    std::env::var("VEDETTE_KILLS").map_or(50, |text| text.parse().expect("VEDETTE_KILLS is a number"))
+}
+
+#[test]
+fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
+    if !are_there("kills at random moments") {
+        return;
+    }
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let site = site(&broker, &replayed, 4);
+    prepare(&site, &replayed, 3);
+    let log = site.folder.path().join("log");
+    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 * 1.2);
+    let start = || Service::start(&site.config, "route,judge,act", &log, &site.admin);
+    let mut services = kill_at_random(&[&start], kills());
+    feed.join();
+    services[0].wait_closed(4, replayed.through, Duration::from_secs(240));
+    services[0].stop();
+    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+}
+
+/// Route, judge and act as processes of their own, one of which is killed each time.
+#[test]
+fn one_role_killed_again_and_again_costs_nothing() {
+    if !are_there("one role killed at random moments") {
+        return;
+    }
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(folder.path());
+    let site = site(&broker, &replayed, 4);
+    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
+    let toml = with_engine(&toml, site.folder.path(), &engine);
+    std::fs::write(&site.config, &toml).expect("it is written");
+    prepare(&site, &replayed, 3);
+    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 / 2.0 * 1.2);
+    let of_role = |role: &'static str| {
+        let (config, admin) = (site.folder.path().join(format!("{role}.toml")), free_address());
+        std::fs::write(&config, toml.replace(&site.admin, &admin)).expect("it is written");
+        let log = site.folder.path().join(format!("log-{role}"));
+        move || Service::start(&config, role, &log, &admin)
+    };
+    let (route, judge, act) = (of_role("route"), of_role("judge"), of_role("act"));
+    let mut services = kill_at_random(&[&route, &judge, &act], kills() / 2);
+    feed.join();
+    services[1].wait_closed(4, replayed.through, Duration::from_secs(240));
+    wait_for_findings(&replayed.store, &engine);
+    services.iter_mut().for_each(Service::stop);
+    demand_the_same_there(&replayed, &engine);
+    let once = engine.query("select count(*) as n, uniqExact(device_id, window_start) as apart from vedette.windows");
+    assert_eq!(once[0]["n"], once[0]["apart"], "a window stands once");
+}
+
+/// Feeds the demo for so many seconds, so that whatever happens meanwhile meets a stream.
+pub fn fed_meanwhile(replayed: &Replayed, broker: &Broker, seconds: f64) -> Feed {
+    let demo_seconds = 4.0 * 86_400.0;
+    let (demo, speed) = (replayed.data("demo.toml"), (demo_seconds / seconds).to_string());
+    Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", &speed, "--quiet"])
+}
+
+/// What `act` answers comes after the last window is closed.
+#[track_caller]
+pub fn wait_for_findings(replayed: &Path, engine: &Engine) {
+    let expected = query(replayed, "select cast(count(*) as bigint) as n from findings")[0]["n"].as_u64();
+    let until = Instant::now() + Duration::from_secs(60);
+    while engine.query("select count(*) as n from vedette.findings")[0]["n"].as_u64() != expected {
+        assert!(Instant::now() < until, "not all findings were stored within a minute");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Starts all, kills one of them at a random moment and starts it again, so many times; gives what runs then.
+fn kill_at_random(start: &[&dyn Fn() -> Service], kills: u64) -> Vec<Service> {
+    let mut chance = Chance(0x5eed);
+    let mut services: Vec<Service> = start.iter().map(|start| start()).collect();
+    for _ in 0..kills {
+        std::thread::sleep(Duration::from_millis(150 + chance.below(2_000)));
+        let one = chance.below(services.len() as u64) as usize;
+        services[one].kill();
+        services[one] = start[one]();
+    }
+    services
+}
+
+/// xorshift64: the same moments in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}

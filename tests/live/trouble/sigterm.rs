@@ -1,0 +1,114 @@
+//! Told to stop in the middle of a stream: it ends in order, and the next start reads hardly anything again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::records::{Bench, Logged, Options, Sender, logged, message, now};
+use crate::kafka::{Broker, are_there};
+use crate::vedette::{Service, query};
+
+const LANES: usize = 2;
+const WINDOW: u32 = 5;
+const LATENESS: u32 = 5;
+/// Marks are a second apart, and so are batches of a quiet log.
+const BEATS: f64 = 2.0;
+
+#[test]
+fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
+    if !are_there("a stop in the middle of a stream") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let devices = ["pump-1", "pump-2", "valve-1", "valve-2"];
+    let bench = Bench::new(
+        &broker,
+        &Options {
+            inventory: "pump-1,pump,pump-1\npump-2,pump,pump-2\nvalve-1,valve,valve-1\nvalve-2,valve,valve-2",
+            raw_partitions: 2,
+            lanes: LANES as u16,
+            window_seconds: WINDOW,
+            lateness_seconds: LATENESS,
+            live: true,
+            // What is remembered between the start and the stop would hide what the stop itself leaves.
+            memory_seconds: 600,
+            store: None,
+        },
+    );
+    let sender = Sender::new(&broker);
+    let enough = Arc::new(AtomicBool::new(false));
+    let is_enough = Arc::clone(&enough);
+    let stream = std::thread::spawn(move || {
+        let (mut sent, mut bad) = (0_u64, 0_u64);
+        while !is_enough.load(Ordering::SeqCst) {
+            for (place, device) in devices.iter().enumerate() {
+                sender.send((place % 2) as i32, message(device, now()).as_bytes());
+                sent += 1;
+            }
+            // Always some on their way: none may get lost with the stop.
+            sender.send(0, b"{");
+            bad += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        sender.flush();
+        (sent, bad)
+    });
+
+    let mut service = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
+    std::thread::sleep(Duration::from_secs(22));
+    let asked = Instant::now();
+    service.stop();
+    eprintln!("stopped after {:.1} s", asked.elapsed().as_secs_f64());
+    assert!(asked.elapsed() < Duration::from_secs(10), "long before the deadline of 25 s");
+    let before: Vec<Vec<Logged>> = (0..LANES).map(|lane| logged(&broker, lane as i32, 0)).collect();
+
+    let mut service = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
+    std::thread::sleep(Duration::from_secs(4));
+    enough.store(true, Ordering::SeqCst);
+    let (sent, bad) = stream.join().expect("the stream was sent");
+    let last = (now() * 1e6) as i64 + i64::from(WINDOW) * 1_000_000;
+    service.wait_closed(LANES, last, Duration::from_secs(60));
+    let readiness = service.readiness().expect("the admin listener answers");
+    let said = service.said();
+    service.stop();
+
+    for (lane, log) in before.iter().enumerate() {
+        let from = second_start(&said, lane as i32);
+        let times = |logged: &Logged| logged.times.iter().map(|time| time.seconds()).collect::<Vec<f64>>();
+        let all: Vec<f64> = log.iter().flat_map(times).collect();
+        let read_again: Vec<f64> = log.iter().filter(|batch| batch.offset >= from).flat_map(times).collect();
+        let (first, greatest) = (least(&all), -least(&all.iter().map(|time| -time).collect::<Vec<f64>>()));
+        let span = if read_again.is_empty() { 0.0 } else { greatest - least(&read_again) };
+        let most = f64::from(WINDOW + LATENESS) + BEATS;
+        eprintln!("{span:.1} s of {:.1} s were read again, at most {most} s", greatest - first);
+        assert!(greatest - first > most + 2.0, "the stream was too short to tell");
+        assert!(span < most, "{span:.1} s were read again, expected less than {most} s");
+    }
+    for lane in readiness["lanes"].as_array().expect("lanes") {
+        assert_eq!(lane["duplicates"], 0, "the router had committed all it sent: {lane}");
+        assert_eq!(lane["late"], 0, "{lane}");
+    }
+    let rows = query(&bench.store, "select cast(sum(records) as bigint) as records from windows");
+    assert_eq!(rows[0]["records"].as_u64(), Some(sent));
+    let sql = "select count(*) as n, count(distinct \"offset\") as apart from rejected";
+    let rows = query(&bench.store, sql);
+    assert_eq!((rows[0]["n"].as_u64(), rows[0]["apart"].as_u64()), (Some(bad), Some(bad)));
+}
+
+/// `... lane begins lane=1 from=120 closed_through=...`
+fn began(line: &str) -> Option<(i32, u64)> {
+    let (_, facts) = line.split_once("lane begins ")?;
+    let fact = |name: &str| facts.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    Some((fact("lane")?.parse().ok()?, fact("from")?.parse().ok()?))
+}
+
+#[track_caller]
+fn second_start(said: &str, lane: i32) -> u64 {
+    let starts: Vec<u64> = said.lines().filter_map(began).filter(|(of, _)| *of == lane).map(|(_, from)| from).collect();
+    assert_eq!(starts.len(), 2, "lane {lane} began twice:\n{said}");
+    starts[1]
+}
+
+fn least(times: &[f64]) -> f64 {
+    times.iter().copied().fold(f64::INFINITY, f64::min)
+}

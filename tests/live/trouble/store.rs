@@ -1,0 +1,112 @@
+//! ClickHouse failing in every way it can, while a set is judged into it: nothing is lost, nothing stands twice, memory
+//! stays bounded, and the log tells it in a handful of lines.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::kills::{fed_meanwhile, wait_for_findings};
+use super::namespace::{self, HostTable};
+use crate::clickhouse::demand_the_same_there;
+use crate::engine::{Engine, with_engine};
+use crate::kafka::{Broker, are_there};
+use crate::one_truth::{Site, prepare, replayed_demo, site};
+use crate::vedette::Service;
+
+const NAME: &str = "store.vedette.test";
+/// What the engine does for a while, each: all but `slow` keep it from storing anything.
+const FAULTS: [&str; 8] = [
+    "500",
+    "hang",
+    "cut",
+    "cut-after@insert",
+    "exception-in-200",
+    "exception-in-200-old@insert",
+    "slow@insert",
+    "full",
+];
+
+#[test]
+fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
+    let what = "a store that fails in every way";
+    if !are_there(what) || !namespace::are_there(what) {
+        return;
+    }
+    let away: u64 = std::env::var("VEDETTE_AWAY_SECONDS").map_or(60, |text| text.parse().expect("a number of seconds"));
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(folder.path());
+    let site = site(&broker, &replayed, 2);
+    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
+    let toml = with_engine(&toml, site.folder.path(), &engine);
+    std::fs::write(&site.config, &toml).expect("it is written");
+    prepare(&site, &replayed, 3);
+    let named = engine.address.replace("127.0.0.1", NAME);
+    let toml = toml.replace(&engine.address, &named).replace("migrate = true", "migrate = true\ntimeout_seconds = 4");
+    std::fs::write(&site.config, &toml).expect("it is written");
+    let place = Place { hosts: HostTable::new(), site, log: folder.path().join("log") };
+
+    place.hosts.know(NAME);
+    let mut service = place.start();
+    let feed = fed_meanwhile(&replayed, &broker, 40.0 + away as f64);
+    service.wait_until_said("lane begins", Duration::from_secs(30));
+    for fault in FAULTS {
+        std::thread::sleep(Duration::from_millis(1_500));
+        engine.fault(fault);
+        std::thread::sleep(Duration::from_millis(2_500));
+        engine.fault("ok");
+    }
+
+    // The name is gone, and with it the connections.
+    place.hosts.forget();
+    engine.fault("refuse");
+    std::thread::sleep(Duration::from_secs(1));
+    engine.fault("ok");
+    service.wait_until_said("lookup", Duration::from_secs(60));
+    place.hosts.know(NAME);
+
+    // Away for long. Whoever is told to stop meanwhile ends in order, and whoever is started waits.
+    engine.fault("refuse");
+    let (before, _) = service.memory();
+    std::thread::sleep(Duration::from_secs(away / 2));
+    let (now, most) = service.memory();
+    eprintln!("memory: {before} MiB before the store was away, {now} MiB after {} s, {most} MiB at most", away / 2);
+    assert!(now < before + 200, "{before} MiB grew to {now} MiB while the store was away");
+    service.stop();
+    let mut service = place.start();
+    service.wait_until_said("cannot open the store", Duration::from_secs(20));
+    std::thread::sleep(Duration::from_secs(away / 2));
+    engine.fault("ok");
+    // Not the name it has: that is said, and nothing else happens until it is mended.
+    service.stop();
+    std::fs::write(&place.site.config, toml.replace(NAME, "vedette.invalid")).expect("it is written");
+    let mut service = place.start();
+    service.wait_until_said("vedette.invalid", Duration::from_secs(30));
+    service.stop();
+    std::fs::write(&place.site.config, &toml).expect("it is written");
+    let mut service = place.start();
+
+    feed.join();
+    service.wait_closed(2, replayed.through, Duration::from_secs(240));
+    wait_for_findings(&replayed.store, &engine);
+    let complaints = service.complaints();
+    service.stop();
+    demand_the_same_there(&replayed, &engine);
+    eprintln!("{} lines of trouble:\n{}", complaints.len(), complaints.join("\n"));
+    assert!(complaints.len() <= 24, "more than a handful");
+}
+
+struct Place {
+    hosts: HostTable,
+    site: Site,
+    log: PathBuf,
+}
+
+impl Place {
+    fn start(&self) -> Service {
+        let starter = self.hosts.starter();
+        let starter: Vec<&str> = starter.iter().map(String::as_str).collect();
+        let config: &Path = &self.site.config;
+        Service::start_by(&starter, config, "route,judge,act", &self.log, &self.site.admin)
+    }
+}
