@@ -227,7 +227,10 @@ fn no_answer(brokers: &str, heard: &Listening, error: &str) -> Found {
             "is the broker up, its port right, and `security.protocol` what that port speaks?",
         );
     }
-    wrong(format!("brokers `{brokers}`: {error}"), "is [source.kafka] brokers right?")
+    wrong(
+        format!("brokers `{brokers}`: {error}"),
+        "is [source.kafka] brokers right, and `security.protocol` what that port speaks?",
+    )
 }
 
 fn state_of(topic: &Wanted, there: Option<&Described>, findings: &str) -> Found {

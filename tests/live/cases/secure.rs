@@ -136,7 +136,7 @@ fn check_names_what_is_wrong_with_its_remedy() {
         Case {
             what: "an authority that is no file",
             config: well(&broker.tls, &of_nobody),
-            expected: &["/nowhere/ca.pem", "source.kafka.properties"],
+            expected: &["ssl.ca.location", "source.kafka.properties"],
         },
         Case {
             what: "a wrong password",
