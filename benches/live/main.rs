@@ -13,7 +13,6 @@ mod throughput;
 mod usage;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -108,7 +107,7 @@ fn main() -> Result<(), Failure> {
         What::Bare { .. } => {}
     }
     if let Some(name) = &options.name {
-        let folder = PathBuf::from(stand::root()?).join("benches/live/runs");
+        let folder = stand::root()?.join("benches/live/runs");
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join(format!("{name}.txt")), report.0)?;
     }
