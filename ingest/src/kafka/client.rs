@@ -88,6 +88,8 @@ pub fn failed(doing: impl Into<String>, error: &KafkaError) -> Error {
     use rdkafka::types::RDKafkaErrorCode::*;
     let code = match error {
         KafkaError::AdminOp(code) => Some(*code),
+        // Of a partition that is not ours any more.
+        KafkaError::PauseResume(_) => Some(RebalanceInProgress),
         error => error.rdkafka_error_code(),
     };
     let retry = matches!(

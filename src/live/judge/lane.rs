@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -241,6 +241,7 @@ impl LiveLane {
                 for source in self.sources.leave(&topic) {
                     self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
                 }
+                self.close(now(), steps)?;
             }
             Message::Mark(mark) => self.mark(offset, mark, steps)?,
         }
@@ -263,8 +264,13 @@ impl LiveLane {
             self.worker.push(offset, Entry::Fact(Fact::SourceRemoved { source }));
         }
         let LoggedMark { source, roster, through, below, .. } = mark;
-        let mut judging = now();
+        let judging = now();
         self.worker.push(offset, Entry::Mark(Mark { source, roster: roster.into(), through, below }));
+        self.close(judging, steps)
+    }
+
+    /// Judges what the entry just taken closed.
+    fn close(&mut self, mut judging: SystemTime, steps: &Sender<Kept>) -> anyhow::Result<()> {
         while let Some(judged) = self.worker.step()? {
             note_heard(&mut self.heard, &judged.windows);
             if judged.last_tick > self.done.closed_through {

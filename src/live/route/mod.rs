@@ -465,6 +465,8 @@ impl<'c> Route<'c> {
     fn finish(mut self) -> anyhow::Result<()> {
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
+        // Whoever goes on may find nothing left to read, and so nothing to vouch by.
+        self.mark()?;
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));

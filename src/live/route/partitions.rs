@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use fleet::{EventTime, MICROS_PER_SECOND};
+use ingest::kafka::client::failed;
 use ingest::kafka::committed::{bounds, committed};
 use ingest::kafka::native::PartitionProblem;
 use opentelemetry::KeyValue;
@@ -35,15 +35,13 @@ impl ConsumerContext for Quiet {}
 pub struct Beginning {
     pub topic: String,
     pub partition: i32,
-    /// It could not be begun at once.
-    pub paused: bool,
     /// librdkafka is elsewhere.
     pub seek: bool,
 }
 
 impl Beginning {
     pub fn assigned((topic, partition): (String, i32)) -> Beginning {
-        Beginning { topic, partition, paused: false, seek: false }
+        Beginning { topic, partition, seek: false }
     }
 
     pub fn is(&self, topic: &str, partition: i32) -> bool {
@@ -87,16 +85,15 @@ impl Route<'_> {
 
     /// Begins what was assigned; what the brokers cannot be asked about now waits, paused, so that no record is passed over.
     pub(super) fn begin_all(&mut self) -> anyhow::Result<()> {
-        for mut begun in std::mem::take(&mut self.to_begin) {
+        for begun in std::mem::take(&mut self.to_begin) {
             match self.refresh_roster().and_then(|()| self.begin(&begun)) {
-                Ok(()) if begun.paused => self.pause(&begun.topic, begun.partition, false)?,
-                Ok(()) => {}
+                // Also when it was not paused for this: librdkafka may remember a pause from when we had it last.
+                Ok(()) => self.pause(&begun.topic, begun.partition, false)?,
                 Err(error) if error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry) => {
                     self.tried = Instant::now();
                     let (topic, partition) = (&begun.topic, begun.partition);
                     tracing::debug!(topic, partition, error = format!("{error:#}"), "a raw partition waits to begin");
                     self.pause(topic, partition, true)?;
-                    begun.paused = true;
                     self.to_begin.push(begun);
                 }
                 Err(error) => return Err(error),
@@ -109,7 +106,7 @@ impl Route<'_> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
         let told = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
-        told.with_context(|| format!("pausing or resuming `{topic}/{partition}`"))
+        Ok(told.map_err(|error| failed(format!("pausing or resuming `{topic}/{partition}`"), &error))?)
     }
 
     fn begin(&mut self, begun: &Beginning) -> anyhow::Result<()> {
