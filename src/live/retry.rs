@@ -117,6 +117,7 @@ impl Pause {
 }
 
 /// Between half and the whole, so that many lanes do not knock together. The clock's last digits are chance enough.
+#[expect(clippy::disallowed_methods, reason = "chance, not event time")]
 fn jittered(pause: Duration) -> Duration {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
     pause / 2 + pause.mul_f64(f64::from(nanos % 1_000) / 2_000.0)

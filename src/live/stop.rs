@@ -26,6 +26,7 @@ impl Stop {
     }
 
     /// Asked for by SIGTERM or SIGINT; a second one ends the process at once.
+    #[expect(clippy::disallowed_methods, reason = "whoever does not end in time is left behind")]
     pub fn on_signals(&self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = self.clone();

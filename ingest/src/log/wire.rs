@@ -75,6 +75,7 @@ pub struct LoggedMark {
     pub below: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a handful at a time, and most of them devices")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LoggedFact {
     Device { device: DeviceRecord, from: EventTime },

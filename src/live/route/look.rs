@@ -68,7 +68,8 @@ impl Route<'_> {
         self.owned.retain(|source| source.topic.name != topic);
         let assigned = self.consumer.assignment()?;
         for element in assigned.elements_for_topic(topic) {
-            let begun = Beginning { topic: topic.to_owned(), partition: element.partition(), seek: true };
+            let begun =
+                Beginning { topic: topic.to_owned(), partition: element.partition(), paused: false, seek: true };
             self.to_begin.retain(|other| !other.is(topic, begun.partition));
             self.to_begin.push(begun);
         }

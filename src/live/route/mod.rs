@@ -60,6 +60,9 @@ pub fn run(config: &Config, stop: &Stop) -> anyhow::Result<()> {
     route.finish()
 }
 
+/// Next offsets, by topic and partition.
+type Positions = Vec<(String, i32, u64)>;
+
 struct Route<'c> {
     config: &'c Config,
     stop: Stop,
@@ -77,7 +80,7 @@ struct Route<'c> {
     last: usize,
     roster: RosterNow,
     /// Ended epochs with what may be committed once they have arrived.
-    waiting: VecDeque<(u64, Vec<(String, i32, u64)>)>,
+    waiting: VecDeque<(u64, Positions)>,
     /// Records and readings since the last beat.
     read: u64,
     sent: u64,
@@ -387,7 +390,7 @@ impl<'c> Route<'c> {
         self.counted = now;
     }
 
-    fn positions(&self) -> Vec<(String, i32, u64)> {
+    fn positions(&self) -> Positions {
         self.owned.iter().map(|source| (source.topic.name.clone(), source.partition, source.next)).collect()
     }
 

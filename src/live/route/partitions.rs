@@ -35,13 +35,15 @@ impl ConsumerContext for Quiet {}
 pub struct Beginning {
     pub topic: String,
     pub partition: i32,
+    /// It could not be begun at once.
+    pub paused: bool,
     /// librdkafka is elsewhere.
     pub seek: bool,
 }
 
 impl Beginning {
     pub fn assigned((topic, partition): (String, i32)) -> Beginning {
-        Beginning { topic, partition, seek: false }
+        Beginning { topic, partition, paused: false, seek: false }
     }
 
     pub fn is(&self, topic: &str, partition: i32) -> bool {
@@ -85,15 +87,17 @@ impl Route<'_> {
 
     /// Begins what was assigned; what the brokers cannot be asked about now waits, paused, so that no record is passed over.
     pub(super) fn begin_all(&mut self) -> anyhow::Result<()> {
-        for begun in std::mem::take(&mut self.to_begin) {
+        for mut begun in std::mem::take(&mut self.to_begin) {
             match self.refresh_roster().and_then(|()| self.begin(&begun)) {
-                // Also when it was not paused for this: librdkafka may remember a pause from when we had it last.
-                Ok(()) => self.pause(&begun.topic, begun.partition, false)?,
+                // Resuming what is not paused would drop what was fetched.
+                Ok(()) if begun.paused => self.pause(&begun.topic, begun.partition, false)?,
+                Ok(()) => {}
                 Err(error) if error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry) => {
                     self.tried = Instant::now();
                     let (topic, partition) = (&begun.topic, begun.partition);
                     tracing::debug!(topic, partition, error = format!("{error:#}"), "a raw partition waits to begin");
                     self.pause(topic, partition, true)?;
+                    begun.paused = true;
                     self.to_begin.push(begun);
                 }
                 Err(error) => return Err(error),
