@@ -35,6 +35,8 @@ pub struct RawPartition {
     pub gaps: Vec<(u64, u64)>,
     /// A record from before `next` came: the topic is another one, or its end was lost. Nothing is taken until it is known.
     pub went_back: Option<u64>,
+    /// A record came.
+    begun: bool,
 }
 
 impl RawPartition {
@@ -53,11 +55,17 @@ impl RawPartition {
             paused: false,
             gaps: Vec::new(),
             went_back: None,
+            begun: false,
         }
     }
 
     /// Whether what stands at `offset` follows; what was passed over on the way is noted.
     pub fn comes_to(&mut self, offset: u64) -> bool {
+        // librdkafka may begin where an older commit said than we asked for: then it is sent again. To move it would not
+        // do, as every rebalance takes it back to the last record it gave us.
+        if !std::mem::replace(&mut self.begun, true) && offset < self.next {
+            self.next = offset;
+        }
         if self.went_back.is_none() && offset < self.next {
             self.went_back = Some(offset);
         }
