@@ -59,6 +59,14 @@ impl Member {
         }
     }
 
+    fn forward(&self, consumer: &BaseConsumer<Member>, list: &TopicPartitionList) {
+        if let Some(forwarder) = &*self.forwarder.lock().unwrap_or_else(PoisonError::into_inner) {
+            for (topic, partition) in partitions(list) {
+                forwarder.forward(consumer, &topic, partition);
+            }
+        }
+    }
+
     fn tell(&self, change: Change) {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
     }
@@ -81,13 +89,7 @@ impl ClientContext for Member {
 impl ConsumerContext for Member {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Member>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Assign(list) => {
-                if let Some(forwarder) = &*self.forwarder.lock().unwrap_or_else(PoisonError::into_inner) {
-                    for (topic, partition) in partitions(list) {
-                        forwarder.forward(consumer, &topic, partition);
-                    }
-                }
-            }
+            Rebalance::Assign(list) => self.forward(consumer, list),
             Rebalance::Revoke(list) => {
                 if let Some(revoking) = &*self.revoking.lock().unwrap_or_else(PoisonError::into_inner) {
                     revoking(&partitions(list));
@@ -97,9 +99,13 @@ impl ConsumerContext for Member {
         }
     }
 
-    fn post_rebalance(&self, _: &BaseConsumer<Member>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Member>, rebalance: &Rebalance<'_>) {
         match rebalance {
-            Rebalance::Assign(list) => self.tell(Change::Assigned(partitions(list))),
+            // Once more: a partition that librdkafka had not heard of before it was assigned has another queue now.
+            Rebalance::Assign(list) => {
+                self.forward(consumer, list);
+                self.tell(Change::Assigned(partitions(list)));
+            }
             Rebalance::Revoke(list) => self.tell(Change::Revoked(partitions(list))),
             Rebalance::Error(_) => {}
         }

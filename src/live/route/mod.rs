@@ -25,7 +25,7 @@ use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
 use opentelemetry::KeyValue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
 
@@ -187,8 +187,18 @@ impl<'c> Route<'c> {
 
     /// Group events, on this thread.
     fn serve(&mut self) -> anyhow::Result<()> {
-        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
-            crate::live::logs::client_error("route", &error, "while reading raw topics");
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(error)) => crate::live::logs::client_error("route", &error, "while reading raw topics"),
+            // It was not forwarded to our queue, and must not be passed over: all is read again from what was committed.
+            Some(Ok(record)) => {
+                return Err(ingest::Error::Kafka {
+                    doing: format!("reading `{}/{}`", record.topic(), record.partition()),
+                    problem: format!("the record at {} came past the queue", record.offset()),
+                    retry: true,
+                }
+                .into());
+            }
+            None => {}
         }
         for change in self.consumer.context().changes() {
             match change {
