@@ -225,7 +225,9 @@ impl<'c> Judging<'c> {
             })?),
             None => None,
         };
-        if position.is_none() && self.parts.store.newest_memory(&lane)?.is_some() {
+        // Somebody may have stored, and gone before the first commit: while the log has its beginning, all of it is done
+        // again under the same names.
+        if position.is_none() && first > 0 && self.parts.store.newest_memory(&lane)?.is_some() {
             anyhow::bail!(
                 "the store has rows of lane {lane}, and the group `{}-judge` has no commit for it; \
                  was the group deleted? Begin with an empty store, or restore the group's offsets",
