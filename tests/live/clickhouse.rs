@@ -41,7 +41,6 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
 
 /// Three processes; one is killed, one sleeps past its session and wakes up again.
 #[test]
-#[ignore = "known defect: after such a sleep a few windows may lack records; run it with --ignored"]
 fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     if !are_there("a process that sleeps") {
         return;

@@ -136,7 +136,9 @@ fn a_version_is_learned_on_schedule_and_holds_from_one_window_on() {
     let metrics = super::vedette::get(&site.admin, "/metrics").expect("the service answers");
     service.stop();
     let said = service.said();
-    assert!(metrics.contains("vedette_baselines_learned_total{"), "{metrics}");
+    for learned in ["vedette_baselines_learned_total{", "vedette_training_seconds_count"] {
+        assert!(metrics.contains(learned), "{metrics}");
+    }
     assert!(metrics.contains("vedette_baseline_in_force{"), "{metrics}");
     let list = baselines(&site, &["list"]);
     assert!(list.contains("schedule") && list.contains("in force since"), "{list}\n{said}");

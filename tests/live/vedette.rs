@@ -128,10 +128,16 @@ impl Service {
 
     #[track_caller]
     pub fn wait_until_said(&mut self, words: &str, patience: Duration) {
+        self.wait_until(words, patience, |said| said.contains(words));
+    }
+
+    /// Until its log is as it should be.
+    #[track_caller]
+    pub fn wait_until(&mut self, what: &str, patience: Duration, as_it_should: impl Fn(&str) -> bool) {
         let until = Instant::now() + patience;
-        while !self.said().contains(words) {
+        while !as_it_should(&self.said()) {
             assert!(self.is_running(), "the service ended:\n{}", self.said());
-            assert!(Instant::now() < until, "never said `{words}`:\n{}", self.said());
+            assert!(Instant::now() < until, "`{what}` never came:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

@@ -45,14 +45,12 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 .set("group.id", format!("{}-{role}", config.group))
                 .set("enable.auto.commit", "false")
                 .set("enable.auto.offset.store", "false")
+                // librdkafka's batch call takes the event for a record: after a rebalance it would pass over the next one.
+                .set("enable.partition.eof", "false")
                 .set("auto.offset.reset", "earliest")
                 .set("isolation.level", "read_committed")
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("topic.metadata.refresh.interval.ms", "10000");
-            if role == "route" {
-                // Behind the last record may stand what is none: markers of transactions.
-                settings.set("enable.partition.eof", "true");
-            }
             if !config.instance.is_empty() {
                 settings.set("group.instance.id", format!("{}-{role}", config.instance));
             }

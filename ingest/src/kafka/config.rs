@@ -119,7 +119,7 @@ pub const FIXED: [(&str, &str); 10] = [
     ("message.timeout.ms", "no reading is given up"),
     ("partition.assignment.strategy", "lanes that stay are not stopped"),
     ("isolation.level", "what a transaction took back is not read"),
-    ("enable.partition.eof", "the end of a partition is told to whoever asks for it"),
+    ("enable.partition.eof", "its events would make records be passed over"),
     ("group.id", "set `group` instead"),
     ("bootstrap.servers", "set `brokers` instead"),
 ];

@@ -62,8 +62,6 @@ impl RawRecord<'_> {
 pub struct PartitionProblem {
     pub topic: String,
     pub partition: i32,
-    /// Where the partition is read next.
-    pub offset: u64,
     pub code: RDKafkaErrorCode,
 }
 
@@ -172,7 +170,6 @@ impl<C: ConsumerContext> BatchQueue<C> {
                     problem(PartitionProblem {
                         topic: topic.to_owned(),
                         partition: fields.partition,
-                        offset: fields.offset.max(0) as u64,
                         code,
                     });
                 }

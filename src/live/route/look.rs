@@ -34,6 +34,9 @@ impl Route<'_> {
             let Some(problem) = topic.problem else {
                 self.troubled.remove(&topic.name);
                 tracing::info!(topic = topic.name, "the raw topic is there again");
+                if self.roster.topic_id(&topic.name) == Some(&topic.id) {
+                    self.begin_again(&topic.name)?;
+                }
                 continue;
             };
             self.troubled.insert(topic.name.clone(), problem);
@@ -55,16 +58,16 @@ impl Route<'_> {
         }
         for (topic, id) in before {
             if id.is_some() && self.roster.topic_id(topic) != id.as_deref() {
-                self.begin_anew(topic)?;
+                tracing::warn!(topic, "the raw topic was deleted and made again: reading it from its beginning");
+                self.begin_again(topic)?;
             }
         }
         Ok(())
     }
 
-    /// A topic made again under our hands: its partitions are other sources, read from their first record. librdkafka
-    /// would go on at the old topic's offset.
-    fn begin_anew(&mut self, topic: &str) -> anyhow::Result<()> {
-        tracing::warn!(topic, "the raw topic was deleted and made again: reading it from its beginning");
+    /// A topic whose partitions we let go of, or that was made again under our hands: then they are other sources, read
+    /// from their first record. librdkafka would go on at the old topic's offset.
+    fn begin_again(&mut self, topic: &str) -> anyhow::Result<()> {
         self.owned.retain(|source| source.topic.name != topic);
         let assigned = self.consumer.assignment()?;
         for element in assigned.elements_for_topic(topic) {

@@ -178,6 +178,7 @@ impl<'c> Route<'c> {
             return Err(error);
         }
         problems.into_iter().for_each(|problem| self.meet(&problem));
+        self.go_back()?;
         self.align()?;
         if self.beat.elapsed() >= BEAT {
             self.beat()?;
@@ -201,6 +202,7 @@ impl<'c> Route<'c> {
             None => {}
         }
         for change in self.consumer.context().changes() {
+            self.owned.iter_mut().for_each(|source| source.doubted = true);
             match change {
                 Change::Assigned(partitions) => {
                     self.to_begin.extend(partitions.into_iter().map(Beginning::assigned));
@@ -367,7 +369,6 @@ impl<'c> Route<'c> {
         metrics().readings.add(std::mem::take(&mut self.sent), &[]);
         self.count_routed();
         self.outbox.check()?;
-        self.go_back()?;
         self.count_lost();
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
@@ -405,6 +406,7 @@ impl<'c> Route<'c> {
     }
 
     fn mark(&mut self) -> anyhow::Result<()> {
+        self.pass_markers();
         let mut marks = Vec::new();
         for source in &mut self.owned {
             let appended = self.outbox.mark_appended(source.id);

@@ -11,7 +11,6 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::sources::RawPartition;
@@ -79,7 +78,7 @@ impl Route<'_> {
             if is_ahead == source.paused {
                 continue;
             }
-            source.paused = is_ahead;
+            (source.paused, source.doubted) = (is_ahead, true);
             changed.push((source.topic.name.clone(), source.partition, is_ahead));
         }
         changed.iter().try_for_each(|(topic, partition, is_ahead)| self.pause(topic, *partition, *is_ahead))
@@ -156,23 +155,33 @@ impl Route<'_> {
         })
     }
 
-    /// What came instead of a record.
+    /// What came instead of a record. librdkafka's batch call counts it as one, and would go on behind the next one after
+    /// a rebalance: it is told where to go on.
     pub(super) fn meet(&mut self, problem: &PartitionProblem) {
-        let (topic, partition) = (problem.topic.as_str(), problem.partition);
-        match problem.code {
-            RDKafkaErrorCode::PartitionEOF => {
-                // Records that came after it in the same batch are beyond it.
-                let source = self.owned.iter_mut().find(|source| source.is(topic, partition));
-                if let Some(source) = source.filter(|source| source.next < problem.offset) {
-                    source.comes_to(problem.offset);
-                }
-            }
-            code => tracing::warn!(topic, partition, %code, "a raw partition cannot be read"),
+        let (topic, partition, code) = (problem.topic.as_str(), problem.partition, problem.code);
+        tracing::warn!(topic, partition, %code, "a raw partition cannot be read");
+        if let Some(source) = self.owned.iter_mut().find(|source| source.is(topic, partition)) {
+            source.went_back.get_or_insert(source.next);
         }
     }
 
-    /// Partitions of which an earlier record came again: the topic was made again, or librdkafka began where an older
-    /// commit said, or the brokers lost the partition's end.
+    /// Behind a partition's last record may stand what is none, markers of transactions: librdkafka passes over them
+    /// without telling.
+    pub(super) fn pass_markers(&mut self) {
+        let Ok(positions) = self.consumer.position() else { return };
+        for source in &mut self.owned {
+            let at = positions.find_partition(&source.topic.name, source.partition).map(|element| element.offset());
+            if let Some(Offset::Offset(at)) = at
+                && let Ok(at) = u64::try_from(at)
+                && source.next < at
+            {
+                source.comes_to(at);
+            }
+        }
+    }
+
+    /// Partitions of which another record came than the next one: the topic was made again, librdkafka lost its place, or
+    /// the brokers lost the partition's end.
     pub(super) fn go_back(&mut self) -> anyhow::Result<()> {
         if self.owned.iter().all(|source| source.went_back.is_none()) {
             return Ok(());
@@ -193,8 +202,7 @@ impl Route<'_> {
                 tracing::debug!(%error, "a raw partition waits to go on");
                 continue;
             }
-            let source = &mut self.owned[place];
-            (source.next, source.went_back) = (next, None);
+            self.owned[place].moved(next);
         }
         Ok(())
     }
@@ -205,6 +213,7 @@ impl Route<'_> {
         for source in self.owned.iter_mut().filter(|source| !source.gaps.is_empty()) {
             let Ok((first, _)) = bounds(&self.watcher, &source.topic.name, source.partition) else { continue };
             for (from, to) in source.gaps.drain(..) {
+                tracing::debug!(source = source.name.as_ref(), from, to, "offsets were passed over");
                 if from < first.min(to) {
                     lost(&source.topic.name, source.partition, from, first.min(to));
                 }

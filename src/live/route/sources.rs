@@ -33,8 +33,12 @@ pub struct RawPartition {
     pub paused: bool,
     /// Offsets that were passed over, from and to: nothing may have been there, or retention deleted it.
     pub gaps: Vec<(u64, u64)>,
-    /// A record from before `next` came: the topic is another one, or its end was lost. Nothing is taken until it is known.
+    /// Something else than the record at `next` came, by this offset: the topic is another one, its end was lost, or
+    /// librdkafka lost its place. Nothing is taken until it was told where to go on.
     pub went_back: Option<u64>,
+    /// librdkafka may have lost its place, as when partitions come, go or are resumed: a gap is to be seen twice before it
+    /// is believed.
+    pub doubted: bool,
     /// A record came.
     begun: bool,
 }
@@ -55,6 +59,7 @@ impl RawPartition {
             paused: false,
             gaps: Vec::new(),
             went_back: None,
+            doubted: true,
             begun: false,
         }
     }
@@ -66,8 +71,8 @@ impl RawPartition {
         if !std::mem::replace(&mut self.begun, true) && offset < self.next {
             self.next = offset;
         }
-        if self.went_back.is_none() && offset < self.next {
-            self.went_back = Some(offset);
+        if self.went_back.is_none() && (offset < self.next || (self.doubted && offset > self.next)) {
+            self.went_back = Some(offset.min(self.next));
         }
         if self.went_back.is_some() {
             return false;
@@ -75,8 +80,14 @@ impl RawPartition {
         if offset > self.next {
             self.gaps.push((self.next, offset));
         }
+        self.doubted = false;
         self.next = offset;
         true
+    }
+
+    /// librdkafka was told to go on there.
+    pub fn moved(&mut self, next: u64) {
+        (self.next, self.went_back, self.doubted) = (next, None, false);
     }
 
     pub fn is(&self, topic: &str, partition: i32) -> bool {
@@ -181,6 +192,10 @@ mod tests {
         let mut source = partition(true);
         assert!(source.comes_to(0));
         source.next = 1;
+        source.doubted = true;
+        assert!(!source.comes_to(5), "after a rebalance a gap is librdkafka's until it is seen again");
+        assert_eq!(source.went_back, Some(1));
+        source.moved(1);
         assert!(source.comes_to(5) && source.comes_to(5));
         assert_eq!(source.gaps, [(1, 5)]);
         assert!(!source.comes_to(2) && !source.comes_to(6), "not before it is known why");

@@ -57,6 +57,10 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
         engine.fault("ok");
     }
 
+    service.wait_until("the last trouble is over", Duration::from_secs(60), |said| {
+        said.rfind("trying until it works").is_none_or(|at| said[at..].contains("the store works again"))
+    });
+
     // The name is gone, and with it the connections.
     place.hosts.forget();
     engine.fault("refuse");
