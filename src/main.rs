@@ -24,6 +24,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// What Kafka brings and takes is large and short-lived: glibc's allocator gives each buffer back to the kernel and has the
+/// next one cleared.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = cli::Cli::parse();
     if !arguments.is_service() {

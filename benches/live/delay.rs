@@ -51,7 +51,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let lasting = options
         .messages
         .map_or(LASTING, |count| Duration::from_secs_f64(count as f64 / (f64::from(stand.devices) / 10.0 * SPEED)));
-    let reached = Feed::new(&stand.brokers, stand.partitions, stand.devices)?.at_speed(SPEED, lasting)?;
+    let reached = Feed::new(&stand)?.at_speed(SPEED, lasting)?;
     // All but what is still open.
     wait_lanes(&mut services, usize::from(lanes), Duration::from_secs(60), closed(reached - 180_000_000))?;
     over.store(true, Ordering::Relaxed);

@@ -12,8 +12,8 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::Failure;
-use crate::records::{BEGIN, PERIOD, SECOND, flow, refused};
-use crate::stand::{LATENESS, RAW};
+use crate::records::{BEGIN, SECOND, flow, refused};
+use crate::stand::{LATENESS, RAW, Stand};
 
 /// Hosts that a scan tries.
 const SCANNED: u32 = 80;
@@ -22,19 +22,22 @@ pub struct Feed {
     producer: ThreadedProducer<DefaultProducerContext>,
     partitions: i32,
     devices: u32,
+    /// Seconds between a device's messages.
+    period: i64,
 }
 
 impl Feed {
-    pub fn new(brokers: &str, partitions: u16, devices: u32) -> Result<Feed, Failure> {
-        let kafka = KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
+    pub fn new(stand: &Stand) -> Result<Feed, Failure> {
+        let kafka = KafkaConfig { brokers: stand.brokers.clone(), ..KafkaConfig::default() };
         let producer = create(&kafka, Purpose::Writer, DefaultProducerContext)?;
-        Ok(Feed { producer, partitions: i32::from(partitions), devices })
+        let (partitions, devices, period) = (i32::from(stand.partitions), stand.devices, stand.period);
+        Ok(Feed { producer, partitions, devices, period })
     }
 
     /// History from [`BEGIN`] on, closed at its end; gives the end of its last window, in microseconds.
     pub fn history(&self, messages: u64) -> Result<i64, Failure> {
         let mut line = String::new();
-        let step = PERIOD as f64 * SECOND as f64 / f64::from(self.devices);
+        let step = self.period as f64 * SECOND as f64 / f64::from(self.devices);
         let mut at = BEGIN;
         for number in 0..messages {
             at = BEGIN + (number as f64 * step) as i64;
@@ -50,7 +53,7 @@ impl Feed {
     /// minute of it; gives the event time it reached.
     pub fn at_speed(&self, speed: f64, lasting: Duration) -> Result<i64, Failure> {
         let mut line = String::new();
-        let step = PERIOD as f64 * SECOND as f64 / f64::from(self.devices);
+        let step = self.period as f64 * SECOND as f64 / f64::from(self.devices);
         let (began, mut number, mut minute) = (Instant::now(), 0, 0);
         while began.elapsed() < lasting {
             let due = began.elapsed().as_secs_f64() * speed * SECOND as f64;

@@ -24,7 +24,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     say("idle, inventory told", &services)?;
     // Eighteen flows of each: three windows.
     let messages = options.messages.unwrap_or(u64::from(devices) * 18);
-    let through = Feed::new(&stand.brokers, stand.partitions, devices)?.history(messages)?;
+    let through = Feed::new(&stand)?.history(messages)?;
     wait_lanes(&mut services, usize::from(lanes), Duration::from_secs(300), closed(through))?;
     say("after three windows of all devices, read as fast as it goes", &services)?;
     std::thread::sleep(Duration::from_secs(12));

@@ -10,8 +10,6 @@ use crate::stand::vedette;
 /// Event time at which benches of history begin, and learning ends: 2026-03-04T00:00:00Z, in microseconds.
 pub const BEGIN: i64 = 1_772_582_400_000_000;
 pub const SECOND: i64 = 1_000_000;
-/// Every device sends one flow in so many seconds.
-pub const PERIOD: i64 = 10;
 const TYPES: u32 = 10;
 /// Devices that the baselines are learned from, and for how long.
 const TAUGHT: u32 = 60;
@@ -85,14 +83,14 @@ pub fn refused(line: &mut String, device: u32, neighbour: u32, micros: i64) {
     );
 }
 
-/// A store with baselines of the types, learned from two days of a few devices; version 1, in force from [`BEGIN`].
-pub fn taught(folder: &Path) -> Result<PathBuf, Failure> {
+/// A store with baselines of the types, learned from two days of a few devices, each of which sends one flow in `period` seconds; version 1, in force from [`BEGIN`].
+pub fn taught(folder: &Path, period: i64) -> Result<PathBuf, Failure> {
     let data = folder.join("taught");
     std::fs::create_dir_all(&data)?;
     inventory(&data, TAUGHT)?;
     let mut out = BufWriter::with_capacity(1 << 20, std::fs::File::create(data.join("flows.jsonl"))?);
-    let count = (TAUGHT_SECONDS / PERIOD) as u64 * u64::from(TAUGHT);
-    let step = PERIOD * SECOND / i64::from(TAUGHT);
+    let count = (TAUGHT_SECONDS / period) as u64 * u64::from(TAUGHT);
+    let step = period * SECOND / i64::from(TAUGHT);
     let mut line = String::new();
     for number in 0..count {
         let at = BEGIN - TAUGHT_SECONDS * SECOND + number as i64 * step;

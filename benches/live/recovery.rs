@@ -30,7 +30,7 @@ fn begin(stand: Stand, options: &Options, label: &'static str, report: &mut Repo
         "{rate} messages/s of {} devices, {} partition(s), memory stored every 10 s; level: at most {LEVEL_SECONDS} s behind",
         stand.devices, stand.partitions
     ));
-    let paced = Paced::start(Feed::new(&stand.brokers, stand.partitions, stand.devices)?, rate);
+    let paced = Paced::start(Feed::new(&stand)?, rate);
     Ok(Stream { stand, toml, label, paced, rate })
 }
 

@@ -86,6 +86,7 @@ pub struct Stand {
     taught: Option<PathBuf>,
     pub partitions: u16,
     pub devices: u32,
+    pub period: i64,
 }
 
 /// What differs between the runs of a bench.
@@ -107,7 +108,7 @@ impl Stand {
         let brokers = facts["bootstrap"].as_str().ok_or("the broker has no address")?.to_owned();
         let kafka_folder = facts["dir"].as_str().ok_or("the broker has no folder")?.into();
         let devices = options.devices.unwrap_or(devices);
-        let taught = if options.no_baselines { None } else { Some(records::taught(folder.path())?) };
+        let taught = if options.no_baselines { None } else { Some(records::taught(folder.path(), options.period)?) };
         Ok(Stand {
             engine: None,
             _broker: broker,
@@ -117,6 +118,7 @@ impl Stand {
             taught,
             partitions: options.partitions.unwrap_or(partitions),
             devices,
+            period: options.period,
             folder,
         })
     }

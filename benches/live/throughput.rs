@@ -28,11 +28,12 @@ fn fill(stand: Stand, options: &Options, messages: u64, report: &mut Report) -> 
         clickhouse: false,
     })?;
     let began = Instant::now();
-    let through = Feed::new(&stand.brokers, stand.partitions, stand.devices)?.history(messages)?;
+    let through = Feed::new(&stand)?.history(messages)?;
     report.say(format!(
-        "{messages} messages of {} devices in {} partitions, one each 10 s of event time; fed in {:.1} s",
+        "{messages} messages of {} devices in {} partitions, one each {} s of event time; fed in {:.1} s",
         stand.devices,
         stand.partitions,
+        stand.period,
         began.elapsed().as_secs_f64()
     ));
     report.say("round,what,seconds,cpu_seconds,messages_per_cpu_second,ratio");

@@ -26,7 +26,7 @@ use crate::act::{Act, ActMemory, type_sizes};
 use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::judge::lease::Lease;
-use crate::live::message::StepMessage;
+use crate::live::message::{Parts, StepMessage};
 use crate::live::now;
 use crate::live::retry::until_it_works;
 use crate::live::stop::Stop;
@@ -106,9 +106,11 @@ struct Acting<'c> {
     lease: Lease,
     stop: Stop,
     act: Act,
+    lanes: usize,
     /// Whom findings named so far.
     devices: BTreeMap<SmolStr, DeviceRecord>,
     closed: BTreeMap<usize, EventTime>,
+    parts: Parts,
     /// By finding: the span that published it, until it is told.
     origins: BTreeMap<String, SpanContext>,
     next: u64,
@@ -157,8 +159,10 @@ impl<'c> Acting<'c> {
             lease,
             stop: stop.clone(),
             act,
+            lanes,
             devices,
             closed,
+            parts: Parts::default(),
             origins: BTreeMap::new(),
             next,
             remembered: Instant::now(),
@@ -172,22 +176,17 @@ impl<'c> Acting<'c> {
             return Ok(());
         }
         self.next = offset + 1;
-        let message = match StepMessage::decode(payload) {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::error!(
-                    offset,
-                    error = format!("{error:#}"),
-                    "a message of the findings topic is none of ours; passing over it"
-                );
-                return Ok(());
-            }
+        let message = StepMessage::decode(payload).with_context(|| format!("the findings log at offset {offset}"))?;
+        let Some(message) = message.filter(|message| message.lane < self.lanes) else {
+            tracing::error!(offset, "a message of the findings topic is none of ours; passing over it");
+            return Ok(());
         };
         let closed = self.closed.entry(message.lane).or_insert(EventTime::MIN);
         // Published again by a lane that could not commit, or by one that lost its place.
         if message.through <= *closed {
             return Ok(());
         }
+        let Some(message) = self.parts.join(message) else { return Ok(()) };
         *closed = message.through;
         let name = format!("act-{offset}");
         for record in message.devices {
@@ -254,6 +253,10 @@ impl<'c> Acting<'c> {
     fn commit_if_due(&mut self, consumer: &BaseConsumer<Member>, now: bool) -> anyhow::Result<()> {
         let due = self.remembered.elapsed() >= Duration::from_secs(u64::from(self.config.run.memory_seconds));
         if !(due || now) || self.next == self.remembered_next || !self.lease.holds() {
+            return Ok(());
+        }
+        // Whoever begins there would never have the parts that came before.
+        if !self.parts.is_empty() {
             return Ok(());
         }
         // A name that ascends with the log, whoever gives it.

@@ -152,6 +152,11 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
     loop {
         let began = Instant::now();
         let (error, passes) = match work() {
+            Err(error) if stop.is_asked() => {
+                let problem = format!("{error:#}");
+                tracing::warn!(role, problem, "stopped before everything was done; the rest is done at the next start");
+                return Ok(());
+            }
             Err(error) if may_pass(&error) => (error, true),
             // What a store refuses somebody must mend; meanwhile the other roles go on.
             Err(error) if error.chain().any(|cause| cause.is::<store::Error>()) => (error, false),

@@ -51,13 +51,23 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 .set("isolation.level", "read_committed")
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("topic.metadata.refresh.interval.ms", "10000");
+            // librdkafka's own second leaves a fast reader without anything to read.
+            if settings.get("fetch.queue.backoff.ms").is_none() {
+                settings.set("fetch.queue.backoff.ms", "20");
+            }
             if !config.instance.is_empty() {
                 settings.set("group.instance.id", format!("{}-{role}", config.instance));
             }
         }
         Purpose::Writer => {
             settings.set("enable.idempotence", "true").set("message.timeout.ms", "0");
-            for (name, value) in [("linger.ms", "20"), ("compression.type", "lz4"), ("batch.size", "1000000")] {
+            // A finding of a whole fleet names all its devices.
+            for (name, value) in [
+                ("linger.ms", "20"),
+                ("compression.type", "lz4"),
+                ("batch.size", "1000000"),
+                ("message.max.bytes", "16777216"),
+            ] {
                 if settings.get(name).is_none() {
                     settings.set(name, value);
                 }

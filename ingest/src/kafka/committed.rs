@@ -65,8 +65,17 @@ pub fn bounds<C: ConsumerContext>(
     topic: &str,
     partition: i32,
 ) -> Result<(u64, u64), Error> {
+    bounds_within(consumer, topic, partition, PATIENCE)
+}
+
+pub fn bounds_within<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    patience: Duration,
+) -> Result<(u64, u64), Error> {
     let (first, next) = consumer
-        .fetch_watermarks(topic, partition, PATIENCE)
+        .fetch_watermarks(topic, partition, patience)
         .map_err(|error| failed(format!("asking how far `{topic}` partition {partition} reaches"), &error))?;
     Ok((first.max(0) as u64, next.max(0) as u64))
 }

@@ -111,26 +111,31 @@ impl Secret {
 }
 
 /// Properties that nobody may set: results depend on them.
-pub const FIXED: [(&str, &str); 10] = [
+pub const FIXED: [(&str, &str); 12] = [
     ("auto.offset.reset", "what retention deleted is counted, and reading goes on from the earliest record"),
     ("enable.auto.commit", "an offset is committed once everything about it is durable"),
     ("enable.auto.offset.store", "an offset is committed once everything about it is durable"),
     ("enable.idempotence", "readings reach a lane once and in order"),
     ("message.timeout.ms", "no reading is given up"),
+    ("delivery.timeout.ms", "no reading is given up"),
     ("partition.assignment.strategy", "lanes that stay are not stopped"),
     ("isolation.level", "what a transaction took back is not read"),
     ("enable.partition.eof", "its events would make records be passed over"),
     ("group.id", "set `group` instead"),
     ("bootstrap.servers", "set `brokers` instead"),
+    ("metadata.broker.list", "set `brokers` instead"),
 ];
 
 /// Properties that hold a secret.
-const SECRET: [&str; 6] = [
+const SECRET: [&str; 9] = [
     "sasl.password",
     "ssl.key.password",
     "ssl.keystore.password",
     "ssl.key.pem",
     "sasl.oauthbearer.client.secret",
+    "sasl.oauthbearer.client.credentials.client.secret",
+    "sasl.oauthbearer.assertion.private.key.pem",
+    "sasl.oauthbearer.assertion.private.key.passphrase",
     "sasl.oauthbearer.config",
 ];
 

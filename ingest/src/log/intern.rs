@@ -63,7 +63,6 @@ impl Intern {
             LoggedFact::Device { device, from } => Fact::Device { device: self.device(&device), from },
             LoggedFact::Left { device, from } => Fact::Left { device: self.key(&device), from },
             LoggedFact::Baseline { version, from } => Fact::Baseline { version, from },
-            LoggedFact::SourceRemoved { source } => Fact::SourceRemoved { source },
             LoggedFact::RetiredSpoke { device, at } => Fact::RetiredSpoke { device: self.key(&device), at },
         }
     }

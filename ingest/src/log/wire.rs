@@ -14,7 +14,7 @@ use smol_str::SmolStr;
 use thiserror::Error;
 
 /// Of the layout of messages. A lane that meets another one stops and says so.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const BATCH: u8 = 0;
 const OTHER: u8 = 1;
 
@@ -35,7 +35,8 @@ pub enum Message {
         readings: Vec<Reading>,
     },
     Mark(LoggedMark),
-    Fact(LoggedFact),
+    /// In the order in which they hold.
+    Facts(Vec<LoggedFact>),
     Rejected(Vec<RejectedRecord>),
     /// The operator says that this raw topic is no more: nobody waits for it.
     TopicRemoved(SmolStr),
@@ -81,7 +82,6 @@ pub enum LoggedFact {
     Device { device: DeviceRecord, from: EventTime },
     Left { device: SmolStr, from: EventTime },
     Baseline { version: u32, from: EventTime },
-    SourceRemoved { source: u32 },
     RetiredSpoke { device: SmolStr, at: EventTime },
 }
 
@@ -154,7 +154,7 @@ pub struct RejectedRecord {
 #[derive(Serialize, Deserialize)]
 enum Other {
     Mark(LoggedMark),
-    Fact(LoggedFact),
+    Facts(Vec<LoggedFact>),
     Rejected(Vec<RejectedRecord>),
     TopicRemoved(SmolStr),
 }
@@ -182,7 +182,7 @@ impl Message {
             }
             OTHER => match postcard::from_bytes(rest).map_err(|error| damaged(&error))? {
                 Other::Mark(mark) => Ok(Message::Mark(mark)),
-                Other::Fact(fact) => Ok(Message::Fact(fact)),
+                Other::Facts(facts) => Ok(Message::Facts(facts)),
                 Other::Rejected(records) => Ok(Message::Rejected(records)),
                 Other::TopicRemoved(topic) => Ok(Message::TopicRemoved(topic)),
             },
@@ -195,7 +195,7 @@ impl Message {
 pub fn encode(message: &Message) -> Vec<u8> {
     let other = match message {
         Message::Mark(mark) => Other::Mark(mark.clone()),
-        Message::Fact(fact) => Other::Fact(fact.clone()),
+        Message::Facts(facts) => Other::Facts(facts.clone()),
         Message::Rejected(records) => Other::Rejected(records.clone()),
         Message::TopicRemoved(topic) => Other::TopicRemoved(topic.clone()),
         Message::Batch { devices, rows, readings } => return encode_batch(devices, rows, readings),

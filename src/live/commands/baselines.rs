@@ -18,7 +18,10 @@ use crate::show::say;
 use crate::trainer::record::{By, Training, training};
 
 /// For `act` to have stored what was found.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// `act` commits every `memory_seconds`, and then takes as long at most.
+const ACT_COMMITS: Duration = Duration::from_secs(15);
+/// A wait that is longer is told of.
+const SAY_SO: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub struct PinArgs {
@@ -115,7 +118,8 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<()> {
     };
     let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
     let until = match &args.until {
-        None => closed,
+        // What lanes found later is told once its hold is over.
+        None => closed.plus_seconds(-i64::from(config.detect.hold_seconds)),
         Some(text) => time("--until", text)?,
     };
     let until = EventTime(until.0.div_euclid(width) * width);
@@ -130,7 +134,7 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<()> {
     if since >= until {
         return Err(Misuse(format!("`--from {since}` is not before the end, {until}")).into());
     }
-    wait_for_act(&positions)?;
+    wait_for_act(&positions, Duration::from_secs(u64::from(config.run.memory_seconds)) + ACT_COMMITS)?;
     let Some(trained) = learn(&config, home.as_ref(), since..until, By::Command)? else {
         anyhow::bail!("there is no window of a known device type between {since} and {until}");
     };
@@ -143,15 +147,20 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<()> {
 }
 
 /// What was found and is not stored yet would be learned from.
-fn wait_for_act(positions: &Positions) -> anyhow::Result<()> {
+fn wait_for_act(positions: &Positions, patience: Duration) -> anyhow::Result<()> {
     let published = positions.published()?;
     let began = std::time::Instant::now();
+    let mut said = false;
     loop {
         let waiting = published.saturating_sub(positions.acted_on()?);
         if waiting == 0 {
             return Ok(());
         }
-        if began.elapsed() >= PATIENCE {
+        if !said && began.elapsed() >= SAY_SO {
+            said = true;
+            eprintln!("waiting up to {} s until `act` has stored {waiting} messages of findings", patience.as_secs());
+        }
+        if began.elapsed() >= patience {
             eprintln!(
                 "note: `act` has {waiting} messages still to commit; what they found, if it is not stored yet, is learned \
                  from as if it were normal"

@@ -1,7 +1,8 @@
 //! `vedette feed`: a labelled set into the raw topic, at any speed, as its devices would have sent it.
 //!
-//! Records go out in the order of event time, as native JSON; lines that cannot be decoded as they are. Heartbeats in every partition say how far event time is, so
-//! that history closes its windows at the speed it is fed with; the last ones close everything.
+//! Records go out in the order of event time, as native JSON; lines that cannot be decoded as they are. Heartbeats in
+//! every partition say how far event time is, so that history closes its windows at the speed it is fed with; the last
+//! ones say that the set's own lateness is over too.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,16 +12,13 @@ use clap::{Args, ValueEnum};
 use datasets::DataSet;
 use fleet::{EventTime, MICROS_PER_SECOND, Reading};
 use ingest::identity::{Router, Routes};
-use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::config::KafkaConfig;
 use ingest::kafka::topics;
 use ingest::{Fetched, Rejected, to_native_json};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::{Config, Misuse};
+use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::sources::HEARTBEAT;
 use crate::progress::Progress;
 
@@ -75,8 +73,8 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
     if let Some(brokers) = &args.brokers {
         config.source.kafka.brokers.clone_from(brokers);
     }
-    if !(args.speed.is_finite() && args.speed >= 0.0) {
-        return Err(Misuse(format!("`--speed {}` is no speed, expected 0 or more", args.speed)).into());
+    if !(args.speed.is_finite() && (args.speed == 0.0 || args.speed >= 1e-3)) {
+        return Err(Misuse(format!("`--speed {}` is no speed, expected 0, or 0.001 and more", args.speed)).into());
     }
     let dataset = DataSet::load(&args.dataset, args.path.as_deref()).map_err(|error| Misuse(error.to_string()))?;
     config.ingest.lateness_seconds = dataset.lateness_seconds;
@@ -98,6 +96,7 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
             feed.send(reading)?;
             sent += 1;
         }
+        feed.outbox.check()?;
         progress.update(source.progress(), sent, feed.reached());
         if !more {
             break;
@@ -126,7 +125,7 @@ fn ready(kafka: &KafkaConfig, topic: &str) -> anyhow::Result<i32> {
 }
 
 struct Feed<'a> {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    outbox: Outbox,
     args: &'a FeedArgs,
     router: Router,
     routes: Routes,
@@ -139,10 +138,10 @@ struct Feed<'a> {
 
 impl<'a> Feed<'a> {
     fn new(config: &Config, args: &'a FeedArgs, router: Router, partitions: i32) -> anyhow::Result<Feed<'a>> {
-        let producer = create(&config.source.kafka, Purpose::Writer, DefaultProducerContext)?;
+        let outbox = Outbox::new(&config.source.kafka)?;
         let beaten = (EventTime::MIN, Instant::now());
         Ok(Feed {
-            producer,
+            outbox,
             args,
             router,
             routes: Routes::default(),
@@ -225,20 +224,15 @@ impl<'a> Feed<'a> {
         value: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
     ) -> anyhow::Result<()> {
-        let mut record = BaseRecord::<str, [u8]>::to(&self.args.topic).partition(partition);
-        record.key = key;
-        record.payload = value;
-        record.headers = headers;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, refused)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
-                    record = refused;
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err((error, _)) => return Err(anyhow!("`{}` takes no records: {error}", self.args.topic)),
-            }
-        }
+        let message = Outgoing {
+            topic: &self.args.topic,
+            partition: Some(partition),
+            key: key.map(str::as_bytes),
+            payload: value,
+            headers,
+            ..Outgoing::default()
+        };
+        self.outbox.send(message, || Ok(()))
     }
 
     /// The last heartbeats say that the last window with a record is complete, lateness included.
@@ -247,7 +241,6 @@ impl<'a> Feed<'a> {
             let end = self.greatest.window_end(window_seconds * MICROS_PER_SECOND);
             self.beat(end.plus_seconds(lateness_seconds))?;
         }
-        let flushed = self.producer.flush(Duration::from_secs(60));
-        flushed.map_err(|error: KafkaError| anyhow!("not every record arrived: {error}"))
+        self.outbox.flush(Duration::from_secs(60))
     }
 }

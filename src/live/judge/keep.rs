@@ -99,17 +99,19 @@ impl Keep {
                 return Ok(false);
             }
             drop(storing);
-            let message = StepMessage::new(judged, &kept.names).encode()?;
+            let messages = StepMessage::of(judged, &kept.names)?;
             let publishing = kept.trace.within(
                 "publish",
                 SpanKind::Producer,
                 [
-                    KeyValue::new("bytes", rows(message.len())),
+                    KeyValue::new("bytes", rows(messages.iter().map(Vec::len).sum())),
                     KeyValue::new("findings", rows(judged.outcome.findings.len())),
                 ],
             );
-            if !self.publisher.publish(&message, publishing.header(), &|| self.lease.holds())? {
-                return Ok(false);
+            for message in &messages {
+                if !self.publisher.publish(message, publishing.header(), &|| self.lease.holds())? {
+                    return Ok(false);
+                }
             }
             drop(publishing);
             self.position.step = judged.resume;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, Mark, Resume};
-use ingest::log::{DeviceRecord, Intern, LoggedMark, Message, RejectedRecord};
+use ingest::log::{DeviceRecord, Intern, LoggedFact, LoggedMark, Message, RejectedRecord};
 use ingest::windows::{LaneCounters, LaneMemory};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -61,6 +61,7 @@ struct Memory {
     worker: Vec<u8>,
     ids: Vec<SmolStr>,
     devices: Vec<DeviceRecord>,
+    left: BTreeSet<SmolStr>,
     sources: Sources,
     heard: Vec<(DeviceKey, EventTime, EventTime)>,
     refused: BTreeMap<u32, u64>,
@@ -108,6 +109,8 @@ pub struct LiveLane {
     names: Names,
     sources: Sources,
     devices: BTreeMap<SmolStr, DeviceRecord>,
+    /// Devices that another lane tells of by now.
+    left: BTreeSet<SmolStr>,
     heard: Heard,
     rejected: Vec<RejectedRow>,
     /// By source: the position of the last rejected record; a router that crashed sends what it had sent again.
@@ -120,6 +123,8 @@ pub struct LiveLane {
     counted: LaneCounters,
     taken: Taken,
     remembered: Instant,
+    /// What the stored memory is named by: one name, one content.
+    remembered_at: EventTime,
     memory_every: Duration,
 }
 
@@ -136,6 +141,7 @@ impl LiveLane {
             intern: Intern::default(),
             sources: Sources::default(),
             devices: BTreeMap::new(),
+            left: BTreeSet::new(),
             heard: Heard::default(),
             rejected: Vec::new(),
             refused: BTreeMap::new(),
@@ -144,6 +150,7 @@ impl LiveLane {
             counted: LaneCounters::default(),
             taken: Taken::default(),
             remembered: Instant::now(),
+            remembered_at: begin.position.and_then(|position| position.memory).unwrap_or(EventTime::MIN),
             memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
             worker,
@@ -156,6 +163,7 @@ impl LiveLane {
                 lane.names.insert(lane.intern.device(&record));
                 lane.devices.insert(record.id.clone(), record);
             }
+            lane.left = memory.left;
             lane.sources = memory.sources;
             lane.refused = memory.refused;
             lane.heard = memory.heard.into_iter().map(|(key, first, last)| (key, (first, last))).collect();
@@ -218,13 +226,20 @@ impl LiveLane {
                 self.worker.push(offset, Entry::Batch(Batch { readings: Arc::new(readings), rows }));
                 self.taken.readings(count, began);
             }
-            Message::Fact(fact) => {
-                let fact = self.intern.fact(fact);
-                if let Fact::Device { device, .. } = &fact {
-                    self.names.insert(Arc::clone(device));
-                    self.devices.insert(device.id.clone(), DeviceRecord::from(device.as_ref()));
+            Message::Facts(facts) => {
+                for fact in facts {
+                    match &fact {
+                        LoggedFact::Device { device, .. } => _ = self.left.remove(&device.id),
+                        LoggedFact::Left { device, .. } => _ = self.left.insert(device.clone()),
+                        _ => {}
+                    }
+                    let fact = self.intern.fact(fact);
+                    if let Fact::Device { device, .. } = &fact {
+                        self.names.insert(Arc::clone(device));
+                        self.devices.insert(device.id.clone(), DeviceRecord::from(device.as_ref()));
+                    }
+                    self.worker.push(offset, Entry::Fact(fact));
                 }
-                self.worker.push(offset, Entry::Fact(fact));
             }
             Message::Rejected(records) => {
                 for record in records {
@@ -300,12 +315,10 @@ impl LiveLane {
             let lane = self.worker.lane_memory();
             // What was committed may be beyond what was judged again so far: nothing new to remember.
             let at = lane.at.closed_through;
-            if at > EventTime::MIN && at >= self.done.closed_through {
+            if at > self.remembered_at && at >= self.done.closed_through {
+                self.remembered_at = at;
                 memory = Some((lane.at, self.remember(lane)?));
             }
-        }
-        if judged.is_none() && memory.is_none() {
-            return Ok(());
         }
         if memory.is_some() {
             self.remembered = Instant::now();
@@ -345,6 +358,7 @@ impl LiveLane {
             worker: self.worker.memory()?,
             ids: self.intern.ids().to_vec(),
             devices: self.devices.values().cloned().collect(),
+            left: self.left.clone(),
             sources: self.sources.clone(),
             heard,
             refused,
@@ -359,7 +373,7 @@ impl LiveLane {
             let heard = self.heard.get(&key);
             Some(store::DeviceRow::new(names.get(key)?, heard.map(|(first, _)| *first), heard.map(|(_, last)| *last)))
         };
-        self.devices.values().filter_map(row).collect()
+        self.devices.values().filter(|record| !self.left.contains(&record.id)).filter_map(row).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The role `judge`: the readings log to windows, evidence and findings. One thread polls and never blocks; a lane that is
+//! The role `judge`: the readings log to windows, evidence and findings. One thread polls; a lane that is
 //! full has its partition paused; lanes that fail are begun again.
 
 mod keep;
@@ -165,6 +165,12 @@ impl<'c> Judging<'c> {
                 Change::Assigned(partitions) => {
                     for (_, partition) in partitions {
                         self.begin_or_retry(partition);
+                        // librdkafka keeps a pause when a partition goes and comes again; and resuming what is not
+                        // paused would drop what was fetched.
+                        if self.lanes.contains_key(&partition) {
+                            self.pause(partition);
+                            self.resume(partition);
+                        }
                     }
                 }
                 Change::Revoked(partitions) => {
@@ -311,11 +317,7 @@ impl<'c> Judging<'c> {
                 resume.push(*partition);
             }
         }
-        for partition in resume {
-            if let Err(error) = self.consumer.resume(&self.list(partition)) {
-                tracing::warn!(lane = partition, %error, "the partition cannot be resumed");
-            }
-        }
+        resume.into_iter().for_each(|partition| self.resume(partition));
     }
 
     /// Lanes that ended by themselves failed: what they were at is done again from what was committed.
@@ -341,12 +343,24 @@ impl<'c> Judging<'c> {
             self.begin_or_retry(partition);
             let Some(running) = self.lanes.get(&partition) else { return };
             let from = Offset::Offset(i64::try_from(running.from).unwrap_or(i64::MAX));
-            let sought =
-                self.consumer.seek(&self.config.source.kafka.readings, partition, from, Duration::from_secs(10));
-            let resumed = self.consumer.resume(&self.list(partition));
-            if let Err(error) = sought.and(resumed) {
-                tracing::error!(lane = partition, %error, "the lane cannot be read from where it was");
+            let topic = &self.config.source.kafka.readings;
+            match self.consumer.seek(topic, partition, from, Duration::from_secs(10)) {
+                Ok(()) => self.resume(partition),
+                Err(error) => {
+                    // It must not read on from elsewhere.
+                    if let Some(running) = self.lanes.remove(&partition) {
+                        running.lease.withdraw();
+                    }
+                    let error = ingest::kafka::client::failed("reading a lane from where it was", &error);
+                    self.fail(partition, &error.into());
+                }
             }
+        }
+    }
+
+    fn resume(&self, partition: i32) {
+        if let Err(error) = self.consumer.resume(&self.list(partition)) {
+            tracing::warn!(lane = partition, %error, "the partition cannot be resumed");
         }
     }
 

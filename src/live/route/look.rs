@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::{EventTime, Fact};
+use fleet::{Cohort, EventTime, Fact};
 use ingest::identity::Replaced;
 use ingest::kafka::topics;
 use ingest::log::{LoggedFact, Message, encode};
@@ -69,10 +69,11 @@ impl Route<'_> {
     /// from their first record. librdkafka would go on at the old topic's offset.
     fn begin_again(&mut self, topic: &str) -> anyhow::Result<()> {
         self.owned.retain(|source| source.topic.name != topic);
+        // Not to be committed for a topic that is another one by now.
+        self.waiting.clear();
         let assigned = self.consumer.assignment()?;
         for element in assigned.elements_for_topic(topic) {
-            let begun =
-                Beginning { topic: topic.to_owned(), partition: element.partition(), paused: false, seek: true };
+            let begun = Beginning { topic: topic.to_owned(), partition: element.partition(), seek: true };
             self.to_begin.retain(|other| !other.is(topic, begun.partition));
             self.to_begin.push(begun);
         }
@@ -101,13 +102,16 @@ impl Route<'_> {
         let Replaced { left, changed: devices } = self.router.replace(inventory, &self.config.ingest);
         self.table.renew(self.router.devices());
         self.inventory = changed;
+        // Whoever left has no key any more.
         for device in &left {
             let fact = LoggedFact::Left { device: device.id.clone(), from };
-            self.send(self.table.lane_of(&device.cohort), &encode(&Message::Fact(fact)), None)?;
+            self.send(self.table.lane_of(&device.cohort), &encode(&Message::Facts(vec![fact])), None)?;
         }
-        for device in &devices {
-            self.tell(&device.cohort, &Fact::Device { device: Arc::clone(device), from })?;
-        }
+        let facts: Vec<(Cohort, Fact)> = devices
+            .iter()
+            .map(|device| (device.cohort.clone(), Fact::Device { device: Arc::clone(device), from }))
+            .collect();
+        self.tell(&facts)?;
         tracing::info!(left = left.len(), changed = devices.len(), "the inventory changed");
         Ok(())
     }

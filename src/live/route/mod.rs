@@ -19,7 +19,7 @@ use ingest::Rejected;
 use ingest::decode::Message as Record;
 use ingest::identity::{LaneTable, Router, RouterCounters, Routes};
 use ingest::kafka::client::{Purpose, create};
-use ingest::kafka::committed::{ToCommit, bounds, commit};
+use ingest::kafka::committed::{ToCommit, bounds_within, commit};
 use ingest::kafka::native::{BatchQueue, RawRecord};
 use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
@@ -34,7 +34,7 @@ use crate::live::assignment::{Change, Member};
 use crate::live::metrics::metrics;
 use crate::live::now_millis;
 use crate::live::route::inventory::InventoryFile;
-use crate::live::route::outbox::Outbox;
+use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::partitions::{Beginning, Quiet};
 use crate::live::route::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
 use crate::live::stop::Stop;
@@ -44,11 +44,14 @@ const AT_ONCE: usize = 1_000;
 /// Readings, or bytes, of one message of the log.
 const BATCH_READINGS: usize = 1_000;
 const BATCH_BYTES: usize = 512 << 10;
+const BATCH_FACTS: usize = 256;
 const BEAT: Duration = Duration::from_secs(1);
 /// No source's number, as good as never.
 const NOBODY: u32 = 0;
 /// How often partitions are compared.
 const ALIGN: Duration = Duration::from_millis(50);
+/// For an answer about one partition, while all others wait.
+const ASK: Duration = Duration::from_millis(500);
 /// How often the brokers are asked for partitions, and the inventory's file is looked at.
 const LOOK_AROUND: Duration = Duration::from_secs(10);
 
@@ -72,6 +75,8 @@ struct Route<'c> {
     router: Router,
     table: LaneTable,
     inventory: InventoryFile,
+    /// All its devices were told to their lanes.
+    announced: bool,
     drafts: Vec<BatchDraft>,
     rejects: Vec<RejectedRecord>,
     routes: Routes,
@@ -92,7 +97,7 @@ struct Route<'c> {
     tried: Instant,
     /// Sees all that partitions hold, open transactions included.
     watcher: BaseConsumer<Quiet>,
-    /// Milliseconds: by our clock or the broker's, whichever is later.
+    /// Milliseconds, by the broker's clock.
     now: i64,
     /// What was told of so far.
     counted: RouterCounters,
@@ -124,6 +129,7 @@ impl<'c> Route<'c> {
             router,
             table,
             inventory,
+            announced: false,
             drafts: (0..lanes).map(|_| BatchDraft::default()).collect(),
             rejects: Vec::new(),
             routes: Routes::default(),
@@ -162,7 +168,7 @@ impl<'c> Route<'c> {
         self.serve()?;
         let mut failure = None;
         let mut problems = Vec::new();
-        self.now = self.outbox.latest_appended().unwrap_or(0).max(now_millis());
+        self.now = self.outbox.brokers_time().unwrap_or_else(now_millis);
         let Some(mut queue) = self.queue.take() else { return Ok(()) };
         queue.consume(
             BEAT / 10,
@@ -235,10 +241,12 @@ impl<'c> Route<'c> {
         }
         source.next = record.offset + 1;
         self.read += 1;
-        source.heard = true;
         let headers = record.headers();
         if let Some(time) = heartbeat(&headers) {
-            source.observe(time);
+            // Where devices speak as things happen, none of them may vouch for the rest.
+            if !source.topic.live && !source.is_ahead(time, dated(record, self.now), &self.config.ingest) {
+                source.observe(time);
+            }
             return Ok(());
         }
         let position = Position { source: source.id, offset: record.offset };
@@ -260,8 +268,9 @@ impl<'c> Route<'c> {
 
     fn route(&mut self, mut reading: fleet::Reading) -> anyhow::Result<()> {
         self.router.route(&mut reading, &mut self.routes);
-        for (cohort, fact) in std::mem::take(&mut self.routes.facts) {
-            self.tell(&cohort, &fact)?;
+        if !self.routes.facts.is_empty() {
+            let facts = std::mem::take(&mut self.routes.facts);
+            self.tell(&facts)?;
         }
         let owners = std::mem::take(&mut self.routes.owners);
         // A flow between two devices of one lane stands there once, with two owners.
@@ -294,8 +303,14 @@ impl<'c> Route<'c> {
     }
 
     fn send(&self, lane: usize, payload: &[u8], mark_of: Option<u32>) -> anyhow::Result<()> {
-        let topic = &self.config.source.kafka.readings;
-        self.outbox.send(topic, Some(lane as i32), payload, mark_of, None, || self.still_wanted())
+        let message = Outgoing {
+            topic: &self.config.source.kafka.readings,
+            partition: Some(lane as i32),
+            payload: Some(payload),
+            mark_of,
+            ..Outgoing::default()
+        };
+        self.outbox.send(message, || self.still_wanted())
     }
 
     /// While Kafka takes nothing more we stay in the group and wait, unless asked to stop.
@@ -304,24 +319,33 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    /// A fact stands before the readings it holds for: what the lane's draft has was routed before it.
-    fn tell(&mut self, cohort: &Cohort, fact: &Fact) -> anyhow::Result<()> {
-        let lane = match fact {
-            Fact::Device { device, .. } => self.table.announce(device),
-            _ => self.table.lane_of(cohort),
-        };
-        self.flush(lane)?;
-        let Some(fact) = logged(fact, self.router.devices()) else { return Ok(()) };
-        self.send(lane, &encode(&Message::Fact(fact)), None)
-    }
-
-    fn announce_all(&mut self) -> anyhow::Result<()> {
-        let mut routes = Routes::default();
-        self.router.announce_all(&mut routes);
-        for (cohort, fact) in &routes.facts {
-            self.tell(cohort, fact)?;
+    /// Facts stand before the readings they hold for: what the lane's draft has was routed before them.
+    fn tell(&mut self, facts: &[(Cohort, Fact)]) -> anyhow::Result<()> {
+        let mut by_lane: BTreeMap<usize, Vec<LoggedFact>> = BTreeMap::new();
+        for (cohort, fact) in facts {
+            let lane = match fact {
+                Fact::Device { device, .. } => self.table.announce(device),
+                _ => self.table.lane_of(cohort),
+            };
+            by_lane.entry(lane).or_default().extend(logged(fact, self.router.devices()));
+        }
+        for (lane, facts) in by_lane {
+            self.flush(lane)?;
+            for some in facts.chunks(BATCH_FACTS) {
+                self.send(lane, &encode(&Message::Facts(some.to_vec())), None)?;
+            }
         }
         Ok(())
+    }
+
+    /// Every device, once: what this process sends later stands behind it in every lane.
+    fn announce_all(&mut self) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.announced, true) {
+            return Ok(());
+        }
+        let mut routes = Routes::default();
+        self.router.announce_all(&mut routes);
+        self.tell(&routes.facts)
     }
 
     fn reject(&mut self, rejected: Rejected, record: &RawRecord<'_>) -> anyhow::Result<()> {
@@ -332,8 +356,10 @@ impl<'c> Route<'c> {
                 .insert(Header { key: "vedette-reason", value: Some(rejected.reason.name()) })
                 .insert(Header { key: "vedette-detail", value: Some(&rejected.detail) })
                 .insert(Header { key: "vedette-position", value: Some(&position) });
-            let value = record.value.unwrap_or_default();
-            self.outbox.send(dead_letter, None, value, None, Some(headers), || self.still_wanted())?;
+            let (payload, headers) = (Some(record.value.unwrap_or_default()), Some(headers));
+            let letter =
+                Outgoing { topic: dead_letter, payload, headers, is_copy: true, ..Outgoing::default() };
+            self.outbox.send(letter, || self.still_wanted())?;
         }
         metrics().rejected.add(1, &[KeyValue::new("reason", rejected.reason.name())]);
         self.rejects.push(RejectedRecord {
@@ -411,11 +437,14 @@ impl<'c> Route<'c> {
         for source in &mut self.owned {
             let appended = self.outbox.mark_appended(source.id);
             let mut quiet_since = None;
-            if source.topic.live && !source.heard && appended.is_some() {
-                match bounds(&self.watcher, &source.topic.name, source.partition) {
+            if source.topic.live && !source.heard && appended.is_some() && source.may_be_asked() {
+                match bounds_within(&self.watcher, &source.topic.name, source.partition, ASK) {
                     Ok((_, end)) if source.next >= end => quiet_since = appended,
                     Ok(_) => {}
-                    Err(error) => tracing::debug!(%error, "not vouching for a partition that cannot be asked"),
+                    Err(error) => {
+                        source.ask_at = Some(Instant::now() + LOOK_AROUND);
+                        tracing::debug!(%error, "not vouching for a partition that cannot be asked");
+                    }
                 }
             }
             source.heard = false;
@@ -529,7 +558,8 @@ fn logged(fact: &Fact, devices: &[Arc<fleet::Device>]) -> Option<LoggedFact> {
         }
         Fact::Left { device, from } => LoggedFact::Left { device: id(device)?, from: *from },
         Fact::Baseline { version, from } => LoggedFact::Baseline { version: *version, from: *from },
-        Fact::SourceRemoved { source } => LoggedFact::SourceRemoved { source: *source },
+        // The operator's, written by `vedette topics remove`.
+        Fact::SourceRemoved { .. } => return None,
         Fact::RetiredSpoke { device, at } => LoggedFact::RetiredSpoke { device: id(device)?, at: *at },
     })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use ingest::Error;
@@ -22,10 +22,28 @@ use rdkafka::types::RDKafkaErrorCode;
 /// While the queue is full, the caller is asked this often whether it wants to go on waiting.
 const FULL: Duration = Duration::from_millis(50);
 
+/// Between two log lines about messages that were refused and are nobody's loss.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// One message.
+#[derive(Default)]
+pub struct Outgoing<'a> {
+    pub topic: &'a str,
+    /// `None`: any.
+    pub partition: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    pub payload: Option<&'a [u8]>,
+    pub headers: Option<OwnedHeaders>,
+    /// It is a mark of this source.
+    pub mark_of: Option<u32>,
+    /// A copy for people: if Kafka refuses it, that is told, and everything goes on.
+    pub is_copy: bool,
+}
+
 pub struct Ticket {
     epoch: u64,
-    /// The message is a mark of this source.
     mark_of: Option<u32>,
+    is_copy: bool,
 }
 
 #[derive(Default)]
@@ -34,7 +52,25 @@ struct Arrived {
     epochs: VecDeque<(u64, u64)>,
     /// Milliseconds: when the broker appended each source's latest mark.
     marks: BTreeMap<u32, i64>,
+    /// The broker's time, milliseconds, and when it was that.
+    newest: Option<(i64, Instant)>,
     failure: Option<String>,
+    refused: Option<Instant>,
+}
+
+impl Arrived {
+    fn settle(&mut self, epoch: u64) {
+        if let Some((_, waiting)) = self.epochs.iter_mut().find(|(number, _)| *number == epoch) {
+            *waiting -= 1;
+        }
+    }
+
+    fn refuse(&mut self, topic: &str, error: &KafkaError) {
+        if self.refused.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+            self.refused = Some(Instant::now());
+            tracing::warn!(topic, %error, "copies of rejected records are refused; the records themselves are counted and stored");
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -66,12 +102,15 @@ impl ProducerContext for OutboxContext {
         self.arrived(|arrived| match result {
             Ok(message) => {
                 crate::live::logs::brokers(true);
-                if let Some((_, waiting)) = arrived.epochs.iter_mut().find(|(epoch, _)| *epoch == ticket.epoch) {
-                    *waiting -= 1;
-                }
+                arrived.settle(ticket.epoch);
                 if let (Some(source), Some(at)) = (ticket.mark_of, message.timestamp().to_millis()) {
                     arrived.marks.insert(source, at);
+                    arrived.newest = Some((at, Instant::now()));
                 }
+            }
+            Err((error, message)) if ticket.is_copy => {
+                arrived.settle(ticket.epoch);
+                arrived.refuse(message.topic(), error);
             }
             Err((error, message)) => {
                 let failure = format!("a message for topic `{}` was not taken: {error}", message.topic());
@@ -98,22 +137,18 @@ impl Outbox {
     /// Queues a message. While there is no room, `wait` is called again and again; its error ends the wait.
     pub fn send(
         &self,
-        topic: &str,
-        partition: Option<i32>,
-        payload: &[u8],
-        mark_of: Option<u32>,
-        headers: Option<OwnedHeaders>,
+        message: Outgoing<'_>,
         mut wait: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        let Outgoing { topic, partition, key, payload, headers, mark_of, is_copy } = message;
         self.context.arrived(|arrived| {
             if let Some((_, waiting)) = arrived.epochs.back_mut() {
                 *waiting += 1;
             }
         });
-        let ticket = Box::new(Ticket { epoch: self.epoch, mark_of });
-        let mut record = BaseRecord::<(), [u8], _>::with_opaque_to(topic, ticket).payload(payload);
-        record.partition = partition;
-        record.headers = headers;
+        let ticket = Box::new(Ticket { epoch: self.epoch, mark_of, is_copy });
+        let mut record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, ticket);
+        (record.partition, record.key, record.payload, record.headers) = (partition, key, payload, headers);
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -122,6 +157,13 @@ impl Outbox {
                     std::thread::sleep(FULL);
                     wait()?;
                     self.check()?;
+                }
+                Err((error, _)) if is_copy => {
+                    self.context.arrived(|arrived| {
+                        arrived.settle(self.epoch);
+                        arrived.refuse(topic, &error);
+                    });
+                    return Ok(());
                 }
                 Err((error, _)) => return Err(anyhow!("a message for topic `{topic}` cannot be sent: {error}")),
             }
@@ -152,9 +194,10 @@ impl Outbox {
         self.context.arrived(|arrived| arrived.marks.get(&source).copied())
     }
 
-    /// When the broker appended the latest mark of all; milliseconds.
-    pub fn latest_appended(&self) -> Option<i64> {
-        self.context.arrived(|arrived| arrived.marks.values().max().copied())
+    /// The broker's time, milliseconds; `None`: no mark has arrived.
+    pub fn brokers_time(&self) -> Option<i64> {
+        let (at, since) = self.context.arrived(|arrived| arrived.newest)?;
+        Some(at.saturating_add(i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// # Errors
@@ -183,7 +226,13 @@ pub fn tell_lanes(kafka: &KafkaConfig, message: &Entry) -> anyhow::Result<()> {
     let outbox = Outbox::new(kafka)?;
     let message = encode(message);
     for lane in &topic.partitions {
-        outbox.send(&kafka.readings, Some(*lane), &message, None, None, || Ok(()))?;
+        let message = Outgoing {
+            topic: &kafka.readings,
+            partition: Some(*lane),
+            payload: Some(&message),
+            ..Outgoing::default()
+        };
+        outbox.send(message, || Ok(()))?;
     }
     outbox.flush(Duration::from_secs(30))
 }

@@ -18,6 +18,8 @@ use super::{ALIGN, Route, metadata, topic_of};
 use crate::live::metrics::metrics;
 
 const SEEK: Duration = Duration::from_secs(5);
+/// Between two log lines about the same trouble.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// A client that other clients speak for: what it meets, they meet too.
 pub struct Quiet;
@@ -34,15 +36,13 @@ impl ConsumerContext for Quiet {}
 pub struct Beginning {
     pub topic: String,
     pub partition: i32,
-    /// It could not be begun at once.
-    pub paused: bool,
     /// librdkafka is elsewhere.
     pub seek: bool,
 }
 
 impl Beginning {
     pub fn assigned((topic, partition): (String, i32)) -> Beginning {
-        Beginning { topic, partition, paused: false, seek: false }
+        Beginning { topic, partition, seek: false }
     }
 
     pub fn is(&self, topic: &str, partition: i32) -> bool {
@@ -86,17 +86,18 @@ impl Route<'_> {
 
     /// Begins what was assigned; what the brokers cannot be asked about now waits, paused, so that no record is passed over.
     pub(super) fn begin_all(&mut self) -> anyhow::Result<()> {
-        for mut begun in std::mem::take(&mut self.to_begin) {
+        for begun in std::mem::take(&mut self.to_begin) {
             match self.refresh_roster().and_then(|()| self.begin(&begun)) {
-                // Resuming what is not paused would drop what was fetched.
-                Ok(()) if begun.paused => self.pause(&begun.topic, begun.partition, false)?,
-                Ok(()) => {}
+                // librdkafka keeps a pause when a partition goes and comes again; and resuming what is not paused would
+                // drop what was fetched.
+                Ok(()) => {
+                    [true, false].iter().try_for_each(|pause| self.pause(&begun.topic, begun.partition, *pause))?;
+                }
                 Err(error) if error.downcast_ref::<ingest::Error>().is_some_and(ingest::Error::retry) => {
                     self.tried = Instant::now();
                     let (topic, partition) = (&begun.topic, begun.partition);
                     tracing::debug!(topic, partition, error = format!("{error:#}"), "a raw partition waits to begin");
                     self.pause(topic, partition, true)?;
-                    begun.paused = true;
                     self.to_begin.push(begun);
                 }
                 Err(error) => return Err(error),
@@ -159,9 +160,13 @@ impl Route<'_> {
     /// a rebalance: it is told where to go on.
     pub(super) fn meet(&mut self, problem: &PartitionProblem) {
         let (topic, partition, code) = (problem.topic.as_str(), problem.partition, problem.code);
-        tracing::warn!(topic, partition, %code, "a raw partition cannot be read");
-        if let Some(source) = self.owned.iter_mut().find(|source| source.is(topic, partition)) {
-            source.went_back.get_or_insert(source.next);
+        let Some(source) = self.owned.iter_mut().find(|source| source.is(topic, partition)) else { return };
+        source.went_back.get_or_insert(source.next);
+        // What lasts comes again after each seek.
+        source.again_at = Some(Instant::now() + SEEK);
+        if source.problem.is_none_or(|(said, at)| said != code || at.elapsed() >= SAY_AGAIN) {
+            source.problem = Some((code, Instant::now()));
+            tracing::warn!(topic, partition, %code, "a raw partition cannot be read; trying again until it can");
         }
     }
 
@@ -183,12 +188,15 @@ impl Route<'_> {
     /// Partitions of which another record came than the next one: the topic was made again, librdkafka lost its place, or
     /// the brokers lost the partition's end.
     pub(super) fn go_back(&mut self) -> anyhow::Result<()> {
-        if self.owned.iter().all(|source| source.went_back.is_none()) {
+        if !self.owned.iter().any(RawPartition::is_to_move) {
             return Ok(());
         }
         self.refresh_roster()?;
         for place in 0..self.owned.len() {
             let source = &self.owned[place];
+            if !source.is_to_move() {
+                continue;
+            }
             let (Some(back), name, partition) = (source.went_back, source.topic.name.clone(), source.partition) else {
                 continue;
             };
@@ -197,6 +205,8 @@ impl Route<'_> {
             if next < source.next {
                 let (topic, lost) = (name.as_str(), source.next - next);
                 tracing::error!(topic, partition, lost, "the brokers lost the end of a raw partition; going on there");
+                // What was read before says nothing of what comes now.
+                self.waiting.clear();
             }
             if let Err(error) = self.seek(&name, partition, next) {
                 tracing::debug!(%error, "a raw partition waits to go on");

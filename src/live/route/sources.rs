@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fleet::id::source_id;
 use fleet::{EventTime, MICROS_PER_SECOND, Reading};
 use ingest::kafka::config::RawTopic;
 use ingest::kafka::native::Described;
 use ingest::{Config, Decoder, RejectReason, Rejected};
+use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
 
 /// A header of this name says: this partition is complete up to that event time (microseconds since 1970, in decimal).
@@ -27,7 +29,7 @@ pub struct RawPartition {
     greatest: EventTime,
     /// The last mark's.
     vouched: EventTime,
-    /// Records since the last mark.
+    /// Event times were observed since the last mark.
     pub heard: bool,
     /// Too far ahead of the others.
     pub paused: bool,
@@ -36,6 +38,12 @@ pub struct RawPartition {
     /// Something else than the record at `next` came, by this offset: the topic is another one, its end was lost, or
     /// librdkafka lost its place. Nothing is taken until it was told where to go on.
     pub went_back: Option<u64>,
+    /// Not to be moved before: it cannot be read.
+    pub again_at: Option<Instant>,
+    /// Nobody answered for it: not to be asked about before.
+    pub ask_at: Option<Instant>,
+    /// Why it cannot be read, and when that was told.
+    pub problem: Option<(RDKafkaErrorCode, Instant)>,
     /// librdkafka may have lost its place, as when partitions come, go or are resumed: a gap is to be seen twice before it
     /// is believed.
     pub doubted: bool,
@@ -59,6 +67,9 @@ impl RawPartition {
             paused: false,
             gaps: Vec::new(),
             went_back: None,
+            again_at: None,
+            ask_at: None,
+            problem: None,
             doubted: true,
             begun: false,
         }
@@ -87,7 +98,15 @@ impl RawPartition {
 
     /// librdkafka was told to go on there.
     pub fn moved(&mut self, next: u64) {
-        (self.next, self.went_back, self.doubted) = (next, None, false);
+        (self.next, self.went_back, self.again_at, self.doubted) = (next, None, None, false);
+    }
+
+    pub fn may_be_asked(&self) -> bool {
+        self.ask_at.is_none_or(|at| at <= Instant::now())
+    }
+
+    pub fn is_to_move(&self) -> bool {
+        self.went_back.is_some() && self.again_at.is_none_or(|at| at <= Instant::now())
     }
 
     pub fn is(&self, topic: &str, partition: i32) -> bool {
@@ -101,15 +120,21 @@ impl RawPartition {
 
     pub fn observe(&mut self, time: EventTime) {
         self.greatest = self.greatest.max(time);
+        self.heard = true;
     }
 
     /// A reading dated too far after the broker had it (milliseconds) is refused: one clock in 2099 must not close every
     /// window.
     pub fn refuse_ahead(&self, reading: &Reading, appended: i64, config: &Config) -> Option<RejectReason> {
-        let appended = appended.saturating_mul(1_000);
-        let ahead = i64::try_from(config.max_ahead_seconds).unwrap_or(i64::MAX).saturating_mul(MICROS_PER_SECOND);
-        let limit = EventTime(appended.saturating_add(ahead));
+        let limit = furthest(appended, config);
         (reading.time > limit).then_some(RejectReason::ClockAhead { time: reading.time, limit })
+    }
+
+    /// The same of a heartbeat.
+    pub fn is_ahead(&self, time: EventTime, appended: i64, config: &Config) -> bool {
+        // Whoever feeds history says with the last ones that its end is complete, lateness included.
+        let lateness = i64::from(self.topic.lateness_seconds) + i64::from(config.window_seconds);
+        time > furthest(appended, config).plus_seconds(lateness)
     }
 
     /// Up to where this partition is complete. `quiet_since`: the broker's time (milliseconds) at which the previous mark
@@ -129,6 +154,12 @@ impl RawPartition {
     pub fn has_time(&self) -> bool {
         self.topic.live || self.greatest > EventTime::MIN
     }
+}
+
+/// The latest event time of a record that the broker had at `appended` (milliseconds).
+fn furthest(appended: i64, config: &Config) -> EventTime {
+    let ahead = i64::try_from(config.max_ahead_seconds).unwrap_or(i64::MAX).saturating_mul(MICROS_PER_SECOND);
+    EventTime(appended.saturating_mul(1_000).saturating_add(ahead))
 }
 
 /// Every raw partition there is, owned by whomever.

@@ -75,7 +75,7 @@ pub fn announce(
             positions.ahead(width)?.max(last.unwrap_or(EventTime::MIN))
         }
     };
-    tell_lanes(kafka, &Message::Fact(LoggedFact::Baseline { version, from: begins }))?;
+    tell_lanes(kafka, &Message::Facts(vec![LoggedFact::Baseline { version, from: begins }]))?;
     if from.is_none() {
         let passed = positions.lanes()?.into_iter().flatten().filter(|lane| lane.closed_through > begins).count();
         if passed > 0 {

@@ -90,7 +90,9 @@ impl Schedule {
         }
         let Some(positions) = &self.positions else { return Ok(()) };
         let Some(closed) = positions.closed()? else { return Ok(()) };
-        let until = last_multiple(closed, self.config.trainer.every_hours);
+        // What lanes found is told once its hold is over.
+        let held = i64::from(self.config.detect.hold_seconds);
+        let until = last_multiple(closed.plus_seconds(-held), self.config.trainer.every_hours);
         if until <= self.settled {
             return Ok(());
         }

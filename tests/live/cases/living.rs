@@ -2,16 +2,17 @@
 //! are new. The broker's time is this machine's, windows are five seconds wide.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::producer::Producer;
 
 use super::site::{PATIENCE, Site, closed, late, metric, until};
 use super::stream::{Raw, SECOND, Sender, now, record, to};
 use crate::kafka::{Broker, are_there};
+use crate::not_run::not_run;
 use crate::vedette::{Service, query, text};
 
-const DEVICES: [&str; 8] = ["steady", "kept", "open", "behind", "second", "wrong", "ahead", "slow"];
+const DEVICES: [&str; 9] = ["steady", "kept", "open", "behind", "second", "wrong", "ahead", "slow", "moved"];
 const LATENESS: i64 = 2;
 const TOPIC: &str = "living.raw";
 /// Well beyond when a window would close whose records have come.
@@ -46,6 +47,7 @@ fn a_live_topic_meets_what_fleets_and_operators_do() {
     a_router_with_a_wrong_clock_vouches_by_the_brokers(&site, &sender, &mut judge);
     let mut route = site.start_roles("route");
     a_partition_is_added(&site, &mut broker, &mut judge);
+    partitions_move_while_nothing_is_left_to_read(&site, &mut judge);
     a_device_is_added(&site, &sender, &mut route, &mut judge);
 
     assert_eq!(metric(&route, "vedette_retention_lost_total", ""), 0.0, "{}", route.said());
@@ -117,7 +119,7 @@ fn a_router_with_a_wrong_clock_vouches_by_the_brokers(site: &Site, sender: &Send
     let made = Command::new("cc").args(["-shared", "-fPIC", "-o", text(&shim), source, "-ldl"]).status();
     if !made.is_ok_and(|status| status.success()) {
         assert!(std::env::var_os("CI").is_none(), "there is no C compiler, and this is CI");
-        eprintln!("NOT RUN: a router with a wrong clock; it needs a C compiler");
+        not_run("a router with a wrong clock; it needs a C compiler");
         return;
     }
     for (device, seconds) in [("ahead", "3600"), ("slow", "-172800")] {
@@ -141,6 +143,27 @@ fn a_partition_is_added(site: &Site, broker: &mut Broker, judge: &mut Service) {
     let sender = Sender::new(site.bootstrap(), &[]);
     sender.send_some(TOPIC, 1, "second", now(), 10);
     site.wait_records(judge, "second", 10);
+}
+
+/// A second router joins and leaves, while a record comes now and then: each is the next of a partition read to its end.
+fn partitions_move_while_nothing_is_left_to_read(site: &Site, judge: &mut Service) {
+    let sender = Sender::new(site.bootstrap(), &[]);
+    let mut sent = 0;
+    let mut trickle = |lasting: Duration| {
+        let began = Instant::now();
+        while began.elapsed() < lasting {
+            [0, 1].iter().for_each(|partition| sender.send_some(TOPIC, *partition, "moved", now(), 1));
+            sent += 2;
+            std::thread::sleep(Duration::from_millis(150));
+        }
+    };
+    for _ in 0..2 {
+        let mut second = site.start_roles("route");
+        trickle(Duration::from_secs(5));
+        second.stop();
+        trickle(Duration::from_secs(2));
+    }
+    site.wait_records(judge, "moved", sent);
 }
 
 fn a_device_is_added(site: &Site, sender: &Sender, route: &mut Service, judge: &mut Service) {
