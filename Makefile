@@ -6,10 +6,17 @@
 build:
 	cargo build --release --workspace --locked
 
+# Tests that did not run leave a line there (tests/not_run).
+NOT_RUN = $(or $(CARGO_TARGET_DIR),target)/not-run.txt
+
 # All tests. The recordings are read from ../shared/data or $VEDETTE_DATA; tests that miss them say so. So do those that
-# need Kafka or ClickHouse, on a machine without Java, Maven or Python; in CI that is an error.
+# need Kafka or ClickHouse, on a machine without Java, Maven or Python; in CI that is an error. What did not run is named and
+# counted at the end.
 test: fuzz-targets services
-	cargo test --release --workspace
+	@rm -f "$(NOT_RUN)"
+	@echo cargo test --release --workspace; cargo test --release --workspace; status=$$?; \
+	  if test -s "$(NOT_RUN)"; then echo; cat "$(NOT_RUN)"; echo "$$(wc -l <"$(NOT_RUN)") groups of tests did not run"; fi; \
+	  exit $$status
 
 # Kafka's jars and ClickHouse's engine, once, into the user's cache.
 services:

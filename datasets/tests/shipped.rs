@@ -1,12 +1,16 @@
 //! The sets that are shipped, against the published files where these are at hand (`VEDETTE_DATA`, or `shared/data` beside
 //! the project); without them only the descriptors are read.
 
+#[path = "../../tests/not_run/mod.rs"]
+mod not_run;
+
 use std::path::{Path, PathBuf};
 
 use datasets::descriptor::Descriptor;
 use datasets::{DataSet, Episode};
 use fleet::{EventTime, Reading};
 use ingest::Fetched;
+use not_run::not_run;
 
 /// Cargo runs a package's tests in its folder. (`env!` would name the clone that compiled them, which may be another.)
 fn here() -> &'static Path {
@@ -17,7 +21,7 @@ fn data(set: &str) -> Option<PathBuf> {
     let root = std::env::var_os("VEDETTE_DATA").map_or_else(|| here().join("../../shared/data"), PathBuf::from);
     let folder = root.join(set);
     if !folder.is_dir() {
-        eprintln!("passed over: `{}` does not exist", folder.display());
+        not_run(&format!("`{}` is not there; VEDETTE_DATA names the folder that holds it", folder.display()));
         return None;
     }
     Some(folder)

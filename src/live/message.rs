@@ -55,8 +55,7 @@ impl StepMessage {
         let parts = contents.len();
         let message = |(part, (findings, devices))| {
             let (lane, first_tick, through) = (judged.outcome.lane, judged.first_tick, judged.last_tick);
-            let message =
-                StepMessage { version: VERSION, lane, first_tick, through, part, parts, findings, devices };
+            let message = StepMessage { version: VERSION, lane, first_tick, through, part, parts, findings, devices };
             Ok(serde_json::to_vec(&message)?)
         };
         contents.into_iter().enumerate().map(message).collect()
@@ -151,7 +150,10 @@ mod tests {
         assert!(parts.join(part(0, 3, 120)).is_none() && parts.join(part(1, 3, 120)).is_none());
         assert!(parts.join(part(2, 3, 120)).is_some() && parts.is_empty());
         assert!(parts.join(part(0, 2, 180)).is_none());
-        assert!(parts.join(part(0, 1, 240)).is_some() && parts.is_empty(), "what a later step leaves behind is dropped");
+        assert!(
+            parts.join(part(0, 1, 240)).is_some() && parts.is_empty(),
+            "what a later step leaves behind is dropped"
+        );
     }
 
     #[test]

@@ -58,7 +58,9 @@ SELECT device_id, device_type, site, segment, owner, criticality, firmware, prot
 FROM {database}.devices_state FINAL;
 
 -- What lanes and roles remember, in parts of a few MiB. Who writes deletes what is too old to be resumed from; the TTL is for
--- those who have left. `tick` is a lane's event time, or another number that ascends.
+-- those who have left, and long: a lane that hears nothing for months begins again at what its last commit names. No partitions:
+-- what is deleted takes room until its part is merged, and parts of days gone by would never be. `tick` is a lane's event time,
+-- or another number that ascends.
 CREATE TABLE IF NOT EXISTS {database}.lane_memory{local}{on_cluster} (
     who String CODEC(ZSTD(1)),
     tick Int64 CODEC(Delta, ZSTD(1)),
@@ -68,10 +70,9 @@ CREATE TABLE IF NOT EXISTS {database}.lane_memory{local}{on_cluster} (
     written DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
 )
 ENGINE = {engine:ReplacingMergeTree(written)}
-PARTITION BY toYYYYMMDD(written)
 ORDER BY (who, tick, part)
 TTL written + INTERVAL {ttl_memory_days} DAY
-SETTINGS ttl_only_drop_parts = 1, {no_tokens};
+SETTINGS {no_tokens};
 
 -- cluster:
 CREATE TABLE IF NOT EXISTS {database}.lane_memory{on_cluster} AS {database}.lane_memory{local}

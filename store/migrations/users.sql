@@ -14,10 +14,17 @@ GRANT{on_cluster} SELECT, INSERT, ALTER DELETE ON {database}.* TO vedette_writer
 
 GRANT{on_cluster} SYSTEM SYNC REPLICA ON {database}.* TO vedette_writer;
 
--- For `migrate = true`. Without these two an administrator runs `vedette migrate`.
+-- On a cluster, old memories are deleted, and replicas waited for, on all of its servers.
+GRANT{on_cluster} CLUSTER ON *.* TO vedette_writer;
+
+-- For `migrate = true`. Without these three an administrator runs `vedette migrate`.
 GRANT{on_cluster} CREATE DATABASE, CREATE TABLE, CREATE VIEW, ALTER TABLE ON {database}.* TO vedette_writer;
 
-GRANT{on_cluster} CLUSTER ON *.* TO vedette_writer;
+-- Whoever migrates gives the lock back, and can drop nothing else.
+GRANT{on_cluster} DROP TABLE ON {database}.migrations_lock TO vedette_writer;
+
+-- Whoever makes a Distributed table needs it. It reaches every table of every cluster that the server knows.
+GRANT{on_cluster} REMOTE ON *.* TO vedette_writer;
 
 -- Grafana sets limits of its own with each query, which `readonly = 1` would refuse; `2` refuses everything that writes.
 CREATE SETTINGS PROFILE IF NOT EXISTS vedette_reader{on_cluster} SETTINGS

@@ -73,4 +73,23 @@ mod tests {
         assert_eq!(error.to_string(), "setting `compression_level` is `23`, expected 1 to 22");
         assert!(serde_json::from_str::<Config>(r#"{"row_group_row": 1}"#).is_err());
     }
+
+    #[test]
+    fn days_that_would_keep_nothing_are_named() {
+        let keeping = |table: &str, days: u32| {
+            let keep_days = [(table.to_owned(), days)].into();
+            Config { clickhouse: ClickHouseConfig { keep_days, ..ClickHouseConfig::default() }, ..Config::default() }
+        };
+        for days in [1, 36_500] {
+            assert!(keeping("windows", days).check().is_ok(), "{days}");
+        }
+        for (table, days, named) in [
+            ("windows", 0, "`windows = 0`, expected 1 to 36500 days"),
+            ("memory", 36_501, "`memory = 36501`, expected 1 to 36500 days"),
+            ("actions", 7, "`actions`, expected windows, contacts, "),
+        ] {
+            let message = keeping(table, days).check().unwrap_err().to_string();
+            assert!(message.starts_with("setting `clickhouse.keep_days` is ") && message.contains(named), "{message}");
+        }
+    }
 }

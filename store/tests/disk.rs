@@ -5,6 +5,8 @@
 //! tried where a small one can be mounted.
 
 mod common;
+#[path = "../../tests/not_run/mod.rs"]
+mod not_run;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,6 +15,7 @@ use std::process::Command;
 
 use common::*;
 use fleet::EventTime;
+use not_run::not_run;
 use store::{Config, Error, ParquetStore, Store};
 
 const CHILD: &str = "STORE_TEST_DISK_DIR";
@@ -81,7 +84,7 @@ fn a_full_disk() {
         .output()
         .is_ok_and(|output| output.status.success());
     if !mounted {
-        eprintln!("NOT RUN: a_full_disk needs the right to mount a small tmpfs");
+        not_run("it needs the right to mount a small tmpfs");
         return;
     }
     let outcome = std::panic::catch_unwind(|| {

@@ -6,6 +6,8 @@
 mod bad_input;
 mod demo;
 mod interrupted;
+#[path = "../not_run/mod.rs"]
+mod not_run;
 mod purity;
 mod recordings;
 mod support;

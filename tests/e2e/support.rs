@@ -5,6 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::not_run::not_run;
+
 pub fn vedette(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_vedette")).args(arguments).output().expect("the binary starts")
 }
@@ -62,10 +64,7 @@ pub fn recordings(what: &str) -> Option<PathBuf> {
     if wanted.exists() {
         return Some(wanted);
     }
-    eprintln!(
-        "\n*** NOT RUN: `{}` is not there; set VEDETTE_DATA to the folder with the recordings ***\n",
-        wanted.display()
-    );
+    not_run(&format!("`{}` is not there; set VEDETTE_DATA to the folder with the recordings", wanted.display()));
     None
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use store::clickhouse::{ClickHouseConfig, Form};
 
 use crate::{read, root, yaml};
 
@@ -195,6 +196,12 @@ fn users_and_passwords_have_the_same_names_everywhere() {
         }
     }
     assert!(users.contains(&format!("GRANT SELECT, INSERT, ALTER DELETE, ALTER TABLE ON {database}.*")));
+    // Whoever migrates must be able to give the lock back.
+    let lock = Form::of(&ClickHouseConfig::default()).give_lock_back();
+    let lock = lock.split(' ').find_map(|word| word.strip_prefix("vedette.")).expect("the lock is a table");
+    assert!(users.contains(&format!("<query>GRANT DROP TABLE ON {database}.{lock}</query>")), "`{lock}`");
+    assert!(sql.contains(&format!("DROP TABLE ON {{database}}.{lock} TO {writer};")), "`{lock}`");
+    assert!(sql.contains(&format!(" REMOTE ON *.* TO {writer};")), "Distributed tables need it");
     assert!(users.contains("<default remove=\"remove\"/>"), "the user without a password is gone");
     // What makes both stores answer alike is the reader's, wherever readers are made.
     let front = file("tests/services/clickhouse.py");

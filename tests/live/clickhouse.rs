@@ -1,12 +1,14 @@
 //! Several processes, one ClickHouse: what a replay into files gives, they give together.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 pub(super) use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
-use super::one_truth::{Replayed, Site, prepare, replayed_demo, site};
+use super::one_truth::{QUESTIONS, Replayed, Site, prepare, replayed_demo, site};
+use super::tables::slt::time;
 use super::vedette::{Service, free_address, query, succeed, text};
 
 /// The site's configuration with the engine as its store; one of its own for each process.
@@ -35,6 +37,7 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--key", "none", "--quiet"]);
     wait_closed(&mut services, 4, replayed.through);
+    wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
     demand_the_same_there(&replayed, &engine);
 }
@@ -62,6 +65,7 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     feed.join().expect("the set was fed");
     services.remove(2);
     wait_closed(&mut services, 4, replayed.through);
+    wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
     demand_the_same_there(&replayed, &engine);
     drop(site);
@@ -79,30 +83,49 @@ fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Se
     (site, services)
 }
 
+/// What `act` answers comes after the last window is closed.
+#[track_caller]
+pub fn wait_for_findings(replayed: &Path, engine: &Engine) {
+    let expected = query(replayed, "select cast(count(*) as bigint) as n from findings")[0]["n"].as_u64();
+    let until = Instant::now() + Duration::from_secs(60);
+    while engine.query("select count(*) as n from vedette.findings")[0]["n"].as_u64() != expected {
+        assert!(Instant::now() < until, "not all findings were stored within a minute");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[track_caller]
 pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
-    let windows = "device_id, count(*) as windows, sum(records) as records from";
-    same(
-        &query(&replayed.store, &format!("select {windows} windows group by 1 order by 1")),
-        &engine.query(&format!("select {windows} vedette.windows group by 1 order by 1")),
-    );
-    let findings = "finding_id, device_id, kind, severity, explanation, incident_id from";
-    same(
-        &query(&replayed.store, &format!("select {findings} findings order by finding_id")),
-        &engine.query(&format!("select {findings} vedette.findings order by finding_id")),
-    );
+    for sql in QUESTIONS {
+        same(sql, &leveled(&query(&replayed.store, sql)), &leveled(&engine.query(sql)));
+    }
     let hours = engine.query("select sum(windows) as windows from vedette.windows_1h");
     let all = engine.query("select count(*) as windows from vedette.windows");
     assert_eq!(hours, all, "roll-ups count every window once");
 }
 
+/// Rows as both stores would write them: times alike, and every number as a float.
+fn leveled(rows: &[Value]) -> Vec<Value> {
+    let is_time = |text: &str| text.len() >= 19 && text.as_bytes()[4] == b'-' && text.as_bytes()[13] == b':';
+    let cell = |cell: &Value| match cell {
+        Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
+        Value::String(text) if is_time(text) => Value::from(time(text)),
+        other => other.clone(),
+    };
+    let row = |row: &Value| -> Value {
+        row.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), cell(value))).collect()
+    };
+    rows.iter().map(row).collect()
+}
+
 #[track_caller]
-fn same(replayed: &[Value], live: &[Value]) {
-    assert!(!replayed.is_empty());
+fn same(sql: &str, replayed: &[Value], live: &[Value]) {
+    assert!(!replayed.is_empty(), "{sql}");
     let missing: Vec<&Value> = replayed.iter().filter(|row| !live.contains(row)).take(20).collect();
     let surplus: Vec<&Value> = live.iter().filter(|row| !replayed.contains(row)).take(20).collect();
-    assert!(missing.is_empty() && surplus.is_empty(), "missing: {missing:#?}\nnot in the replay: {surplus:#?}");
-    assert_eq!(replayed.len(), live.len(), "rows stand twice");
+    let differ = !missing.is_empty() || !surplus.is_empty();
+    assert!(!differ, "{sql}\nmissing: {missing:#?}\nnot in the replay: {surplus:#?}");
+    assert_eq!(replayed.len(), live.len(), "{sql}: rows stand twice");
 }
 
 /// Waits until the lanes of all processes together have closed everything.

@@ -39,8 +39,8 @@ impl Engine {
         let mut stream = std::net::TcpStream::connect(&self.address).expect("the engine listens");
         write!(
             stream,
-            "POST /?output_format_json_quote_64bit_integers=0 HTTP/1.0\r\nX-ClickHouse-User: reader\r\n\
-             X-ClickHouse-Key: other\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /?database=vedette&output_format_json_quote_64bit_integers=0 HTTP/1.0\r\n\
+             X-ClickHouse-User: reader\r\nX-ClickHouse-Key: other\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .expect("the engine reads");

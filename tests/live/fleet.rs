@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::clickhouse::{configured, demand_the_same_there, wait_closed};
+use super::clickhouse::{configured, demand_the_same_there, wait_closed, wait_for_findings};
 use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, demand_the_same, prepare, replayed_fleet, site_named};
@@ -93,6 +93,7 @@ fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
         feeding.join().expect("the set was fed");
     });
     wait_closed(&mut services, 4, replayed.through);
+    wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
     demand_the_same_there(replayed, &engine);
 }

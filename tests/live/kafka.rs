@@ -5,6 +5,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 
+use super::not_run::not_run;
+
 /// Whether the services can be started here; says loudly when not, and that is an error in CI.
 pub fn are_there(what: &str) -> bool {
     let checked = Command::new("python3").args(["tests/services/kafka.py", "--check"]).output();
@@ -13,8 +15,8 @@ pub fn are_there(what: &str) -> bool {
         Ok(output) => eprintln!("{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => eprintln!("python3: {error}"),
     }
-    assert!(std::env::var_os("CI").is_none(), "{what}: Java, Maven or Python is missing, and this is CI");
-    eprintln!("NOT RUN: {what}; it needs Java 17, Maven, Python 3.11 and openssl (tests/services/README.md)");
+    assert!(std::env::var_os("CI").is_none(), "{what}: something is missing, and this is CI");
+    not_run(&format!("{what}; it needs Java 17, Maven, Python 3.11, openssl and what tests/services/fetch.sh fetches"));
     false
 }
 

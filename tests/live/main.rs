@@ -8,6 +8,8 @@ mod faults;
 mod fleet;
 mod kafka;
 mod looking_on;
+#[path = "../not_run/mod.rs"]
+mod not_run;
 mod one_truth;
 mod tables;
 mod trainer;

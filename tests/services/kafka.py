@@ -178,7 +178,7 @@ class Broker:
 
 
 def check():
-    """What is here, a line each; true when a broker can be started."""
+    """What is here, a line each; true when broker and engine can be started."""
     well = True
     for command in (["java", "-version"], ["mvn", "-B", "-version"], ["openssl", "version"]):
         path = shutil.which(command[0])
@@ -186,10 +186,12 @@ def check():
         # Java speaks on stderr. Maven is needed only while the cache is empty.
         print(f"{command[0]}: {(words.stdout or words.stderr).splitlines()[0] if words else 'missing'}")
         well &= path is not None or (command[0] == "mvn" and (caches.KAFKA / "libs").is_dir())
-    print(f"kafka: {caches.KAFKA / 'libs' if (caches.KAFKA / 'libs').is_dir() else 'not fetched'}")
     python = caches.VENV / "bin/python"
-    print(f"engine: {python if (caches.VENV / 'made-of.txt').is_file() and caches.has_engine(python) else 'not fetched'}")
-    return well
+    has_kafka = (caches.KAFKA / "libs").is_dir()
+    has_engine = (caches.VENV / "made-of.txt").is_file() and caches.has_engine(python)
+    print(f"kafka: {caches.KAFKA / 'libs' if has_kafka else 'not fetched'}")
+    print(f"engine: {python if has_engine else 'not fetched'}")
+    return well and has_kafka and has_engine
 
 
 def lines(lifeline):

@@ -10,7 +10,7 @@ import pathlib
 import re
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "store/migrations"
-DAYS = {"windows": 90, "contacts": 90, "evidence": 90, "findings": 730, "rejected": 30, "rollups": 730, "memory": 30}
+DAYS = {"windows": 90, "contacts": 90, "evidence": 90, "findings": 730, "rejected": 30, "rollups": 730, "memory": 400}
 FIELD = re.compile(r"\{(\w+)(?::(\w+)(?:\(([^)]*)\))?)?\}")
 CLUSTER_ONLY = "-- cluster:\n"
 # What the server itself fills in: its macros.

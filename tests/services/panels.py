@@ -11,16 +11,18 @@ import re
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "dashboards"
 CLICKHOUSE = "grafana-clickhouse-datasource"
-# Others than these would need more of Grafana than is here.
-ALLOWED = re.compile(r"\$__timeFilter\((\w+)\)|\$__fromTime\b|\$__toTime\b|\$\{device\}")
+# Others than these would need more of Grafana than is here; a bare `${device}` would let its text be SQL.
+ALLOWED = re.compile(r"\$__timeFilter\((\w+)\)|\$__fromTime\b|\$__toTime\b|\$\{device:sqlstring\}")
 
 
 def filled(sql, begin, end, device):
-    """As the plug-in does it: whole seconds, both ends included."""
+    """As the plug-in does it: whole seconds, both ends included. `sqlstring` is Grafana's: in quotes, those within doubled."""
+    text = "'" + device.replace("'", "''") + "'"
+
     def one(match):
         if match[1]:
             return f"{match[1]} >= toDateTime({begin}) AND {match[1]} <= toDateTime({end})"
-        return {"$__fromTime": f"toDateTime({begin})", "$__toTime": f"toDateTime({end})"}.get(match[0], device)
+        return {"$__fromTime": f"toDateTime({begin})", "$__toTime": f"toDateTime({end})"}.get(match[0], text)
 
     sql = ALLOWED.sub(one, sql)
     assert "$" not in sql, f"an unknown macro or variable: {sql}"

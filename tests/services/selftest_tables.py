@@ -198,6 +198,31 @@ class Tables(unittest.TestCase):
                 continue
             rows = json.loads(self.ask(panel["sql"] + " FORMAT JSONCompact", database="vedette"))["data"]
             self.assertTrue(rows in ([], [[0, 0]], [[0]]), f"{panel}: {rows}")
+        # A day counts as a whole, also for somebody who looks at a few of its hours.
+        noon = begin + 12 * 3_600
+        days = next(panel["sql"] for panel in panels.panels(noon, noon + 3_600, "cam-1") if panel["panel"] == "Findings a day")
+        counted = json.loads(self.ask(days + " FORMAT JSONCompact", database="vedette"))["data"]
+        self.assertEqual([(row[1], int(row[2])) for row in counted], [("change", 2), ("compromise", 2), ("fault", 2),
+                                                                      ("unknown_device", 2)])
+        # The text of a variable stays a text.
+        for panel in panels.panels(begin, end, "it's 'hers'"):
+            self.assertEqual(self.http(panel["sql"], user=READER, database="vedette")[0], 200, panel)
+
+    def test_baselines_are_told_as_the_program_tells_them(self):
+        version = example_rows.filled("baselines", version=9, from_time=BEGIN + 5 * DAY, confidence="ready", devices=2, days=3)
+        held_back = json.dumps({"training": {"by": "schedule", "held_back": "it finds too much"}})
+        announced = [{"segment": "announced", "from_time": BEGIN + day * DAY, "body": json.dumps({"at": at, "by": "pin"})}
+                     for at, day in ((2, 8), (1, 9))]
+        sql = next(panel["sql"] for panel in panels.panels(1000, 2000, "") if panel["panel"] == "Baselines")
+        self.addCleanup(self.ask, "ALTER TABLE vedette.baselines DELETE WHERE version = 9", mutations_sync="2")
+        # Of a version that was pinned twice the later word counts, whatever was thought of it before.
+        for rows, told in (([version | {"device_type": "camera"}, version | {"body": held_back}], (None, "it finds too much")),
+                           ([version | row for row in announced], (8, ""))):
+            self.insert("baselines", rows)
+            first = json.loads(self.ask(sql + " FORMAT JSON", database="vedette"))["data"][0]
+            since = told[0] and self.ask(f"SELECT fromUnixTimestamp64Micro(toInt64({BEGIN + told[0] * DAY}), 'UTC')")
+            self.assertEqual((first["version"], first["types"]), (9, 1))
+            self.assertEqual((first["holds_from"], first["held_back"]), (since, told[1]))
 
     def test_a_reader_only_reads(self):
         self.assertEqual(self.http("SELECT count() FROM vedette.devices", user=READER)[0], 200)

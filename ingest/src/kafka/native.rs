@@ -167,11 +167,7 @@ impl<C: ConsumerContext> BatchQueue<C> {
                     });
                 } else {
                     let code = RDKafkaErrorCode::from(fields.err);
-                    problem(PartitionProblem {
-                        topic: topic.to_owned(),
-                        partition: fields.partition,
-                        code,
-                    });
+                    problem(PartitionProblem { topic: topic.to_owned(), partition: fields.partition, code });
                 }
                 native::rd_kafka_message_destroy(message);
             }

@@ -357,8 +357,7 @@ impl<'c> Route<'c> {
                 .insert(Header { key: "vedette-detail", value: Some(&rejected.detail) })
                 .insert(Header { key: "vedette-position", value: Some(&position) });
             let (payload, headers) = (Some(record.value.unwrap_or_default()), Some(headers));
-            let letter =
-                Outgoing { topic: dead_letter, payload, headers, is_copy: true, ..Outgoing::default() };
+            let letter = Outgoing { topic: dead_letter, payload, headers, is_copy: true, ..Outgoing::default() };
             self.outbox.send(letter, || self.still_wanted())?;
         }
         metrics().rejected.add(1, &[KeyValue::new("reason", rejected.reason.name())]);

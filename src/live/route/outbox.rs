@@ -135,11 +135,7 @@ impl Outbox {
     }
 
     /// Queues a message. While there is no room, `wait` is called again and again; its error ends the wait.
-    pub fn send(
-        &self,
-        message: Outgoing<'_>,
-        mut wait: impl FnMut() -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
+    pub fn send(&self, message: Outgoing<'_>, mut wait: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
         let Outgoing { topic, partition, key, payload, headers, mark_of, is_copy } = message;
         self.context.arrived(|arrived| {
             if let Some((_, waiting)) = arrived.epochs.back_mut() {
@@ -226,12 +222,8 @@ pub fn tell_lanes(kafka: &KafkaConfig, message: &Entry) -> anyhow::Result<()> {
     let outbox = Outbox::new(kafka)?;
     let message = encode(message);
     for lane in &topic.partitions {
-        let message = Outgoing {
-            topic: &kafka.readings,
-            partition: Some(*lane),
-            payload: Some(&message),
-            ..Outgoing::default()
-        };
+        let message =
+            Outgoing { topic: &kafka.readings, partition: Some(*lane), payload: Some(&message), ..Outgoing::default() };
         outbox.send(message, || Ok(()))?;
     }
     outbox.flush(Duration::from_secs(30))

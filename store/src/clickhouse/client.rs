@@ -76,16 +76,21 @@ impl Server {
         Ok(Server { runtime, client, timeout, has_newer_deduplication: OnceLock::new(), url: config.url.clone() })
     }
 
-    /// Statements and questions that give no rows.
+    /// Statements: they are done to their end, also when nobody waits for them any more.
     pub(super) fn execute(&self, sql: &str) -> Result<(), Error> {
         self.run(|query| async move { query.execute().await }, sql)
     }
 
-    /// All rows of a question, in a format of ClickHouse's.
+    /// All rows of a question, in a format of ClickHouse's. The server gives up when we do: it would answer nobody, and be
+    /// asked again meanwhile.
     pub(super) fn fetch(&self, sql: &str, format: &str) -> Result<Vec<u8>, Error> {
-        let format = format.to_owned();
+        let (format, seconds) = (format.to_owned(), self.timeout.as_secs().to_string());
         self.run(
             |query| async move {
+                let query = query
+                    .with_setting("cancel_http_readonly_queries_on_client_close", "1")
+                    .with_setting("max_execution_time", seconds)
+                    .with_setting("timeout_overflow_mode", "throw");
                 let mut cursor = query.fetch_bytes(format)?;
                 Ok(cursor.collect().await?.to_vec())
             },

@@ -36,8 +36,11 @@ pub const KEPT_DAYS: [(&str, u32); 7] = [
     ("findings", 730),
     ("rejected", 30),
     ("rollups", 730),
-    ("memory", 30),
+    ("memory", 400),
 ];
+
+/// A hundred years.
+const MOST_DAYS: u32 = 36_500;
 
 /// A value that is never in the configuration, on a command line or in a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,11 +103,17 @@ impl ClickHouseConfig {
         if !plain(&self.cluster) {
             return bad("clickhouse.cluster", &self.cluster, "letters, digits and _");
         }
-        match self.keep_days.keys().find(|name| !KEPT_DAYS.iter().any(|(known, _)| known == name)) {
-            Some(name) => {
-                bad("clickhouse.keep_days", name, "windows, contacts, evidence, findings, rejected, rollups, memory")
+        for (name, days) in &self.keep_days {
+            if !KEPT_DAYS.iter().any(|(known, _)| known == name) {
+                let known = "windows, contacts, evidence, findings, rejected, rollups, memory";
+                return bad("clickhouse.keep_days", name, known);
             }
-            None => Ok(()),
+            // With 0 every row would go as it comes.
+            if !(1..=MOST_DAYS).contains(days) {
+                let given = format!("{name} = {days}");
+                return bad("clickhouse.keep_days", &given, "1 to 36500 days, or nothing for the table's default");
+            }
         }
+        Ok(())
     }
 }

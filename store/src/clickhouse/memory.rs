@@ -51,9 +51,11 @@ impl Shelf<'_> {
     pub fn read(&self, who: &str, tick: EventTime) -> Result<Option<Vec<u8>>, Error> {
         self.server.catch_up(self.form, "lane_memory")?;
         let condition = format!("who = {} AND tick = {}", quoted(&self.name(who)), tick.0);
+        // Of several writes the newest counts: until parts are merged all of their rows are there.
         let parts = self.server.fetch(
             &format!(
-                "SELECT toUInt32(count(DISTINCT part)), toUInt32(max(parts)) FROM {}.lane_memory WHERE {condition}",
+                "SELECT toUInt32(count(DISTINCT part)), toUInt32(ifNull(argMax(parts, written), 0)) \
+                 FROM {}.lane_memory WHERE {condition}",
                 self.database
             ),
             "RowBinary",
@@ -64,10 +66,13 @@ impl Shelf<'_> {
         }
         let mut memory = Vec::new();
         for part in 0..needed {
-            let sql =
-                format!("SELECT bytes FROM {}.lane_memory WHERE {condition} AND part = {part} LIMIT 1", self.database);
+            let sql = format!(
+                "SELECT bytes FROM {}.lane_memory WHERE {condition} AND part = {part} ORDER BY written DESC LIMIT 1",
+                self.database
+            );
             let row = self.server.fetch(&sql, "RowBinary")?;
-            memory.extend(super::rowbinary::read_bytes(&row).unwrap_or_default());
+            let Some(bytes) = super::rowbinary::read_bytes(&row) else { return Ok(None) };
+            memory.extend(bytes);
         }
         Ok(Some(memory))
     }

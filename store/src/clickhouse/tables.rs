@@ -170,6 +170,8 @@ impl Store for ClickHouseStore {
 
     fn write_baselines(&self, version: u32, rows: &[BaselineRow]) -> Result<(), Error> {
         let stored = || {
+            // Both times: a replica that is behind would not have what another one took.
+            self.server.catch_up(&self.form, Table::Baselines.name())?;
             self.rows::<BaselineRow>(&format!(
                 "WHERE version = {version} AND NOT (device_type = '' AND segment = '{ANNOUNCED}')"
             ))
@@ -221,6 +223,6 @@ impl Store for ClickHouseStore {
     }
 
     fn ping(&self) -> Result<(), Error> {
-        self.server.execute("SELECT 1")
+        self.server.fetch("SELECT 1", "RowBinary").map(|_| ())
     }
 }

@@ -206,7 +206,7 @@ fn baselines() -> Vec<Column> {
             "network segment; empty when all segments are learned together; `announced` in a row that says since when \
              the version is in force",
         ),
-        column("from_time", Time, "event time from which it holds"),
+        column("from_time", Time, "event time until which it was learned; in a row `announced`, from which it holds"),
         column("confidence", Text, "learning, provisional or ready"),
         column("devices", U32, "devices it was learned from"),
         column("windows", U64, "windows it was learned from"),

@@ -128,7 +128,7 @@ pub struct BaselineRow {
     pub version: u32,
     pub device_type: SmolStr,
     pub segment: SmolStr,
-    /// Event time from which it holds.
+    /// Event time until which it was learned; of an announcement, from which it holds.
     pub from_time: EventTime,
     pub confidence: Confidence,
     pub devices: u32,

@@ -1,5 +1,5 @@
-//! What only a real server or a cluster would run is at least what the engine's parser takes: the cluster form of migrations,
-//! of what is said while running, and the users.
+//! The tables of one server hold what their page promises. What only a cluster or another server would run is at least what
+//! the engine's parser takes: the cluster form of migrations, of what is said while running, and the users.
 
 use std::process::Command;
 
@@ -47,6 +47,15 @@ fn the_cluster_form_and_the_grants_are_taken_by_the_engines_parser() {
         let replicated = "ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')";
         assert_eq!(all.iter().any(|sql| sql.contains(replicated)), !cluster.is_empty());
     }
+}
+
+#[test]
+fn the_plain_form_has_the_documented_columns_and_no_row_twice() {
+    if !are_there("the plain form of the tables") {
+        return;
+    }
+    let output = Command::new("python3").arg("tests/services/selftest_tables.py").output().expect("python3 starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The statements as the tests of the services have them, less comments.

@@ -3,7 +3,7 @@
 
 mod forms;
 mod panels;
-mod slt;
+pub mod slt;
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::clickhouse::wait_for_findings;
 use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Site, prepare, replayed_demo, site};
@@ -80,6 +81,7 @@ fn both_stores_answer_alike_every_panel_shows_something_and_a_refused_batch_wait
     assert!(said.contains("Code: 16."), "{said}");
     change(&engine, "ALTER TABLE windows ADD COLUMN site LowCardinality(String) CODEC(ZSTD(1)) AFTER segment");
     service.wait_closed(2, replayed.through, Duration::from_secs(240));
+    wait_for_findings(&replayed.store, &engine);
     service.stop();
 
     let questions = slt::questions(Path::new(GOLDEN));

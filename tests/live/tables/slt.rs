@@ -102,7 +102,7 @@ impl Question {
 }
 
 /// `2026-03-05T00:07:00Z` and `2026-03-05 00:07:00.000000` are one instant.
-fn time(text: &str) -> String {
+pub fn time(text: &str) -> String {
     let text = text.replace('T', " ");
     let text = text.trim_end_matches('Z');
     match text.split_once('.') {

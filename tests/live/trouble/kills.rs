@@ -1,13 +1,12 @@
 //! Killed at random moments, and started again: at the end every row stands once.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::clickhouse::demand_the_same_there;
+use crate::clickhouse::{demand_the_same_there, wait_for_findings};
 use crate::engine::{Engine, with_engine};
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{Replayed, demand_the_same, prepare, replayed_demo, site};
-use crate::vedette::{Feed, Service, free_address, query, text};
+use crate::vedette::{Feed, Service, free_address, text};
 
 /// How many kills: `VEDETTE_KILLS`, else fifty.
 fn kills() -> u64 {
@@ -71,17 +70,6 @@ pub fn fed_meanwhile(replayed: &Replayed, broker: &Broker, seconds: f64) -> Feed
     let demo_seconds = 4.0 * 86_400.0;
     let (demo, speed) = (replayed.data("demo.toml"), (demo_seconds / seconds).to_string());
     Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", &speed, "--quiet"])
-}
-
-/// What `act` answers comes after the last window is closed.
-#[track_caller]
-pub fn wait_for_findings(replayed: &Path, engine: &Engine) {
-    let expected = query(replayed, "select cast(count(*) as bigint) as n from findings")[0]["n"].as_u64();
-    let until = Instant::now() + Duration::from_secs(60);
-    while engine.query("select count(*) as n from vedette.findings")[0]["n"].as_u64() != expected {
-        assert!(Instant::now() < until, "not all findings were stored within a minute");
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// Starts all, kills one of them at a random moment and starts it again, so many times; gives what runs then.

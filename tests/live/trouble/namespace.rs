@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::kafka::terminate;
+use crate::not_run::not_run;
 use crate::vedette::text;
 
 /// Whether this user may have namespaces; says loudly when not, and that is an error in CI.
@@ -15,7 +16,7 @@ pub fn are_there(what: &str) -> bool {
         return true;
     }
     assert!(std::env::var_os("CI").is_none(), "{what}: mount namespaces are not allowed here, and this is CI");
-    eprintln!("NOT RUN: {what}; it needs mount namespaces (unshare -r -m)");
+    not_run(&format!("{what}; it needs mount namespaces (unshare -r -m)"));
     false
 }
 

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::kills::{fed_meanwhile, wait_for_findings};
+use super::kills::fed_meanwhile;
 use super::namespace::{self, HostTable};
-use crate::clickhouse::demand_the_same_there;
+use crate::clickhouse::{demand_the_same_there, wait_for_findings};
 use crate::engine::{Engine, with_engine};
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{Site, prepare, replayed_demo, site};
