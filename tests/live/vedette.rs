@@ -36,8 +36,9 @@ pub fn query(store: &Path, sql: &str) -> Vec<Value> {
 pub fn recordings(what: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("VEDETTE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
     let wanted = folder.join(what);
-    if wanted.exists() {
-        return Some(wanted);
+    // A configuration in another folder names what is in it.
+    if let Ok(found) = wanted.canonicalize() {
+        return Some(found);
     }
     not_run(&format!("`{}` is not there; set VEDETTE_DATA to the folder with the recordings", wanted.display()));
     None
