@@ -47,8 +47,17 @@ fn versions_are_trained_compared_pinned_rolled_back_and_held_back() {
     train(&clickhouse, &["--until", &learned_until(&replayed), "--no-announce"]);
     let [there, here] = [&clickhouse, &embedded].map(|site| baselines(site, &["show", "thermostat", "--version", "2"]));
     assert_eq!(there, here, "both stores give the same version");
-    assert_eq!(train(&clickhouse, &["--no-announce"]), said, "and leave out the same, and find the same again");
+    let there = train(&clickhouse, &["--no-announce"]);
+    assert_eq!(but_devices(&there), but_devices(&said), "and leave out the same, and find the same again");
     services.iter_mut().for_each(Service::stop);
+}
+
+/// What was said, without how many devices there were: the row of one that nobody knew comes with the next memory.
+fn but_devices(said: &str) -> String {
+    match (said.find(" windows of "), said.find(" devices, ")) {
+        (Some(from), Some(to)) if from < to => format!("{}{}", &said[..from], &said[to..]),
+        _ => panic!("no devices in `{said}`"),
+    }
 }
 
 /// A replay learned from these windows; so is a version trained by command, to the last bit.
