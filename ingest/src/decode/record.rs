@@ -38,19 +38,41 @@ macro_rules! fields {
 }
 pub(super) use fields;
 
+/// A line has few of the names, so only what it has is written and dropped.
 pub(super) struct Record<'a, const N: usize> {
     names: &'static Names<N>,
-    pub slots: [Scalar<'a>; N],
+    /// By name: place in `values`, counted from 1; 0 for none.
+    places: [u8; N],
+    pub values: Vec<Scalar<'a>>,
 }
+
+/// Values of one record that need no second allocation.
+const ROOM: usize = 24;
 
 impl<'a, const N: usize> Record<'a, N> {
     pub fn empty(names: &'static Names<N>) -> Record<'a, N> {
-        Record { names, slots: [const { Scalar::Missing }; N] }
+        const { assert!(N <= u8::MAX as usize) }
+        Record { names, places: [0; N], values: Vec::with_capacity(ROOM) }
     }
 
     pub fn get(&self, field: impl Into<usize>) -> Value<'_> {
         let index = field.into();
-        Value { field: self.names.names[index], scalar: &self.slots[index] }
+        let scalar = match self.places[index] {
+            0 => &Scalar::Missing,
+            place => &self.values[usize::from(place) - 1],
+        };
+        Value { field: self.names.names[index], scalar }
+    }
+
+    /// Where the value of the name at `index` stands.
+    pub fn slot(&mut self, index: usize) -> &mut Scalar<'a> {
+        let mut place = usize::from(self.places[index]);
+        if place == 0 {
+            self.values.push(Scalar::Missing);
+            place = self.values.len();
+            self.places[index] = place as u8;
+        }
+        &mut self.values[place - 1]
     }
 
     pub fn from_json(names: &'static Names<N>, line: &'a str) -> Result<Record<'a, N>, RejectReason> {
@@ -128,7 +150,7 @@ impl<'a, const N: usize> Visitor<'a> for ObjectSeed<'_, 'a, N> {
                 continue;
             };
             *self.reading = Some(index);
-            self.record.slots[index] = map.next_value()?;
+            map.next_value_seed(ScalarSeed(self.record.slot(index)))?;
             *self.reading = None;
         }
         Ok(())
@@ -193,62 +215,82 @@ impl Visitor<'_> for KeySeed {
 
 impl<'a> Deserialize<'a> for Scalar<'a> {
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Scalar<'a>, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
+        let mut scalar = Scalar::Missing;
+        ScalarSeed(&mut scalar).deserialize(deserializer)?;
+        Ok(scalar)
     }
 }
 
-struct ScalarVisitor;
+/// Writes the value where it is to stand, instead of handing it up through every `Result`.
+struct ScalarSeed<'s, 'a>(&'s mut Scalar<'a>);
 
-impl<'a> Visitor<'a> for ScalarVisitor {
-    type Value = Scalar<'a>;
+impl<'a> DeserializeSeed<'a> for ScalarSeed<'_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for ScalarSeed<'_, 'a> {
+    type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Missing)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        *self.0 = Scalar::Missing;
+        Ok(())
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Flag(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<(), E> {
+        *self.0 = Scalar::Flag(flag);
+        Ok(())
     }
 
-    fn visit_u64<E>(self, count: u64) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Count(count))
+    fn visit_u64<E>(self, count: u64) -> Result<(), E> {
+        *self.0 = Scalar::Count(count);
+        Ok(())
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Number(number as f64))
+    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
+        *self.0 = Scalar::Number(number as f64);
+        Ok(())
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Number(number))
+    fn visit_f64<E>(self, number: f64) -> Result<(), E> {
+        *self.0 = Scalar::Number(number);
+        Ok(())
     }
 
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<(), E> {
+        *self.0 = Scalar::Text(Cow::Borrowed(text));
+        Ok(())
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Scalar<'a>, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_string())))
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        *self.0 = Scalar::Text(Cow::Owned(text.to_string()));
+        Ok(())
     }
 
-    fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<Scalar<'a>, S::Error> {
+    fn visit_seq<S: SeqAccess<'a>>(self, mut items: S) -> Result<(), S::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
             list.push(item);
         }
-        Ok(Scalar::List(list))
+        *self.0 = Scalar::List(list);
+        Ok(())
     }
 
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Scalar<'a>, M::Error> {
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
         let mut members = Vec::new();
         while let Some((key, value)) = map.next_entry()? {
             if let Scalar::Text(key) = key {
                 members.push((key, value));
             }
         }
-        Ok(Scalar::Object(members))
+        *self.0 = Scalar::Object(members);
+        Ok(())
     }
 }

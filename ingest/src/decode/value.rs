@@ -228,8 +228,8 @@ impl<'r> Value<'r> {
         let Some(text) = self.text()? else {
             return Ok(None);
         };
-        let address = text.split('%').next().unwrap_or(text);
-        match address.parse::<IpAddr>() {
+        let without_zone = || text.split('%').next().unwrap_or(text).parse::<IpAddr>();
+        match text.parse::<IpAddr>().or_else(|_| without_zone()) {
             Ok(ip) => Ok(Some(ip.to_canonical())),
             Err(_) => Err(self.bad(EXPECTED)),
         }

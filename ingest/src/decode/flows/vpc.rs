@@ -75,7 +75,7 @@ impl Vpc {
             if let Some(slot) = slot
                 && cell != "-"
             {
-                row.slots[*slot] = Scalar::Text(cell.into());
+                *row.slot(*slot) = Scalar::Text(cell.into());
             }
         }
         // A custom format may have no status: then it shows by what is not there.

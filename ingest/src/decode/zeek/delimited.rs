@@ -69,7 +69,7 @@ impl Delimited {
                 && text != self.unset
                 && text != self.empty
             {
-                conn.slots[*slot] = Scalar::Text(text);
+                *conn.slot(*slot) = Scalar::Text(text);
             }
             found += 1;
         });

@@ -17,7 +17,7 @@ pub(super) fn reading(
     mut conn: Record<'_, { super::CONN_FIELDS }>,
     context: &Context<'_>,
 ) -> Result<Reading, RejectReason> {
-    for slot in &mut conn.slots {
+    for slot in &mut conn.values {
         // Converters of the delimited form keep its marks.
         if matches!(slot, Scalar::Text(Cow::Borrowed("-" | "(empty)"))) {
             *slot = Scalar::Missing;
