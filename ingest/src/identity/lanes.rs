@@ -1,7 +1,9 @@
 //! Which lane a cohort belongs to.
 //!
 //! An explicit table, not a hash: hashing nine cohorts would idle most of sixteen lanes. The largest cohorts are placed
-//! first, each on the lane with the fewest devices. Cohorts that appear later (unknown devices, new types) are hashed.
+//! first, each on the lane with the fewest devices. A cohort keeps its lane for good: its windows are there. Cohorts of
+//! unknown devices are hashed, so that nobody need agree on them; no device of an inventory is ever in one, as theirs have
+//! no type and an inventory demands one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +20,24 @@ pub struct LaneTable {
 }
 
 impl LaneTable {
-    /// `lanes` is at least 1. The same devices and number of lanes give the same table.
+    /// Where nobody else places cohorts. `lanes` is at least 1; the same devices and number of lanes give the same table.
     pub fn new(devices: &[Arc<Device>], lanes: usize) -> LaneTable {
-        let lanes = lanes.clamp(1, usize::from(u16::MAX));
-        let mut table = LaneTable { lanes, cohorts: FxHashMap::default(), devices: Vec::with_capacity(devices.len()) };
+        let mut table = LaneTable::empty(lanes);
+        for (cohort, lane) in table.proposals(devices) {
+            table.place(cohort, lane);
+        }
         table.renew(devices);
         table
     }
 
-    /// The devices changed: cohorts that were there stay where they are, new ones go where there are fewest devices.
-    pub fn renew(&mut self, devices: &[Arc<Device>]) {
+    /// No cohort has a place yet.
+    pub fn empty(lanes: usize) -> LaneTable {
+        let lanes = lanes.clamp(1, usize::from(u16::MAX));
+        LaneTable { lanes, cohorts: FxHashMap::default(), devices: Vec::new() }
+    }
+
+    /// A lane for each cohort of `devices` that has none: where there are fewest devices.
+    pub fn proposals(&self, devices: &[Arc<Device>]) -> Vec<(Cohort, usize)> {
         let mut load = vec![0usize; self.lanes];
         let mut new: BTreeMap<&Cohort, usize> = BTreeMap::new();
         for device in devices {
@@ -38,11 +48,21 @@ impl LaneTable {
         }
         let mut largest_first: Vec<(&Cohort, usize)> = new.into_iter().collect();
         largest_first.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-        for (cohort, size) in largest_first {
+        let place = |(cohort, size): (&Cohort, usize)| {
             let lane = least(&load);
             load[lane] += size;
-            self.cohorts.insert(cohort.clone(), lane as u16);
-        }
+            (cohort.clone(), lane)
+        };
+        largest_first.into_iter().map(place).collect()
+    }
+
+    /// The first place of a cohort holds.
+    pub fn place(&mut self, cohort: Cohort, lane: usize) {
+        self.cohorts.entry(cohort).or_insert(lane as u16);
+    }
+
+    /// Devices have other keys by now.
+    pub fn renew(&mut self, devices: &[Arc<Device>]) {
         self.devices.clear();
         for device in devices {
             self.announce(device);
@@ -117,9 +137,22 @@ mod tests {
         let mut table = LaneTable::new(&devices(&[("a", 1), ("b", 5)]), 2);
         let before = [table.lane_of_device(DeviceKey(0)), table.lane_of_device(DeviceKey(1))];
         let grown = devices(&[("a", 9), ("b", 5), ("c", 3)]);
+        let proposed = table.proposals(&grown);
+        assert_eq!(proposed.len(), 1, "{proposed:?}");
+        proposed.into_iter().for_each(|(cohort, lane)| table.place(cohort, lane));
         table.renew(&grown);
         assert_eq!([table.lane_of_device(DeviceKey(0)), table.lane_of_device(DeviceKey(9))], before);
         assert_eq!(table.lane_of_device(DeviceKey(14)), before[1], "c goes where there are fewest");
+    }
+
+    #[test]
+    fn the_first_place_of_a_cohort_holds() {
+        let mut table = LaneTable::empty(4);
+        let cohort = Cohort { device_type: "a".into(), ..Cohort::default() };
+        table.place(cohort.clone(), 3);
+        table.place(cohort.clone(), 1);
+        assert_eq!(table.lane_of(&cohort), 3);
+        assert!(table.proposals(&devices(&[("a", 4)])).is_empty());
     }
 
     #[test]

@@ -63,10 +63,10 @@ impl Router {
         out.facts.extend(self.known.devices.iter().map(|device| announcement(device, EventTime::MIN)));
     }
 
-    /// Another inventory holds from now on: gives who left a cohort, and whoever is new or other than before. Unknown
-    /// devices are met anew; device keys are other ones afterwards.
-    pub fn replace(&mut self, inventory: Inventory, config: &Config) -> Replaced {
-        let before = std::mem::replace(&mut self.known, Known::new(inventory, config));
+    /// What `next` knows, of another inventory, holds from now on: gives who left a cohort, and whoever is new or other than
+    /// before. Unknown devices are met anew; device keys are other ones afterwards.
+    pub fn replace(&mut self, next: Router) -> Replaced {
+        let before = std::mem::replace(&mut self.known, next.known);
         self.reported.clear();
         let now: FxHashMap<&str, &Arc<Device>> =
             self.known.devices.iter().map(|device| (device.id.as_str(), device)).collect();

@@ -30,6 +30,7 @@ pub fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
     let topic = |name: &str, purpose, partitions, ours| Wanted { name: name.to_owned(), purpose, partitions, ours };
     let mut all = vec![
         topic(&config.readings, "readings", i32::from(config.readings_partitions), true),
+        topic(&config.cohorts, "cohorts", 1, true),
         topic(&config.findings, "findings", 1, true),
     ];
     if !config.dead_letter.is_empty() {
@@ -85,6 +86,8 @@ pub fn create_missing(config: &KafkaConfig, wanted: &[Wanted]) -> Result<Vec<Str
             match topic.purpose {
                 // Marks vouch by the broker's clock; see ARCHITECTURE.md.
                 "readings" => new.set("message.timestamp.type", "LogAppendTime").set("max.message.bytes", "4194304"),
+                // The first record of a cohort holds for as long as the readings topic is there.
+                "cohorts" => new.set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
                 "findings" => new.set("retention.ms", "-1").set("max.message.bytes", "16777216"),
                 _ => new,
             }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::{Cohort, EventTime, Fact};
-use ingest::identity::Replaced;
+use fleet::{Cohort, Device, EventTime, Fact};
+use ingest::identity::{Replaced, Router};
 use ingest::kafka::topics;
 use ingest::log::{LoggedFact, Message, encode};
 use rdkafka::consumer::{CommitMode, Consumer};
@@ -80,7 +80,8 @@ impl Route<'_> {
         Ok(())
     }
 
-    /// A changed inventory holds from a commit on: everything sent by the old one has arrived before.
+    /// A changed inventory holds from a commit on: what was sent by the old one is not sent again by the new one, which may
+    /// give it to other devices.
     pub(super) fn refresh_inventory(&mut self) -> anyhow::Result<()> {
         let Some(changed) = self.inventory.changed() else { return Ok(()) };
         let inventory = match changed.parse() {
@@ -92,14 +93,15 @@ impl Route<'_> {
                 return Ok(());
             }
         };
-        if let Err(error) = self.outbox.flush(FLUSH) {
+        let next = Router::new(inventory, &self.config.ingest);
+        if let Err(error) = self.make_way(next.devices()) {
             self.outbox.check()?;
-            tracing::debug!(%error, "the changed inventory waits");
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the changed inventory waits until Kafka takes it; going on with the last one");
             return Ok(());
         }
-        self.commit(CommitMode::Sync)?;
         let from = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
-        let Replaced { left, changed: devices } = self.router.replace(inventory, &self.config.ingest);
+        let Replaced { left, changed: devices } = self.router.replace(next);
         self.table.renew(self.router.devices());
         self.inventory = changed;
         // Whoever left has no key any more.
@@ -114,5 +116,13 @@ impl Route<'_> {
         self.tell(&facts)?;
         tracing::info!(left = left.len(), changed = devices.len(), "the inventory changed");
         Ok(())
+    }
+
+    /// Lanes for another inventory's cohorts, and nothing in hand of the one in force.
+    fn make_way(&mut self, devices: &[Arc<Device>]) -> anyhow::Result<()> {
+        self.cohorts.settle(devices, &mut self.table, &self.outbox, &self.stop)?;
+        self.outbox.flush(FLUSH)?;
+        self.waiting.clear();
+        Ok(self.commit_positions(self.positions(), CommitMode::Sync)?)
     }
 }

@@ -3,6 +3,7 @@
 //! Once a second everything in hand is sent, each owned partition's mark after it, and what the epoch was made of is
 //! committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
 
+mod cohorts;
 mod inventory;
 mod look;
 pub mod outbox;
@@ -33,6 +34,7 @@ use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::metrics::metrics;
 use crate::live::now_millis;
+use crate::live::route::cohorts::Cohorts;
 use crate::live::route::inventory::InventoryFile;
 use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::partitions::{Beginning, Quiet};
@@ -74,6 +76,7 @@ struct Route<'c> {
     outbox: Outbox,
     router: Router,
     table: LaneTable,
+    cohorts: Cohorts<'c>,
     inventory: InventoryFile,
     /// All its devices were told to their lanes.
     announced: bool,
@@ -109,12 +112,16 @@ impl<'c> Route<'c> {
     fn start(config: &'c Config, stop: Stop) -> anyhow::Result<Route<'c>> {
         let kafka = &config.source.kafka;
         let admin = topics::admin(kafka)?;
-        let readings = topics::describe(admin.inner(), &[&kafka.readings])?;
-        let lanes = readings.first().filter(|topic| topic.problem.is_none()).map_or(0, |topic| topic.partitions.len());
-        anyhow::ensure!(lanes > 0, "topic `{}` is not there; make it with `vedette topics create`", kafka.readings);
+        let described = topics::describe(admin.inner(), &[&kafka.readings, &kafka.cohorts])?;
+        let there = |name: &String| {
+            let found = described.iter().find(|topic| topic.name == *name && topic.problem.is_none());
+            found.with_context(|| format!("topic `{name}` is not there; make it with `vedette topics create`"))
+        };
+        let readings = there(&kafka.readings)?;
+        there(&kafka.cohorts)?;
+        let lanes = readings.partitions.len();
         let inventory = InventoryFile::read(config)?;
         let router = Router::new(inventory.parse()?, &config.ingest);
-        let table = LaneTable::new(router.devices(), lanes);
         let member = Member::default();
         let consumer: Arc<BaseConsumer<Member>> = Arc::new(create(kafka, Purpose::Member { role: "route" }, member)?);
         let queue = BatchQueue::new(Arc::clone(&consumer), AT_ONCE);
@@ -127,7 +134,8 @@ impl<'c> Route<'c> {
             queue: Some(queue),
             outbox: Outbox::new(kafka)?,
             router,
-            table,
+            table: LaneTable::empty(lanes),
+            cohorts: Cohorts::new(kafka, &readings.id),
             inventory,
             announced: false,
             drafts: (0..lanes).map(|_| BatchDraft::default()).collect(),
@@ -151,6 +159,8 @@ impl<'c> Route<'c> {
             consumer,
         };
         route.ask_the_time()?;
+        route.cohorts.settle(route.router.devices(), &mut route.table, &route.outbox, &route.stop)?;
+        route.table.renew(route.router.devices());
         route.refresh_roster()?;
         route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
         Ok(route)
@@ -401,7 +411,7 @@ impl<'c> Route<'c> {
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));
-        self.commit(CommitMode::Async)?;
+        self.commit(CommitMode::Async);
         if self.looked.elapsed() >= LOOK_AROUND {
             self.looked = Instant::now();
             self.refresh_roster()?;
@@ -470,13 +480,20 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    fn commit(&mut self, mode: CommitMode) -> anyhow::Result<()> {
-        let Some(arrived) = self.outbox.arrived() else { return Ok(()) };
+    fn commit(&mut self, mode: CommitMode) {
+        let Some(arrived) = self.outbox.arrived() else { return };
         let mut newest = None;
         while self.waiting.front().is_some_and(|(epoch, _)| *epoch <= arrived) {
             newest = self.waiting.pop_front();
         }
-        let Some((_, positions)) = newest else { return Ok(()) };
+        let Some((_, positions)) = newest else { return };
+        if let Err(error) = self.commit_positions(positions, mode) {
+            // The next beat commits more; until then it would only be sent again.
+            tracing::debug!(%error, "raw offsets were not committed");
+        }
+    }
+
+    fn commit_positions(&self, positions: Positions, mode: CommitMode) -> Result<(), ingest::Error> {
         let routing = self.inventory.version();
         let texts: Vec<(String, i32, u64, String)> = positions
             .into_iter()
@@ -498,11 +515,7 @@ impl<'c> Route<'c> {
         if commits.is_empty() {
             return Ok(());
         }
-        if let Err(error) = commit(&self.consumer, &commits, mode) {
-            // The next beat commits more; until then it would only be sent again.
-            tracing::debug!(%error, "raw offsets were not committed");
-        }
-        Ok(())
+        commit(&self.consumer, &commits, mode)
     }
 
     fn finish(mut self) -> anyhow::Result<()> {
@@ -514,7 +527,7 @@ impl<'c> Route<'c> {
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));
         self.outbox.flush(Duration::from_secs(10))?;
-        self.commit(CommitMode::Sync)?;
+        self.commit(CommitMode::Sync);
         self.consumer.unsubscribe();
         tracing::info!("route has stopped");
         Ok(())

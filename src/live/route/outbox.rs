@@ -207,7 +207,11 @@ impl Outbox {
 
     /// Waits until all has arrived.
     pub fn flush(&self, timeout: Duration) -> anyhow::Result<()> {
-        self.producer.flush(timeout).map_err(|error| anyhow!("not everything arrived in time: {error}"))?;
+        self.producer.flush(timeout).map_err(|error| Error::Kafka {
+            doing: "sending".to_owned(),
+            problem: format!("not everything arrived in time: {error}"),
+            retry: true,
+        })?;
         Ok(self.check()?)
     }
 }

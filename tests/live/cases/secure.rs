@@ -151,7 +151,13 @@ fn check_names_what_is_wrong_with_its_remedy() {
         Case {
             what: "topics that are missing",
             config: open.clone(),
-            expected: &["`raw`", "`vedette.readings`", "`vedette topics create`", "--raw-partitions"],
+            expected: &[
+                "`raw`",
+                "`vedette.readings`",
+                "`vedette.cohorts`",
+                "`vedette topics create`",
+                "--raw-partitions",
+            ],
         },
     ];
     for case in &cases {
@@ -164,7 +170,7 @@ fn check_names_what_is_wrong_with_its_remedy() {
         ("reading the raw topic", &["`raw`", "not read", "grant the user"], "--operation Read --topic raw"),
         (
             "our own topics",
-            &["`vedette.readings`", "`vedette.findings`", "grant the user"],
+            &["`vedette.readings`", "`vedette.cohorts`", "`vedette.findings`", "grant the user"],
             "--operation Read --operation Write --topic vedette. --resource-pattern-type prefixed",
         ),
         (

@@ -28,7 +28,7 @@ impl Site {
         let rest = format!(
             "[ingest]\nwindow_seconds = {WINDOW}\n{more}\n[source]\ninventory = \"inventory.csv\"\n\
              [source.kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\n\
-             findings = \"{name}.findings\"\nreadings_partitions = {LANES}\n{kafka}\n\
+             cohorts = \"{name}.cohorts\"\nfindings = \"{name}.findings\"\nreadings_partitions = {LANES}\n{kafka}\n\
              [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
              {topics}\n[store]\npath = \"store\"\n[run]\nmemory_seconds = 1\n",
             broker.bootstrap
@@ -40,10 +40,14 @@ impl Site {
         site
     }
 
-    /// Every device is known by its name as client id.
     pub fn write_inventory(&self, devices: &[&str]) {
+        self.write_types(&devices.iter().map(|device| (*device, "sensor")).collect::<Vec<_>>());
+    }
+
+    /// Devices with their types. Each is known by its name as client id.
+    pub fn write_types(&self, devices: &[(&str, &str)]) {
         let mut csv = "device_id,device_type,client_id\n".to_owned();
-        devices.iter().for_each(|device| csv.push_str(&format!("{device},sensor,{device}\n")));
+        devices.iter().for_each(|(device, of)| csv.push_str(&format!("{device},{of},{device}\n")));
         std::fs::write(self.folder.path().join("inventory.csv"), csv).expect("the inventory is written");
     }
 
