@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use thiserror::Error;
 
+use super::members::Members;
+
 /// Of the layout of messages. A lane that meets another one stops and says so.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const BATCH: u8 = 0;
 const OTHER: u8 = 1;
 
@@ -40,6 +42,7 @@ pub enum Message {
     Rejected(Vec<RejectedRecord>),
     /// The operator says that this raw topic is no more: nobody waits for it.
     TopicRemoved(SmolStr),
+    Members(Members),
 }
 
 /// Whose row `row` is: places in the batch's devices.
@@ -157,6 +160,7 @@ enum Other {
     Facts(Vec<LoggedFact>),
     Rejected(Vec<RejectedRecord>),
     TopicRemoved(SmolStr),
+    Members(Members),
 }
 
 impl Message {
@@ -185,6 +189,7 @@ impl Message {
                 Other::Facts(facts) => Ok(Message::Facts(facts)),
                 Other::Rejected(records) => Ok(Message::Rejected(records)),
                 Other::TopicRemoved(topic) => Ok(Message::TopicRemoved(topic)),
+                Other::Members(members) => Ok(Message::Members(members)),
             },
             _ => Err(damaged(&format!("entries of kind `{kind}` do not exist"))),
         }
@@ -198,6 +203,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
         Message::Facts(facts) => Other::Facts(facts.clone()),
         Message::Rejected(records) => Other::Rejected(records.clone()),
         Message::TopicRemoved(topic) => Other::TopicRemoved(topic.clone()),
+        Message::Members(members) => Other::Members(members.clone()),
         Message::Batch { devices, rows, readings } => return encode_batch(devices, rows, readings),
     };
     append(vec![VERSION, OTHER], &other)

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::lane::{Heard, Judged, LaneWorker, Names, Shelf, note_heard};
 use crate::live::judge::keep::{Keep, Kept};
 use crate::live::judge::lease::Lease;
+use crate::live::judge::members::LaneMembers;
 use crate::live::judge::position::LanePosition;
 use crate::live::now;
 use crate::live::trace::{Part, Taken};
@@ -60,8 +61,7 @@ struct Memory {
     lane: LaneMemory,
     worker: Vec<u8>,
     ids: Vec<SmolStr>,
-    devices: Vec<DeviceRecord>,
-    left: BTreeSet<SmolStr>,
+    members: LaneMembers,
     sources: Sources,
     heard: Vec<(DeviceKey, EventTime, EventTime)>,
     refused: BTreeMap<u32, u64>,
@@ -108,9 +108,7 @@ pub struct LiveLane {
     intern: Intern,
     names: Names,
     sources: Sources,
-    devices: BTreeMap<SmolStr, DeviceRecord>,
-    /// Devices that another lane tells of by now.
-    left: BTreeSet<SmolStr>,
+    members: LaneMembers,
     heard: Heard,
     rejected: Vec<RejectedRow>,
     /// By source: the position of the last rejected record; a router that crashed sends what it had sent again.
@@ -140,8 +138,7 @@ impl LiveLane {
             lane: begin.lane,
             intern: Intern::default(),
             sources: Sources::default(),
-            devices: BTreeMap::new(),
-            left: BTreeSet::new(),
+            members: LaneMembers::default(),
             heard: Heard::default(),
             rejected: Vec::new(),
             refused: BTreeMap::new(),
@@ -159,11 +156,10 @@ impl LiveLane {
             let memory: Memory = postcard::from_bytes(&bytes)
                 .map_err(|error| anyhow!("the stored memory of lane {} cannot be read: {error}", begin.lane))?;
             lane.intern = Intern::from_ids(memory.ids);
-            for record in memory.devices {
-                lane.names.insert(lane.intern.device(&record));
-                lane.devices.insert(record.id.clone(), record);
+            for record in memory.members.all() {
+                lane.names.insert(lane.intern.device(record));
             }
-            lane.left = memory.left;
+            lane.members = memory.members;
             lane.sources = memory.sources;
             lane.refused = memory.refused;
             lane.heard = memory.heard.into_iter().map(|(key, first, last)| (key, (first, last))).collect();
@@ -228,17 +224,21 @@ impl LiveLane {
             }
             Message::Facts(facts) => {
                 for fact in facts {
-                    match &fact {
-                        LoggedFact::Device { device, .. } => _ = self.left.remove(&device.id),
-                        LoggedFact::Left { device, .. } => _ = self.left.insert(device.clone()),
-                        _ => {}
+                    if let LoggedFact::Left { device, .. } = &fact {
+                        self.members.leave(device);
                     }
                     let fact = self.intern.fact(fact);
-                    if let Fact::Device { device, .. } = &fact {
+                    if let Fact::Device { device, from } = &fact {
                         self.names.insert(Arc::clone(device));
-                        self.devices.insert(device.id.clone(), DeviceRecord::from(device.as_ref()));
+                        self.members.announce(DeviceRecord::from(device.as_ref()), *from);
                     }
                     self.worker.push(offset, Entry::Fact(fact));
+                }
+            }
+            Message::Members(told) => {
+                for (id, from) in self.members.compare(offset, &told) {
+                    let device = self.intern.key(&id);
+                    self.worker.push(offset, Entry::Fact(Fact::Left { device, from }));
                 }
             }
             Message::Rejected(records) => {
@@ -317,6 +317,7 @@ impl LiveLane {
             let at = lane.at.closed_through;
             if at > self.remembered_at && at >= self.done.closed_through {
                 self.remembered_at = at;
+                self.members.forget_below(lane.at.low);
                 memory = Some((lane.at, self.remember(lane)?));
             }
         }
@@ -357,8 +358,7 @@ impl LiveLane {
             lane,
             worker: self.worker.memory()?,
             ids: self.intern.ids().to_vec(),
-            devices: self.devices.values().cloned().collect(),
-            left: self.left.clone(),
+            members: self.members.clone(),
             sources: self.sources.clone(),
             heard,
             refused,
@@ -373,7 +373,7 @@ impl LiveLane {
             let heard = self.heard.get(&key);
             Some(store::DeviceRow::new(names.get(key)?, heard.map(|(first, _)| *first), heard.map(|(_, last)| *last)))
         };
-        self.devices.values().filter(|record| !self.left.contains(&record.id)).filter_map(row).collect()
+        self.members.present().filter_map(row).collect()
     }
 }
 
@@ -394,5 +394,54 @@ fn rejected_row(record: RejectedRecord) -> RejectedRow {
         reason: record.reason,
         detail: record.detail,
         sample: String::from_utf8_lossy(&record.sample).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::judge::members::tests::record;
+    use crossbeam_channel::unbounded;
+    use detect::RuleSet;
+    use fleet::device::Standing;
+    use ingest::log::{Members, encode};
+
+    /// What a lane remembers once the messages, and whatever they say, are in force.
+    fn remembered(rules: &Arc<CompiledRules>, messages: &[Message]) -> (Vec<u8>, Vec<SmolStr>) {
+        let begin = Begin { lane: 0, position: None, memory: None };
+        let mut lane = LiveLane::begin(&Config::default(), begin, &Shelf::default(), rules).unwrap();
+        let mark = LoggedMark {
+            source: 1,
+            topic: "raw".into(),
+            topic_id: "id".into(),
+            partition: 0,
+            roster: vec![1],
+            through: EventTime::parse("2026-03-06T00:00:00Z").unwrap(),
+            below: 0,
+        };
+        let (steps, kept) = unbounded();
+        for (offset, message) in (0..).zip(messages.iter().chain([&Message::Mark(mark)])) {
+            lane.take(offset, &encode(message), &steps).unwrap();
+        }
+        assert_eq!(kept.len(), 1, "the mark closes a tick");
+        let present = lane.members.present().map(|record| record.id.clone()).collect();
+        (lane.worker.memory().unwrap(), present)
+    }
+
+    #[test]
+    fn whoever_is_left_out_has_left() {
+        let rules = Arc::new(CompiledRules::compile(RuleSet::shipped().unwrap()).unwrap());
+        let announced = |id| LoggedFact::Device { device: record(id, Standing::Active), from: EventTime::MIN };
+        let both = || Message::Facts(vec![announced("a"), announced("b")]);
+        let left = Message::Facts(vec![LoggedFact::Left { device: "b".into(), from: EventTime::MIN }]);
+        let members = |ids: &[&str]| {
+            Message::Members(Members { devices: ids.iter().map(SmolStr::new).collect(), ..Members::default() })
+        };
+        let told_so = remembered(&rules, &[both(), left]);
+        assert_eq!(told_so.1, ["a"]);
+        assert_eq!(remembered(&rules, &[both(), members(&["a"])]), told_so);
+        let nobody_left = remembered(&rules, &[both(), members(&["a", "b"])]);
+        assert_ne!(nobody_left.0, told_so.0);
+        assert_eq!(nobody_left.1, ["a", "b"]);
     }
 }

@@ -4,6 +4,7 @@
 mod keep;
 mod lane;
 pub mod lease;
+mod members;
 pub mod position;
 mod publisher;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fleet::{Cohort, Device, EventTime, Fact};
 use ingest::identity::{Replaced, Router};
 use ingest::kafka::topics;
-use ingest::log::{LoggedFact, Message, encode};
+use ingest::log::{LoggedFact, Members, Message, encode};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -124,5 +124,20 @@ impl Route<'_> {
         self.outbox.flush(FLUSH)?;
         self.waiting.clear();
         Ok(self.commit_positions(self.positions(), CommitMode::Sync)?)
+    }
+
+    /// Tells every lane which devices of the inventory are its own: of others it was told by a router that is no more, and
+    /// they left while none ran.
+    pub(super) fn tell_members(&self) -> anyhow::Result<()> {
+        let mut of_lanes = vec![Vec::new(); self.drafts.len()];
+        for device in self.router.devices().iter().filter(|device| device.is_known()) {
+            of_lanes[self.table.lane_of(&device.cohort)].push(device.id.clone());
+        }
+        for (lane, ids) in of_lanes.into_iter().enumerate() {
+            for part in Members::parts(ids) {
+                self.send(lane, &encode(&Message::Members(part)), None)?;
+            }
+        }
+        Ok(())
     }
 }

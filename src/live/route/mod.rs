@@ -355,7 +355,8 @@ impl<'c> Route<'c> {
         }
         let mut routes = Routes::default();
         self.router.announce_all(&mut routes);
-        self.tell(&routes.facts)
+        self.tell(&routes.facts)?;
+        self.tell_members()
     }
 
     fn reject(&mut self, rejected: Rejected, record: &RawRecord<'_>) -> anyhow::Result<()> {
