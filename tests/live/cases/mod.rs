@@ -1,5 +1,6 @@
 //! What Kafka may bring: records and topics of every kind, and users that may not.
 
+mod cohorts;
 mod fed;
 mod gone;
 mod living;
