@@ -6,6 +6,7 @@ use baseline::TypeBaseline;
 use clap::{Args, Subcommand};
 use datasets::scorecard::text::{Table, grouped, moment};
 use detect::Version;
+use fleet::EventTime;
 use store::BaselineRow;
 
 use super::names::unknown;
@@ -15,6 +16,7 @@ use crate::config::Misuse;
 #[cfg(feature = "kafka")]
 use crate::live::commands::baselines as commands;
 use crate::trainer;
+use crate::trainer::record::{Announcement, announcements};
 
 #[derive(Subcommand)]
 pub enum BaselinesCommand {
@@ -82,9 +84,9 @@ pub fn baselines(command: &BaselinesCommand) -> anyhow::Result<()> {
     match command {
         BaselinesCommand::List(args) => {
             let (rows, versions) = rows(&args.place)?;
-            say(&format!("{}{}", list(of_types(rows)), versions.map_or_else(String::new, |text| format!("\n{text}"))))
+            say(&format!("{}{}", list(&rows), versions.map_or_else(String::new, |text| format!("\n{text}"))))
         }
-        BaselinesCommand::Show(args) => say(&show(of_types(rows(&args.place)?.0), &args.device_type, args.version)?),
+        BaselinesCommand::Show(args) => say(&show(&rows(&args.place)?.0, &args.device_type, args.version)?),
         BaselinesCommand::Diff(args) => {
             let (rows, _) = rows(&args.place)?;
             say(&compare::page(&known(args.before, &rows)?, &known(args.after, &rows)?))
@@ -119,44 +121,61 @@ fn known(version: u32, rows: &[BaselineRow]) -> anyhow::Result<Version> {
     Err(Misuse(format!("there is no baseline version `{version}`, expected 1 to {newest}")).into())
 }
 
-/// Without the rows of no type, which hold what is pooled over all of them.
-fn of_types(mut rows: Vec<BaselineRow>) -> Vec<BaselineRow> {
-    rows.retain(|row| !row.device_type.is_empty());
-    rows
+/// Without the rows of no type: what is pooled over all of them, and announcements.
+fn of_types(rows: &[BaselineRow]) -> Vec<&BaselineRow> {
+    rows.iter().filter(|row| !row.device_type.is_empty()).collect()
 }
 
-fn list(mut rows: Vec<BaselineRow>) -> String {
-    rows.sort_by(|a, b| (a.version, &a.device_type, &a.segment).cmp(&(b.version, &b.device_type, &b.segment)));
-    let mut table = Table::new(&[
+/// As it was last announced; a replay announces nothing.
+fn holds_from(version: u32, told: &[Announcement]) -> Option<String> {
+    let last = told.iter().rfind(|announcement| announcement.version == version)?;
+    Some(if last.from > EventTime(0) { moment(last.from) } else { "the beginning".to_owned() })
+}
+
+fn list(rows: &[BaselineRow]) -> String {
+    let told = announcements(rows);
+    let mut rows = of_types(rows);
+    if rows.is_empty() {
+        return "no baselines: nothing was learned\n".to_string();
+    }
+    rows.sort_by_key(|row| (row.version, &row.device_type, &row.segment));
+    let mut headings = vec![
         ">version",
         "device type",
         "segment",
-        "!holds from (UTC)",
         ">devices",
         ">windows",
         ">days",
         "confidence",
-    ]);
-    for row in &rows {
+        "!learned until (UTC)",
+    ];
+    if !told.is_empty() {
+        headings.push("!holds from (UTC)");
+    }
+    let mut table = Table::new(&headings);
+    for row in rows {
+        // The last one is dropped where there is no such column.
         table.row([
             row.version.to_string(),
             row.device_type.to_string(),
             if row.segment.is_empty() { "all".to_string() } else { row.segment.to_string() },
-            moment(row.from_time),
             row.devices.to_string(),
             grouped(row.windows),
             row.days.to_string(),
             row.confidence.to_string(),
+            moment(row.from_time),
+            holds_from(row.version, &told).unwrap_or_default(),
         ]);
     }
-    if table.is_empty() { "no baselines: nothing was learned\n".to_string() } else { table.render() }
+    table.render()
 }
 
 /// All segments of the type, in one version.
-fn show(rows: Vec<BaselineRow>, device_type: &str, version: Option<u32>) -> anyhow::Result<String> {
-    let mut of_type: Vec<BaselineRow> = rows.iter().filter(|row| row.device_type == device_type).cloned().collect();
+fn show(rows: &[BaselineRow], device_type: &str, version: Option<u32>) -> anyhow::Result<String> {
+    let mut of_type = of_types(rows);
+    of_type.retain(|row| row.device_type == device_type);
     let Some(latest) = of_type.iter().map(|row| row.version).max() else {
-        let types = rows.iter().map(|row| row.device_type.as_str());
+        let types = of_types(rows).into_iter().map(|row| row.device_type.as_str());
         return Err(unknown("baseline of type", device_type, types, "see `vedette baselines list`"));
     };
     let wanted = version.unwrap_or(latest);
@@ -164,13 +183,59 @@ fn show(rows: Vec<BaselineRow>, device_type: &str, version: Option<u32>) -> anyh
     if of_type.is_empty() {
         return Err(Misuse(format!("type `{device_type}` has no version `{wanted}`, expected 1 to {latest}")).into());
     }
-    of_type.sort_by(|a, b| a.segment.cmp(&b.segment));
+    of_type.sort_by_key(|row| &row.segment);
+    let holds =
+        holds_from(wanted, &announcements(rows)).map_or_else(String::new, |from| format!("; holds from {from}"));
     let mut out = String::new();
-    for row in &of_type {
+    for row in of_type {
         let learned: TypeBaseline = serde_json::from_str(&row.body)
             .map_err(|source| baseline::Error::Unreadable { version: row.version, source })?;
-        out += &format!("version {}, holds from {} UTC\n", row.version, moment(row.from_time));
+        out += &format!("version {wanted}, learned until {}{holds} (UTC)\n", moment(row.from_time));
         out += &baseline::render::show(&learned);
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::Confidence;
+    use store::ANNOUNCED;
+
+    fn row(version: u32, device_type: &str, segment: &str, from: i64, body: &str) -> BaselineRow {
+        BaselineRow {
+            version,
+            device_type: device_type.into(),
+            segment: segment.into(),
+            from_time: EventTime(from * 1_000_000),
+            confidence: Confidence::Ready,
+            devices: 3,
+            windows: 4_000,
+            days: 2,
+            body: body.into(),
+        }
+    }
+
+    #[test]
+    fn the_list_tells_apart_until_when_a_version_was_learned_and_from_when_it_holds() {
+        let learned = [row(2, "led", "", 120, ""), row(1, "led", "lab", 60, ""), row(1, "", "", 60, "")];
+        let of_a_replay = list(&learned);
+        let lines: Vec<&str> = of_a_replay.lines().collect();
+        assert_eq!(lines.len(), 3, "{of_a_replay}");
+        assert!(lines[0].ends_with("learned until (UTC)"), "{of_a_replay}");
+        assert!(lines[1].contains(" lab ") && lines[1].ends_with("1970-01-01 00:01:00"), "{of_a_replay}");
+        assert!(lines[2].contains(" all ") && lines[2].ends_with("1970-01-01 00:02:00"), "{of_a_replay}");
+
+        // Twice: the later word counts, whatever time it names.
+        let announced = |at: i64, from| row(2, "", ANNOUNCED, from, &format!(r#"{{"at":{at},"by":"pin"}}"#));
+        let told = [&learned[..], &[announced(9, 180), announced(8, 240)]].concat();
+        let running = list(&told);
+        let lines: Vec<&str> = running.lines().collect();
+        assert!(lines[0].ends_with("learned until (UTC)  holds from (UTC)"), "{running}");
+        assert!(lines[1].ends_with("1970-01-01 00:01:00"), "the first was never announced:\n{running}");
+        assert!(lines[2].ends_with("1970-01-01 00:02:00  1970-01-01 00:03:00"), "{running}");
+        let pinned = announcements(&[row(1, "", ANNOUNCED, 0, r#"{"at":1,"by":"pin"}"#)]);
+        assert_eq!(holds_from(1, &pinned).as_deref(), Some("the beginning"));
+        assert_eq!(list(&[]), "no baselines: nothing was learned\n");
+    }
 }

@@ -1,5 +1,5 @@
 //! How a version came to be, kept with it: from when to when it was learned, by whom, how it was checked, and whether it was
-//! held back.
+//! held back. And beside it, when a running system was told to judge by it.
 
 use detect::calibration::Calibration;
 use fleet::EventTime;
@@ -39,6 +39,35 @@ pub struct Checked {
     /// Findings of the version in force, and of the new one.
     pub before: u64,
     pub after: u64,
+}
+
+/// A version put in force in a running system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    pub version: u32,
+    /// Event time; 0: it holds from the beginning.
+    pub from: EventTime,
+    /// When it was announced, by the clock of whoever did.
+    pub at: EventTime,
+}
+
+/// The body of an announcement's row.
+#[derive(Serialize, Deserialize)]
+pub struct Announced {
+    pub at: EventTime,
+    /// `schedule`, `train`, `pin` or `rollback`.
+    pub by: String,
+}
+
+/// The last one announced is the last. A replay announces none: its only version holds from where it ends learning.
+pub fn announcements(rows: &[BaselineRow]) -> Vec<Announcement> {
+    let of_row = |row: &BaselineRow| {
+        let Announced { at, .. } = serde_json::from_str(&row.body).ok()?;
+        Some(Announcement { version: row.version, from: row.from_time, at })
+    };
+    let mut told: Vec<Announcement> = rows.iter().filter(|row| row.is_announcement()).filter_map(of_row).collect();
+    told.sort_by_key(|announcement| (announcement.at, announcement.version));
+    told
 }
 
 /// The body of a version's row of no type.

@@ -211,8 +211,8 @@ fn baselines(site: &Site, command: &[&str]) -> String {
 #[track_caller]
 fn version_line(site: &Site, version: u32) -> String {
     let list = baselines(site, &["list"]);
-    let after = list.split("learned until (UTC)").nth(1).expect("a table of versions");
-    let line = after.lines().find(|line| line.trim_start().starts_with(&format!("{version} ")));
+    let (_, versions) = list.rsplit_once("learned until (UTC)").expect("a table of versions");
+    let line = versions.lines().find(|line| line.trim_start().starts_with(&format!("{version} ")));
     line.unwrap_or_else(|| panic!("no version {version}: {list}")).to_owned()
 }
 

@@ -11,11 +11,11 @@ use store::{BaselineRow, Home, ParquetStore, Store};
 
 use crate::config::{Config, Misuse};
 use crate::live::open_beside;
-use crate::live::trainer::announce::{Announcement, announce, announcements, before_present, present};
+use crate::live::trainer::announce::{announce, before_present, present};
 use crate::live::trainer::positions::Positions;
 use crate::live::trainer::{Trained, rows_of, train as learn};
 use crate::show::say;
-use crate::trainer::record::{By, Training, training};
+use crate::trainer::record::{Announcement, By, Training, announcements, training};
 
 /// For `act` to have stored what was found.
 /// `act` commits every `memory_seconds`, and then takes as long at most.
@@ -290,8 +290,7 @@ mod tests {
             let versions = fleet::Versions { baseline, inventory: 0 };
             Some(Resume { low: 0, closed_through: EventTime(5), frontier: 1, versions })
         };
-        let announced =
-            |version, from| Announcement { version, from: EventTime(from), at: EventTime(1), by: String::new() };
+        let announced = |version, from| Announcement { version, from: EventTime(from), at: EventTime(1) };
         let told = [announced(1, 1), announced(2, 60_000_000), announced(3, 120_000_000)];
         let lanes = [lane(2), lane(2)];
         assert_eq!(state(1, None, &told, &lanes), "was announced");

@@ -4,7 +4,6 @@
 use anyhow::Context;
 use fleet::{Confidence, EventTime, MICROS_PER_SECOND};
 use ingest::log::{LoggedFact, Message};
-use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::{ANNOUNCED, BaselineRow, Store};
 
@@ -12,33 +11,7 @@ use super::positions::Positions;
 use crate::config::Config;
 use crate::live::now_millis;
 use crate::live::route::outbox::tell_lanes;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    pub version: u32,
-    pub from: EventTime,
-    /// When it was announced, by the clock of whoever did.
-    pub at: EventTime,
-    /// `schedule`, `train`, `pin` or `rollback`.
-    pub by: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Body {
-    at: EventTime,
-    by: String,
-}
-
-/// The last one announced is the last.
-pub fn announcements(rows: &[BaselineRow]) -> Vec<Announcement> {
-    let of_row = |row: &BaselineRow| {
-        let Body { at, by } = serde_json::from_str(&row.body).ok()?;
-        Some(Announcement { version: row.version, from: row.from_time, at, by })
-    };
-    let mut told: Vec<Announcement> = rows.iter().filter(|row| row.is_announcement()).filter_map(of_row).collect();
-    told.sort_by_key(|announcement| (announcement.at, announcement.version));
-    told
-}
+use crate::trainer::record::{Announced, announcements};
 
 /// The version announced last: in force, or soon to be.
 pub fn present(rows: &[BaselineRow]) -> Option<u32> {
@@ -95,7 +68,7 @@ pub fn announce(
         devices: 0,
         windows: 0,
         days: 0,
-        body: serde_json::to_string(&Body { at, by: by.to_owned() })?,
+        body: serde_json::to_string(&Announced { at, by: by.to_owned() })?,
     };
     store.write_announcement(&format!("announced-{version}-at-{}", at.0), &row).with_context(|| {
         format!("version {version} is announced and holds from {begins}, but that could not be noted in the store")

@@ -13,12 +13,12 @@ use fleet::{EventTime, MICROS_PER_SECOND};
 use opentelemetry::KeyValue;
 use store::Home;
 
-use super::announce::{announce, announcements};
+use super::announce::announce;
 use super::positions::Positions;
 use crate::config::Config;
 use crate::live::metrics::metrics;
 use crate::live::stop::Stop;
-use crate::trainer::record::{By, Training, training};
+use crate::trainer::record::{By, Training, announcements, training};
 
 const LOOK_UP: Duration = Duration::from_secs(2);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(60);
