@@ -1,11 +1,14 @@
 //! Recordings as they are published, when they are at hand: `../shared/data` beside the project, or `VEDETTE_DATA`.
 
-use std::io::{self, Write};
+#[path = "../../tests/not_run/mod.rs"]
+mod not_run;
+
 use std::path::PathBuf;
 
 use fleet::Kind;
 use fleet::reading::Outcome;
 use ingest::{Config, Fetched, FileSource, Format, Source};
+use not_run::not_run;
 
 fn data(file: &str) -> Option<PathBuf> {
     let root = std::env::var_os("VEDETTE_DATA").map_or_else(|| PathBuf::from("../../shared/data"), PathBuf::from);
@@ -13,9 +16,7 @@ fn data(file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    // Not `eprintln!`, which the test runner keeps to itself when a test passes.
-    let notice = format!("NOT RUN: {} is not there; VEDETTE_DATA names the folder that holds it\n", path.display());
-    io::stderr().write_all(notice.as_bytes()).unwrap();
+    not_run(&format!("`{}` is not there; VEDETTE_DATA names the folder that holds it", path.display()));
     None
 }
 

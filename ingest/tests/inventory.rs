@@ -1,9 +1,13 @@
 //! The inventory's file: what is taken, and what is refused with a word that names the thing and the remedy.
 
+#[path = "../../tests/not_run/mod.rs"]
+mod not_run;
+
 use fleet::device::Standing;
 use fleet::{Criticality, Mac};
 use ingest::Error;
 use ingest::identity::{COLUMNS, Inventory};
+use not_run::not_run;
 use proptest::prelude::*;
 
 fn read(text: &str) -> Result<Inventory, Error> {
@@ -80,7 +84,7 @@ fn the_fleets_inventories_are_taken() {
         let path = format!("{root}/{set}/inventory.csv");
         match std::fs::File::open(&path) {
             Ok(file) => assert_eq!(Inventory::from_csv(file, &path).unwrap().devices().len(), 56),
-            Err(_) => eprintln!("not run: `{path}` is not there"),
+            Err(_) => not_run(&format!("`{path}` is not there; VEDETTE_DATA names the folder that holds it")),
         }
     }
 }
