@@ -84,6 +84,13 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
     let mut feed = Feed::new(&config, args, router, partitions)?;
     let mut progress = Progress::start(args.quiet);
     let (mut sent, mut undecodable) = (0, 0);
+    let not_all_taken = || {
+        format!(
+            "`{}` did not take all that was fed; do the brokers answer, may the user write there, and is its \
+             `max.message.bytes` large enough?",
+            args.topic
+        )
+    };
     loop {
         let mut batch = Fetched::default();
         let more = source.fetch(&mut batch)?;
@@ -96,13 +103,14 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
             feed.send(reading)?;
             sent += 1;
         }
-        feed.outbox.check()?;
+        feed.outbox.check().with_context(not_all_taken)?;
         progress.update(source.progress(), sent, feed.reached());
         if !more {
             break;
         }
     }
-    feed.finish(args.open_end, i64::from(config.ingest.window_seconds), i64::from(dataset.lateness_seconds))?;
+    feed.finish(args.open_end, i64::from(config.ingest.window_seconds), i64::from(dataset.lateness_seconds))
+        .with_context(not_all_taken)?;
     progress.finish();
     println!("fed {sent} records to `{}`", args.topic);
     if undecodable > 0 {

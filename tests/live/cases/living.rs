@@ -12,7 +12,8 @@ use crate::kafka::{Broker, are_there};
 use crate::not_run::not_run;
 use crate::vedette::{Service, query, text};
 
-const DEVICES: [&str; 9] = ["steady", "kept", "open", "behind", "second", "wrong", "ahead", "slow", "moved"];
+const DEVICES: [&str; 10] =
+    ["steady", "kept", "open", "in-time", "behind", "second", "wrong", "ahead", "slow", "moved"];
 const LATENESS: i64 = 2;
 const TOPIC: &str = "living.raw";
 /// Well beyond when a window would close whose records have come.
@@ -41,6 +42,7 @@ fn a_live_topic_meets_what_fleets_and_operators_do() {
     a_quiet_fleet_closes_its_windows(&site, &sender, &mut judge);
     an_open_transaction_is_waited_for(&site, &mut judge);
     wrong_clocks_close_nothing(&sender, &route, &mut judge);
+    a_heartbeat_vouches_for_nobody(&site, &sender, &mut judge);
     route.stop();
     let mut route = a_stopped_router_accuses_nobody(&site, &sender, &mut judge);
     route.stop();
@@ -97,6 +99,16 @@ fn wrong_clocks_close_nothing(sender: &Sender, route: &Service, judge: &mut Serv
     });
     let sent = now();
     until(judge, "windows that close as before", |judge| closed(judge).is_some_and(|at| at >= sent));
+    assert!(closed(judge).expect("lanes run") <= now(), "nothing is closed before its time");
+}
+
+/// Where devices speak as things happen, no producer says how far event time is: not even one within what a clock may be
+/// ahead.
+fn a_heartbeat_vouches_for_nobody(site: &Site, sender: &Sender, judge: &mut Service) {
+    sender.heartbeat(TOPIC, &[0], now() + 50 * SECOND);
+    // Behind it; and late, had it closed anything.
+    sender.send_some(TOPIC, 0, "in-time", now(), 5);
+    site.wait_records(judge, "in-time", 5);
     assert!(closed(judge).expect("lanes run") <= now(), "nothing is closed before its time");
 }
 

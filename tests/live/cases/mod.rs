@@ -1,8 +1,10 @@
 //! What Kafka may bring: records and topics of every kind, and users that may not.
 
+mod ahead;
 mod cohorts;
 mod fed;
 mod gone;
+mod large;
 mod living;
 mod records;
 mod secure;

@@ -141,6 +141,20 @@ pub fn all_of(bootstrap: &str, topic: &str, partition: i32) -> Vec<Stored> {
     }
 }
 
+/// How far a group has committed a partition; 0 before it has.
+pub fn committed(bootstrap: &str, group: &str, topic: &str, partition: i32) -> i64 {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("group.id", group);
+    let consumer: BaseConsumer = config.create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let found = consumer.committed_offsets(list, PATIENCE).expect("the broker answers");
+    match found.elements()[0].offset() {
+        Offset::Offset(offset) => offset,
+        _ => 0,
+    }
+}
+
 fn stored(message: &BorrowedMessage<'_>) -> Stored {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let headers = message.headers().map_or(Vec::new(), |headers| {

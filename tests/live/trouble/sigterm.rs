@@ -1,4 +1,5 @@
-//! Told to stop in the middle of a stream: it ends in order, and the next start reads hardly anything again.
+//! Told to stop in the middle of a stream: it ends in order, and the next start reads hardly anything again. Also when no
+//! broker is there to take what is in hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,22 @@ const WINDOW: u32 = 5;
 const LATENESS: u32 = 5;
 /// Marks are a second apart, and so are batches of a quiet log.
 const BEATS: f64 = 2.0;
+const DEVICES: [&str; 4] = ["pump-1", "pump-2", "valve-1", "valve-2"];
+
+fn bench(broker: &Broker) -> Bench {
+    let options = Options {
+        inventory: "pump-1,pump,pump-1\npump-2,pump,pump-2\nvalve-1,valve,valve-1\nvalve-2,valve,valve-2",
+        raw_partitions: 2,
+        lanes: LANES as u16,
+        window_seconds: WINDOW,
+        lateness_seconds: LATENESS,
+        live: true,
+        // What is remembered between the start and the stop would hide what the stop itself leaves.
+        memory_seconds: 600,
+        store: None,
+    };
+    Bench::new(broker, &options)
+}
 
 #[test]
 fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
@@ -20,28 +37,14 @@ fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
         return;
     }
     let broker = Broker::start(&[]);
-    let devices = ["pump-1", "pump-2", "valve-1", "valve-2"];
-    let bench = Bench::new(
-        &broker,
-        &Options {
-            inventory: "pump-1,pump,pump-1\npump-2,pump,pump-2\nvalve-1,valve,valve-1\nvalve-2,valve,valve-2",
-            raw_partitions: 2,
-            lanes: LANES as u16,
-            window_seconds: WINDOW,
-            lateness_seconds: LATENESS,
-            live: true,
-            // What is remembered between the start and the stop would hide what the stop itself leaves.
-            memory_seconds: 600,
-            store: None,
-        },
-    );
+    let bench = bench(&broker);
     let sender = Sender::new(&broker);
     let enough = Arc::new(AtomicBool::new(false));
     let is_enough = Arc::clone(&enough);
     let stream = std::thread::spawn(move || {
         let (mut sent, mut bad) = (0_u64, 0_u64);
         while !is_enough.load(Ordering::SeqCst) {
-            for (place, device) in devices.iter().enumerate() {
+            for (place, device) in DEVICES.iter().enumerate() {
                 sender.send((place % 2) as i32, message(device, now()).as_bytes());
                 sent += 1;
             }
@@ -93,6 +96,47 @@ fn after_a_stop_less_than_a_window_and_the_lateness_is_read_again() {
     let sql = "select count(*) as n, count(distinct \"offset\") as apart from rejected";
     let rows = query(&bench.store, sql);
     assert_eq!((rows[0]["n"].as_u64(), rows[0]["apart"].as_u64()), (Some(bad), Some(bad)));
+}
+
+/// What the brokers did not take is read again, and nothing stands twice.
+#[test]
+fn with_the_brokers_away_a_stop_ends_well_too() {
+    if !are_there("a stop without brokers") {
+        return;
+    }
+    let mut broker = Broker::start(&[]);
+    let bench = bench(&broker);
+    let sender = Sender::new(&broker);
+    let start = || Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
+    let send = |rounds: usize| {
+        for _ in 0..rounds {
+            for (place, device) in DEVICES.iter().enumerate() {
+                sender.send((place % 2) as i32, message(device, now()).as_bytes());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        sender.flush();
+    };
+    let mut service = start();
+    let begins = |said: &str| said.matches("lane begins").count() == LANES;
+    service.wait_until("both lanes", Duration::from_secs(30), begins);
+    send(100);
+    broker.tell("kill");
+    service.wait_until_said("no broker can be reached", Duration::from_secs(30));
+    let asked = Instant::now();
+    service.stop();
+    eprintln!("stopped after {:.1} s", asked.elapsed().as_secs_f64());
+    assert!(asked.elapsed() < Duration::from_secs(25), "not before the deadline of 25 s");
+    assert!(!service.said().contains("not waiting any longer"), "{}", service.said());
+
+    broker.tell("start");
+    let mut service = start();
+    send(50);
+    let last = (now() * 1e6) as i64 + i64::from(WINDOW) * 1_000_000;
+    service.wait_closed(LANES, last, Duration::from_secs(60));
+    service.stop();
+    let rows = query(&bench.store, "select cast(sum(records) as bigint) as records from windows");
+    assert_eq!(rows[0]["records"], 150 * DEVICES.len(), "{}", service.said());
 }
 
 /// `... lane begins lane=1 from=120 closed_through=...`

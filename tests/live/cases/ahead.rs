@@ -1,0 +1,63 @@
+//! A raw partition that is paused because it runs ahead of another, while routers come and go.
+
+use std::time::Duration;
+
+use super::site::{Site, until};
+use super::stream::{SECOND, Sender, committed};
+use crate::kafka::{Broker, are_there};
+use crate::vedette::Service;
+
+const BEGIN: i64 = 1_772_755_200 * SECOND;
+const TOPIC: &str = "ahead.raw";
+/// Partitions: one whose records are of two minutes later, and one that is long in reading.
+const FAR: i32 = 0;
+const NEAR: i32 = 1;
+const NEAR_RECORDS: i64 = 450;
+/// A batch, here a record, for each time the broker waits in vain for more; so reading takes its time on any machine.
+const SLOWLY: &str = "[source.kafka.properties]\n\"fetch.message.max.bytes\" = \"1\"\n\
+                      \"fetch.min.bytes\" = \"1000000\"\n\"fetch.wait.max.ms\" = \"30\"\n";
+
+#[test]
+fn a_partition_that_is_paused_is_read_on_wherever_it_goes() {
+    if !are_there("a partition that runs ahead") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let topics = format!("[[source.kafka.topics]]\nname = \"{TOPIC}\"\nformat = \"native-json\"\nlive = false");
+    // Ahead is what is further than a quarter of what lanes may hold open: 50 s.
+    let mut site = Site::new(&broker, "ahead", &["far", "near"], "max_open_windows = 40", "", &topics);
+    site.replace("[source.kafka.properties]\n", SLOWLY);
+    site.create_topics(2);
+    let sender = Sender::new(site.bootstrap(), &[("batch.num.messages", "1")]);
+    sender.send_some(TOPIC, FAR, "far", BEGIN, 10);
+    sender.send_some(TOPIC, FAR, "far", BEGIN + 120 * SECOND, 30);
+    sender.send_some(TOPIC, NEAR, "near", BEGIN, NEAR_RECORDS);
+
+    let mut judge = site.start_roles("judge,act");
+    let mut first = site.start_roles("route");
+    let read = |partition| committed(site.bootstrap(), "ahead-route", TOPIC, partition);
+    until(&mut first, "some of the slow partition", |_| read(NEAR) >= 20);
+    assert!((10..20).contains(&read(FAR)), "{} of the other: it waits", read(FAR));
+
+    // Whichever goes, each is alone in its router now, and ahead of nobody.
+    let mut second = site.start_roles("route");
+    begun(&mut second, 3);
+    assert!(read(NEAR) < NEAR_RECORDS, "it went too late to tell anything");
+    until(&mut second, "the end of the partition that waited", |_| read(FAR) == 40);
+    second.stop();
+    begun(&mut first, 4);
+    sender.send_some(TOPIC, FAR, "far", BEGIN + 130 * SECOND, 10);
+    sender.heartbeat(TOPIC, &[FAR, NEAR], BEGIN + 600 * SECOND);
+    site.wait_records(&mut judge, "near", NEAR_RECORDS);
+    site.wait_records(&mut judge, "far", 50);
+    first.stop();
+    judge.stop();
+}
+
+/// Waits until so many times in all a router has begun to read a partition. All of them write one log.
+#[track_caller]
+fn begun(route: &mut Service, times: usize) {
+    route.wait_until("a partition that goes", Duration::from_secs(30), |said| {
+        said.matches("reading raw partition").count() >= times
+    });
+}
