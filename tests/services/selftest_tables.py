@@ -1,18 +1,22 @@
 #!/usr/bin/env python3
 """The migrations make the documented tables, in which nothing is there twice, whatever is sent again.
 
-    tests/services/selftest_tables.py
+    tests/services/selftest_tables.py STATEMENTS.json
+
+The file has the statements of `store/migrations` as `vedette migrate` fills them in, by database: `vedette`, which keeps all
+rows, and `short`, which keeps them for the usual time. A test in tests/live/tables writes it.
 """
 
 import http.client
 import json
+import pathlib
+import sys
 import tempfile
 import time
 import unittest
 import urllib.parse
 
 import example_rows
-import migrations
 import panels
 from example_rows import DAY, VERSIONED
 from selftest import READER, WRITER, start, stop
@@ -20,12 +24,13 @@ from selftest import READER, WRITER, start, stop
 BEGIN = 20_000 * DAY
 # As `vedette` sends them with every insert.
 INSERT = {"async_insert": "0", "deduplicate_blocks_in_dependent_materialized_views": "1"}
-KEPT = {name: 36_500 for name in migrations.DAYS}
 # How a column's type is called that is documented as ...
 NATIVE = {"q": "DateTime64(6, 'UTC')", "s": "String", "H": "UInt16", "I": "UInt32", "Q": "UInt64", "f": "Float32", "d": "Float64"}
 
 
 class Tables(unittest.TestCase):
+    statements = {}
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
@@ -35,7 +40,7 @@ class Tables(unittest.TestCase):
         cls.rows = example_rows.rows(BEGIN)
         # Everything twice.
         for _ in range(2):
-            for statement in migrations.all_statements(days=KEPT):
+            for statement in cls.statements["vedette"]:
                 cls.ask(statement)
             for table, rows in cls.rows.items():
                 cls.insert(table, rows, insert_deduplication_token=f"readings/0/1/{table}/0")
@@ -151,7 +156,7 @@ class Tables(unittest.TestCase):
             self.assertEqual(self.ask(asked), "")
 
     def test_what_is_older_than_the_days_kept_goes(self):
-        for statement in migrations.all_statements(database="short"):
+        for statement in self.statements["short"]:
             self.ask(statement)
         names = ", ".join(name for name, _, _ in example_rows.columns("windows"))
         self.ask(f"INSERT INTO short.windows ({names}) SELECT {names} FROM vedette.windows", **INSERT)
@@ -160,19 +165,6 @@ class Tables(unittest.TestCase):
         self.ask("OPTIMIZE TABLE vedette.windows FINAL")
         self.assertEqual(self.one("SELECT count() > 0 FROM vedette.windows"), [[1]])
         self.ask("DROP DATABASE short")
-
-    def test_the_cluster_form_and_the_users_can_be_parsed(self):
-        statements = migrations.all_statements(cluster="fleet")
-        self.assertGreater(len(statements), len(migrations.all_statements()))
-        for form in ("fleet", ""):
-            statements += migrations.statements((migrations.FOLDER / "users.sql").read_text(), migrations.fields(cluster=form))
-        for statement in statements:
-            self.assertTrue(self.ask("EXPLAIN AST " + statement), statement)
-            # Our own fields are filled in; what is left are the server's macros.
-            left = {name for name, _, _ in migrations.FIELD.findall(statement)}
-            self.assertLessEqual(left, {"shard", "replica", "database", "table"}, statement)
-        text = "\n".join(statements)
-        self.assertIn("ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}', version)", text)
 
     def test_every_panel_shows_something(self):
         # With the reader's rights.
@@ -234,4 +226,5 @@ class Tables(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    Tables.statements = json.loads(pathlib.Path(sys.argv.pop()).read_text())
     unittest.main(verbosity=2)

@@ -3,10 +3,12 @@
 
 use std::process::Command;
 
+use store::clickhouse::config::KEPT_DAYS;
 use store::clickhouse::{ClickHouseConfig, Form, Migration, migrations, statements};
 
 use super::super::engine::Engine;
 use super::super::kafka::are_there;
+use super::super::vedette::text;
 use super::ask;
 
 const USERS: &str = include_str!("../../../store/migrations/users.sql");
@@ -14,10 +16,15 @@ const USERS: &str = include_str!("../../../store/migrations/users.sql");
 /// As `vedette` fills it in; the hashes are an administrator's to fill in.
 fn users(config: &ClickHouseConfig) -> Vec<String> {
     let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    let text: &'static str = Box::leak(
+    let sql: &'static str = Box::leak(
         USERS.replace("{writer_password_sha256}", hash).replace("{reader_password_sha256}", hash).into_boxed_str(),
     );
-    statements(&Migration { number: 0, name: "users", sql: text }, config)
+    statements(&Migration { number: 0, name: "users", sql }, config)
+}
+
+/// Of all files.
+fn tables(config: &ClickHouseConfig) -> Vec<String> {
+    migrations().iter().flat_map(|migration| statements(migration, config)).collect()
 }
 
 #[test]
@@ -31,10 +38,8 @@ fn the_cluster_form_and_the_grants_are_taken_by_the_engines_parser() {
     ask(&engine, "writer", "database=default", "CREATE DATABASE vedette").expect("a database is made");
     for cluster in ["", "fleet"] {
         let config = ClickHouseConfig { cluster: cluster.to_owned(), ..ClickHouseConfig::default() };
-        let of_files: Vec<String> = migrations().iter().flat_map(|migration| statements(migration, &config)).collect();
-        assert_eq!(of_files, of_python(cluster), "tests/services/migrations.py fills in the same");
         let form = Form::of(&config);
-        let mut all = of_files;
+        let mut all = tables(&config);
         all.extend(users(&config));
         all.extend(form.take_lock());
         all.extend([form.give_lock_back(), form.forget("log/0", 7)]);
@@ -44,8 +49,12 @@ fn the_cluster_form_and_the_grants_are_taken_by_the_engines_parser() {
             assert!(parsed.as_ref().is_ok_and(|tree| !tree.is_empty()), "{sql}: {parsed:?}");
             assert_eq!(sql.contains("ON CLUSTER 'fleet'"), !cluster.is_empty(), "{sql}");
         }
-        let replicated = "ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')";
-        assert_eq!(all.iter().any(|sql| sql.contains(replicated)), !cluster.is_empty());
+        let replica = "MergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}'";
+        for wanted in
+            [format!("ENGINE = Replicated{replica})"), format!("ENGINE = ReplicatedReplacing{replica}, version)")]
+        {
+            assert_eq!(all.iter().any(|sql| sql.contains(&wanted)), !cluster.is_empty(), "{wanted}");
+        }
     }
 }
 
@@ -54,23 +63,13 @@ fn the_plain_form_has_the_documented_columns_and_no_row_twice() {
     if !are_there("the plain form of the tables") {
         return;
     }
-    let output = Command::new("python3").arg("tests/services/selftest_tables.py").output().expect("python3 starts");
+    let keep_days = KEPT_DAYS.map(|(table, _)| (table.to_owned(), 36_500)).into();
+    let kept = ClickHouseConfig { keep_days, ..ClickHouseConfig::default() };
+    let short = ClickHouseConfig { database: "short".to_owned(), ..ClickHouseConfig::default() };
+    let statements = serde_json::json!({ "vedette": tables(&kept), "short": tables(&short) });
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), statements.to_string()).expect("it is written");
+    let command = ["tests/services/selftest_tables.py", text(file.path())];
+    let output = Command::new("python3").args(command).output().expect("python3 starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The statements as the tests of the services have them, less comments.
-fn of_python(cluster: &str) -> Vec<String> {
-    let output = Command::new("python3")
-        .args(["tests/services/migrations.py", "--cluster", cluster])
-        .output()
-        .expect("python3 starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("SQL is text");
-    let without_comments = |statement: &str| {
-        statement.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n")
-    };
-    text.split(";\n")
-        .map(|statement| without_comments(statement).trim().to_owned())
-        .filter(|sql| !sql.is_empty())
-        .collect()
 }
