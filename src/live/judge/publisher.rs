@@ -17,6 +17,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use crate::live::trace::PARENT;
 
 const LOOK_UP: Duration = Duration::from_millis(100);
+/// What a record has beside its payload, at most: headers, and the batch it travels in.
+const BESIDE: usize = 4 << 10;
 
 pub struct Answers;
 
@@ -70,16 +72,44 @@ impl Publisher {
                     }
                     std::thread::sleep(LOOK_UP);
                 }
-                Err((error, _)) => return Err(anyhow!("findings cannot be published to `{}`: {error}", self.topic)),
+                Err((error, _)) => return Err(refused(&self.topic, message.len(), &error)),
             }
         }
         loop {
             match answered.recv_timeout(LOOK_UP) {
                 Ok(Ok(())) => return Ok(true),
-                Ok(Err(error)) => return Err(anyhow!("findings were not taken by `{}`: {error}", self.topic)),
+                Ok(Err(error)) => return Err(refused(&self.topic, message.len(), &error)),
                 Err(_) if !wanted() => return Ok(false),
                 Err(_) => {}
             }
         }
+    }
+}
+
+fn refused(topic: &str, bytes: usize, error: &KafkaError) -> anyhow::Error {
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::MessageSizeTooLarge) {
+        return anyhow!("findings cannot be published to `{topic}`: {error}");
+    }
+    let least = bytes + BESIDE;
+    anyhow!(
+        "findings of {bytes} bytes are too large for `{topic}`: {error}; raise `max.message.bytes` of the topic to at least \
+         {least} (`kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics --entity-name {topic} --add-config \
+         max.message.bytes={least}`), and `message.max.bytes` under [source.kafka.properties] if it is less"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_says_how_large_the_topic_must_allow() {
+        let said = |code| refused("plant.findings", 17_000_000, &KafkaError::MessageProduction(code)).to_string();
+        let words = said(RDKafkaErrorCode::MessageSizeTooLarge);
+        let remedy =
+            "--alter --entity-type topics --entity-name plant.findings --add-config max.message.bytes=17004096";
+        assert!(words.contains(remedy), "{words}");
+        let words = said(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(words.contains("plant.findings") && !words.contains("max.message.bytes"), "{words}");
     }
 }
