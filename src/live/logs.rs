@@ -1,4 +1,4 @@
-//! librdkafka's own words, in our log: once per state, not once per attempt and client.
+//! What lasts is logged once a minute; and librdkafka's own words: once per state, not once per attempt and client.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,10 +9,24 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 /// Between two log lines about the same trouble.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
+pub const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// Clients come back one by one. Those that have not yet say several times a second that no broker answers; when nobody has
 /// for so long, all are back.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Lets one line through in that time.
+#[derive(Default)]
+pub struct EachMinute(Option<Instant>);
+
+impl EachMinute {
+    pub fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|said| said.elapsed() >= SAY_AGAIN);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
+    }
+}
 
 pub fn client_error(client: &'static str, error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
@@ -128,6 +142,14 @@ pub fn client_log(client: &'static str, level: RDKafkaLogLevel, facility: &str, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_line_a_minute() {
+        let mut line = EachMinute::default();
+        assert!(line.is_due() && !line.is_due());
+        line.0 = Instant::now().checked_sub(SAY_AGAIN);
+        assert!(line.is_due() && !line.is_due());
+    }
 
     /// Every tenth of a second a client that meets nobody, and beside it, from 70 s on, one that does.
     #[test]

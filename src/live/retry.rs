@@ -3,14 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::live::logs::SAY_AGAIN;
 use crate::live::metrics::metrics;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 /// What passes sooner is counted, and not worth a line.
 const WORTH_A_LINE: Duration = Duration::from_secs(1);
-/// Between two log lines about the same trouble.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How often somebody who waits is asked whether it is still worth it.
 const LOOK_UP: Duration = Duration::from_millis(100);
 

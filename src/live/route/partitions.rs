@@ -15,11 +15,10 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::sources::RawPartition;
 use super::{ALIGN, Route, metadata, topic_of};
+use crate::live::logs::SAY_AGAIN;
 use crate::live::metrics::metrics;
 
 const SEEK: Duration = Duration::from_secs(5);
-/// Between two log lines about the same trouble.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// A client that other clients speak for: what it meets, they meet too.
 pub struct Quiet;
