@@ -27,22 +27,26 @@ pub struct Act {
     curve: CurveInput,
     store: Arc<dyn Store>,
     batches: u64,
-    latest: EventTime,
 }
 
-/// What became of findings that can be told.
+/// What became of findings that can be told, and of incidents that nobody added to.
 pub struct Answered {
     pub findings: Vec<Finding>,
     pub actions: Vec<Action>,
-    /// As they stand now; empty when nothing changed.
+    /// Those that changed, as they stand now.
     pub incidents: Vec<Incident>,
+}
+
+impl Answered {
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.incidents.is_empty()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct ActMemory {
     joiner: Vec<u8>,
     responder: Vec<u8>,
-    latest: EventTime,
 }
 
 /// How many active devices there are of each type.
@@ -68,12 +72,16 @@ impl Act {
             ),
             store,
             batches: 0,
-            latest: EventTime::MIN,
         }
     }
 
     /// Until every lane has ended.
     pub fn run(mut self, outcomes: &Receiver<StepOutcome>) -> anyhow::Result<Act> {
+        // A replay has an end: they are written once.
+        let mut incidents: BTreeMap<String, Incident> = BTreeMap::new();
+        let mut changed = |these: Vec<Incident>| {
+            incidents.extend(these.into_iter().map(|incident| (incident.incident_id.clone(), incident)));
+        };
         for outcome in outcomes {
             for device in outcome.devices {
                 self.names.insert(device.key, device.id.clone());
@@ -90,11 +98,13 @@ impl Act {
             }
             let answered = self.take(outcome.lane, outcome.through, outcome.findings);
             self.store(&answered)?;
+            changed(answered.incidents);
         }
         let released = self.joiner.finish();
         let answered = self.answer(released);
         self.store(&answered)?;
-        self.store.replace_incidents(&self.incidents())?;
+        changed(answered.incidents);
+        self.store.write_incidents(&incidents.into_values().collect::<Vec<_>>())?;
         for point in &mut self.curve.0 {
             point.findings.sort_by(|a, b| (a.emitted_at, &a.device_id).cmp(&(b.emitted_at, &b.device_id)));
         }
@@ -109,7 +119,6 @@ impl Act {
 
     /// A lane has closed every tick up to `through`, and found this; gives what can be told by now.
     pub fn take(&mut self, lane: usize, through: EventTime, findings: Vec<Finding>) -> Answered {
-        self.latest = self.latest.max(through);
         self.joiner.push(lane, through, findings);
         let released = self.joiner.advance();
         self.answer(released)
@@ -121,8 +130,7 @@ impl Act {
             let device = self.devices.get(&finding.device_id).map(AsRef::as_ref);
             actions.extend(self.responder.respond(finding, device));
         }
-        let incidents = if findings.is_empty() { Vec::new() } else { self.incidents() };
-        Answered { findings, actions, incidents }
+        Answered { findings, actions, incidents: self.joiner.changed_incidents() }
     }
 
     fn store(&mut self, answered: &Answered) -> anyhow::Result<()> {
@@ -138,20 +146,14 @@ impl Act {
         Ok(())
     }
 
-    /// As they stand by now.
-    pub fn incidents(&self) -> Vec<Incident> {
-        self.joiner.incidents_at(self.latest)
-    }
-
     /// Joiner and responder; what findings name comes with them.
     pub fn memory(&self) -> ActMemory {
-        ActMemory { joiner: self.joiner.memory(), responder: self.responder.memory(), latest: self.latest }
+        ActMemory { joiner: self.joiner.memory(), responder: self.responder.memory() }
     }
 
     pub fn recall(&mut self, memory: &ActMemory) -> anyhow::Result<()> {
         self.joiner.recall(&memory.joiner)?;
         self.responder.recall(&memory.responder)?;
-        self.latest = memory.latest;
         Ok(())
     }
 

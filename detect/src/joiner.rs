@@ -1,7 +1,8 @@
 //! All lanes' findings in the order of event time: what strikes a whole site becomes one finding, what is about one device
 //! and episode becomes one incident.
 //!
-//! A finding is released when no lane can give an earlier one any more, so the result does not depend on how lanes run.
+//! A finding is released when no lane can give an earlier one any more, so the result does not depend on how lanes run. An
+//! incident is forgotten when no finding that could be of it can come any more: memory follows what goes on, not what was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,44 +16,57 @@ use smol_str::SmolStr;
 use crate::config::Config;
 use crate::error::Error;
 
-const FORMAT: Format = Format { of: "joiner", version: 1 };
+const FORMAT: Format = Format { of: "joiner", version: 2 };
 
 /// Outages of several types are one of the site when they begin within this time; so long single ones wait.
 const SITE_HOLD_SECONDS: i64 = 600;
 /// Findings further apart than this are separate incidents.
 const INCIDENT_GAP: i64 = 3 * 3600 * MICROS_PER_SECOND;
+const DAY_SECONDS: i64 = 86_400;
+/// A finding's windows begin at most so long before the tick that carried it over the line: no window is longer than a day,
+/// and what evidence adds up over is shorter.
+const REACH_SECONDS: i64 = DAY_SECONDS;
 
 #[derive(Serialize, Deserialize)]
 pub struct Joiner {
     /// Configured.
     #[serde(skip)]
     lateness_seconds: i64,
+    #[serde(skip)]
+    hold_seconds: i64,
     /// Each lane has closed every tick up to here.
     closed: Vec<EventTime>,
     waiting: Vec<Finding>,
     outages: Vec<Finding>,
+    /// Of every device that was ever met: as many as there are devices.
     #[serde(serialize_with = "sorted::map")]
     sites: FxHashMap<SmolStr, SmolStr>,
-    once: BTreeSet<String>,
-    incidents: Vec<Incident>,
-    /// Latest incident of a subject: position in `incidents`.
-    latest: BTreeMap<SmolStr, usize>,
+    /// Findings that are told once, until when they may be said again: for ever of an unknown device, or a type and rule, so
+    /// as many as there are of those; for a day of a retired device.
+    once: BTreeMap<String, EventTime>,
+    /// By subject: the latest incident that may still go on.
+    incidents: BTreeMap<SmolStr, Incident>,
+    /// By id, since it was last asked. Nothing, while the joiner is saved.
+    #[serde(skip)]
+    changed: BTreeMap<String, Incident>,
 }
 
 impl Joiner {
     pub fn new(config: &Config, lanes: usize) -> Joiner {
         Joiner {
             lateness_seconds: i64::from(config.lateness_seconds),
+            hold_seconds: i64::from(config.hold_seconds),
             closed: vec![EventTime::MIN; lanes],
             waiting: Vec::new(),
             outages: Vec::new(),
             sites: FxHashMap::default(),
-            once: BTreeSet::new(),
-            incidents: Vec::new(),
-            latest: BTreeMap::new(),
+            once: BTreeMap::new(),
+            incidents: BTreeMap::new(),
+            changed: BTreeMap::new(),
         }
     }
 
+    /// Ask for [`Joiner::changed_incidents`] before: they are not remembered.
     pub fn memory(&self) -> Vec<u8> {
         FORMAT.save(self)
     }
@@ -64,7 +78,8 @@ impl Joiner {
         if remembered != configured {
             return Err(Error::OtherLanes { remembered, configured });
         }
-        *self = Joiner { lateness_seconds: self.lateness_seconds, ..recalled };
+        let (lateness_seconds, hold_seconds) = (self.lateness_seconds, self.hold_seconds);
+        *self = Joiner { lateness_seconds, hold_seconds, ..recalled };
         Ok(())
     }
 
@@ -77,7 +92,7 @@ impl Joiner {
     pub fn push(&mut self, lane: usize, through: EventTime, findings: Vec<Finding>) {
         self.closed[lane] = self.closed[lane].max(through);
         for finding in findings {
-            if !(is_told_once(&finding) && self.once.contains(&finding.finding_id)) {
+            if !self.once.contains_key(&finding.finding_id) {
                 self.waiting.push(finding);
             }
         }
@@ -85,8 +100,7 @@ impl Joiner {
 
     /// Findings that can leave, in order, each with its incident.
     pub fn advance(&mut self) -> Vec<Finding> {
-        let closed = self.closed.iter().min().copied().unwrap_or(EventTime::MAX);
-        self.release(closed.plus_seconds(self.lateness_seconds))
+        self.release(self.closed_by_all().plus_seconds(self.lateness_seconds))
     }
 
     /// No lane will give more.
@@ -94,8 +108,13 @@ impl Joiner {
         self.release(EventTime::MAX)
     }
 
-    pub fn incidents(&self) -> &[Incident] {
-        &self.incidents
+    /// Incidents that changed since this was last asked, in their latest state: those that may still go on are open.
+    pub fn changed_incidents(&mut self) -> Vec<Incident> {
+        std::mem::take(&mut self.changed).into_values().collect()
+    }
+
+    fn closed_by_all(&self) -> EventTime {
+        self.closed.iter().min().copied().unwrap_or(EventTime::MAX)
     }
 
     fn release(&mut self, until: EventTime) -> Vec<Finding> {
@@ -106,7 +125,9 @@ impl Joiner {
         let ready = self.waiting.partition_point(|finding| finding.emitted_at <= until);
         let mut released = Vec::new();
         for finding in self.waiting.drain(..ready).collect::<Vec<_>>() {
-            if is_told_once(&finding) && !self.once.insert(finding.finding_id.clone()) {
+            if let Some(until) = told_once_until(&finding)
+                && self.once.insert(finding.finding_id.clone(), until).is_some()
+            {
                 continue;
             }
             self.settle_outages(finding.emitted_at, &mut released);
@@ -121,6 +142,7 @@ impl Joiner {
         for finding in &mut released {
             self.join_incident(finding);
         }
+        self.close_incidents();
         released
     }
 
@@ -163,8 +185,7 @@ impl Joiner {
             Scope::Site => self.site_of(finding),
         };
         let name = SmolStr::new(format!("{} {class} {subject}", finding.scope));
-        let open = self.latest.get(&name).map(|position| &mut self.incidents[*position]);
-        if let Some(incident) = open
+        if let Some(incident) = self.incidents.get_mut(&name)
             && finding.window_start.minus(incident.last_window) <= INCIDENT_GAP
         {
             finding.incident_id = incident.incident_id.clone();
@@ -173,12 +194,12 @@ impl Joiner {
             // Kinds are ordered from the gravest.
             incident.kind = incident.kind.min(finding.kind);
             incident.findings += 1;
-            incident.closed_at = Some(EventTime(incident.last_window.0.saturating_add(INCIDENT_GAP)));
+            incident.closed_at = None;
+            self.changed.insert(incident.incident_id.clone(), incident.clone());
             return;
         }
         finding.incident_id = stable_id(&["incident", &name, &finding.window_end.0.to_string()]);
-        self.latest.insert(name, self.incidents.len());
-        self.incidents.push(Incident {
+        let incident = Incident {
             incident_id: finding.incident_id.clone(),
             scope: finding.scope,
             device_id: finding.device_id.clone(),
@@ -186,26 +207,51 @@ impl Joiner {
             kind: finding.kind,
             severity: finding.severity,
             opened_at: finding.emitted_at,
-            closed_at: Some(EventTime(finding.window_end.0.saturating_add(INCIDENT_GAP))),
+            closed_at: None,
             first_window: finding.window_start,
             last_window: finding.window_end,
             findings: 1,
-        });
+        };
+        self.changed.insert(finding.incident_id.clone(), incident.clone());
+        if let Some(mut before) = self.incidents.insert(name, incident) {
+            before.closed_at = Some(end_of(&before));
+            self.changed.insert(before.incident_id.clone(), before);
+        }
     }
 
-    /// Incidents as they stand at `now`: those that may still go on are open.
-    pub fn incidents_at(&self, now: EventTime) -> Vec<Incident> {
-        let mut incidents = self.incidents.clone();
-        for incident in &mut incidents {
-            incident.closed_at = incident.closed_at.filter(|closed| *closed <= now);
+    /// Closes incidents that were quiet for long enough, and forgets what nothing can come of any more. A lane that is behind
+    /// may open one again, so the furthest lane closes, and the last one forgets.
+    fn close_incidents(&mut self) {
+        let latest = self.closed.iter().max().copied().unwrap_or(EventTime::MIN);
+        for incident in self.incidents.values_mut().filter(|incident| incident.closed_at.is_none()) {
+            let end = end_of(incident);
+            if end <= latest {
+                incident.closed_at = Some(end);
+                self.changed.insert(incident.incident_id.clone(), incident.clone());
+            }
         }
-        incidents
+        // No window of a finding that is still to come begins earlier.
+        let to_come = self.closed_by_all().plus_seconds(-(self.hold_seconds + REACH_SECONDS));
+        let here = self.waiting.iter().chain(&self.outages).map(|finding| finding.window_start);
+        let earliest = here.fold(to_come, EventTime::min);
+        self.incidents.retain(|_, incident| end_of(incident) >= earliest);
+        self.once.retain(|_, until| *until >= earliest);
     }
 }
 
+/// When it is over, if nothing more comes.
+fn end_of(incident: &Incident) -> EventTime {
+    EventTime(incident.last_window.0.saturating_add(INCIDENT_GAP))
+}
+
 /// However often lanes say it.
-fn is_told_once(finding: &Finding) -> bool {
-    matches!(finding.kind, FindingKind::Posture | FindingKind::UnknownDevice | FindingKind::RetiredDevice)
+fn told_once_until(finding: &Finding) -> Option<EventTime> {
+    match finding.kind {
+        FindingKind::Posture | FindingKind::UnknownDevice => Some(EventTime::MAX),
+        // Its id has the day.
+        FindingKind::RetiredDevice => Some(finding.window_end.plus_seconds(DAY_SECONDS)),
+        _ => None,
+    }
 }
 
 fn site_outage(site: &SmolStr, outages: &[Finding], at: EventTime) -> Finding {

@@ -62,6 +62,7 @@ fn said(world: &World, ticks: &[Tick]) -> Vec<String> {
         let step = lane.tick(tick);
         let id = |key: DeviceKey| lane.judge.roster().device(key).unwrap().id.clone();
         said.extend(step.released.iter().map(|finding| format!("{finding:?}")));
+        said.extend(step.incidents.iter().map(|incident| format!("{incident:?}")));
         for told in &step.judgement.evidence {
             let of_nobody = fleet::DeviceKey(0);
             let device = id(told.evidence.device);
@@ -75,7 +76,7 @@ fn said(world: &World, ticks: &[Tick]) -> Vec<String> {
         said.extend(step.judgement.curve.iter().map(|found| format!("{} {}", found.budget, id(found.device))));
     }
     said.extend(lane.joiner.finish().iter().map(|finding| format!("{finding:?}")));
-    said.push(format!("{:?}", lane.joiner.incidents()));
+    said.push(format!("{:?}", lane.joiner.changed_incidents()));
     said
 }
 

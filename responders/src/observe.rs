@@ -3,7 +3,7 @@
 //! It decides at an incident's findings of compromise, until it would act: what later findings add cannot undo that. Of
 //! several refusals the first is told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fleet::device::Standing;
 use fleet::id::stable_id;
@@ -16,9 +16,11 @@ use crate::Responder;
 use crate::config::Config;
 use crate::error::Error;
 
-const FORMAT: Format = Format { of: "responder", version: 1 };
+const FORMAT: Format = Format { of: "responder", version: 2 };
 
 const DAY: i64 = 86_400 * fleet::MICROS_PER_SECOND;
+/// An incident ends some hours after its last finding, whose windows are a day at most: nothing of it comes after so long.
+const DECIDED_FOR: i64 = 2 * DAY;
 
 pub struct Observer {
     config: Config,
@@ -27,12 +29,13 @@ pub struct Observer {
     past: Past,
 }
 
-/// What was decided so far.
+/// What was decided, as long as later decisions hang on it.
 #[derive(Default, Serialize, Deserialize)]
 struct Past {
     /// Devices that would be in quarantine, by type, and since when.
     isolated: BTreeMap<SmolStr, Vec<(SmolStr, EventTime)>>,
-    decided: BTreeSet<(String, Decision)>,
+    /// By incident: the last decision, and when a finding of it was last seen.
+    decided: BTreeMap<String, (Decision, EventTime)>,
 }
 
 impl Observer {
@@ -65,12 +68,8 @@ impl Observer {
         }
         let size = self.type_sizes.get(&finding.device_type).copied().unwrap_or(0);
         let cap = self.config.cap_devices.max((f64::from(size) * self.config.cap_share).floor() as u32);
-        let since = EventTime(finding.emitted_at.0.saturating_sub(DAY));
-        let isolated = self
-            .past
-            .isolated
-            .get(&finding.device_type)
-            .map_or(0, |devices| devices.iter().filter(|(id, at)| *at > since && *id != finding.device_id).count());
+        let isolated = self.past.isolated.get(&finding.device_type);
+        let isolated = isolated.map_or(0, |devices| devices.iter().filter(|(id, _)| *id != finding.device_id).count());
         if isolated as u32 >= cap {
             return Some(format!(
                 "the cap of {cap} devices of type `{}` in 24 hours is reached; look before more are cut off",
@@ -81,17 +80,33 @@ impl Observer {
     }
 }
 
+impl Past {
+    /// Findings come in the order in which they are emitted: what is too old for this one is for all that follow.
+    fn forget(&mut self, now: EventTime) {
+        for devices in self.isolated.values_mut() {
+            devices.retain(|(_, since)| now.minus(*since) < DAY);
+        }
+        self.isolated.retain(|_, devices| !devices.is_empty());
+        self.decided.retain(|_, (_, seen)| now.minus(*seen) < DECIDED_FOR);
+    }
+}
+
 impl Responder for Observer {
     fn respond(&mut self, finding: &Finding, device: Option<&Device>) -> Option<Action> {
+        self.past.forget(finding.emitted_at);
+        let before = self.past.decided.get_mut(&finding.incident_id).map(|(decision, seen)| {
+            *seen = finding.emitted_at;
+            *decision
+        });
         if finding.kind != FindingKind::Compromise {
             return None;
         }
         let objection = self.objection(finding, device);
         let decision = if objection.is_some() { Decision::Refused } else { Decision::WouldAct };
-        let already_acting = self.past.decided.contains(&(finding.incident_id.clone(), Decision::WouldAct));
-        if already_acting || !self.past.decided.insert((finding.incident_id.clone(), decision)) {
+        if before == Some(Decision::WouldAct) || before == Some(decision) {
             return None;
         }
+        self.past.decided.insert(finding.incident_id.clone(), (decision, finding.emitted_at));
         if decision == Decision::WouldAct {
             let isolated = self.past.isolated.entry(finding.device_type.clone()).or_default();
             isolated.push((finding.device_id.clone(), finding.emitted_at));

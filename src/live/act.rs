@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
+use fleet::memory::Format;
 use fleet::{Device, DeviceKey, EventTime};
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
@@ -30,11 +31,12 @@ use crate::live::message::{Parts, StepMessage};
 use crate::live::now;
 use crate::live::retry::until_it_works;
 use crate::live::stop::Stop;
-use crate::live::trace::{PARENT, acted, finding_ids, origin};
+use crate::live::trace::{PARENT, Part, acted, finding_ids, origin};
 
 const POLL: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
+const FORMAT: Format = Format { of: "role `act`", version: 2 };
 /// Findings that wait to be told and whose origin is known, at most.
 const ORIGINS: usize = 4_096;
 
@@ -107,7 +109,7 @@ struct Acting<'c> {
     stop: Stop,
     act: Act,
     lanes: usize,
-    /// Whom findings named so far.
+    /// Whom findings named so far: as many as there are devices.
     devices: BTreeMap<SmolStr, DeviceRecord>,
     closed: BTreeMap<usize, EventTime>,
     parts: Parts,
@@ -141,8 +143,7 @@ impl<'c> Acting<'c> {
             let bytes = store
                 .read_memory(MEMORY, tick)?
                 .with_context(|| format!("what `act` remembers at {tick} is not in the store; was it emptied?"))?;
-            let memory: Memory = postcard::from_bytes(&bytes)
-                .map_err(|error| anyhow!("what `act` remembers cannot be read: {error}"))?;
+            let memory: Memory = FORMAT.load(&bytes)?;
             act.recall(&memory.act)?;
             devices.extend(memory.devices.into_iter().map(|record| (record.id.clone(), record)));
             closed = memory.closed;
@@ -206,7 +207,7 @@ impl<'c> Acting<'c> {
         }
         let is_news = !message.findings.is_empty();
         let answered = self.act.take(lane, message.through, message.findings);
-        if answered.findings.is_empty() && !is_news {
+        if answered.is_empty() && !is_news {
             return Ok(());
         }
         for finding in &answered.findings {
@@ -214,9 +215,11 @@ impl<'c> Acting<'c> {
             origins.extend(known.filter(|origin| !origins.contains(origin)));
         }
         let told = finding_ids(answered.findings.iter());
-        let trace = acted(since, &origins, taken, told, lane, offset);
+        // Incidents end without anybody finding anything; that is no trace of a finding.
+        let is_traced = is_news || !answered.findings.is_empty();
+        let trace = if is_traced { acted(since, &origins, taken, told, lane, offset) } else { Part::none() };
         let _entered = trace.enter();
-        if answered.findings.is_empty() {
+        if answered.is_empty() {
             return Ok(());
         }
         let count = |many: usize| many as i64;
@@ -231,11 +234,13 @@ impl<'c> Acting<'c> {
         );
         let store = &self.store;
         let stored = until_it_works("store findings", &|| self.is_wanted(), || {
-            store.write_findings(&name, &answered.findings)?;
+            if !answered.findings.is_empty() {
+                store.write_findings(&name, &answered.findings)?;
+            }
             if !answered.actions.is_empty() {
                 store.write_actions(&name, &answered.actions)?;
             }
-            store.replace_incidents(&answered.incidents)
+            store.write_incidents(&answered.incidents)
         })?;
         if !stored {
             // Nothing after this may be committed: the message is read again.
@@ -263,12 +268,9 @@ impl<'c> Acting<'c> {
         let tick = EventTime(i64::try_from(self.next).unwrap_or(i64::MAX));
         let devices = self.devices.values().cloned().collect();
         let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
-        let bytes = postcard::to_stdvec(&memory)?;
+        let bytes = FORMAT.save(&memory);
         let store = &self.store;
-        // Incidents end without anybody finding anything.
-        let incidents = self.act.incidents();
         let stored = until_it_works("store what act remembers", &|| self.is_wanted(), || {
-            store.replace_incidents(&incidents)?;
             store.write_memory(MEMORY, tick, &bytes)
         })?;
         if !stored {

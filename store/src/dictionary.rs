@@ -130,7 +130,7 @@ impl Table {
         }
     }
 
-    /// Tables of a latest state are always written whole, into one file.
+    /// Tables of a latest state: their files are written again, whole, and never merged.
     pub fn is_written_whole(self) -> bool {
         matches!(self, Table::Incidents | Table::Devices)
     }

@@ -2,7 +2,7 @@
 //!
 //! * [`dictionary`]: every table and column, its type and meaning; `docs/tables.md` is printed from it
 //! * [`rows`]: windows, findings and the rest as rows of those tables, and back
-//! * [`parquet`]: their embedded home: one file per step, compaction, a manifest
+//! * [`parquet`]: their embedded home: one file per step, compaction, a manifest; `incidents`: rows that change
 //! * [`clickhouse`]: their other home: a server, for several processes (feature `clickhouse`)
 //! * [`query`]: SQL over the tables (DataFusion), as a table for people, CSV or JSON
 //! * [`history`]: what a trainer asks back
@@ -14,6 +14,7 @@ pub mod config;
 pub mod dictionary;
 pub mod error;
 pub mod history;
+mod incidents;
 pub mod metrics;
 pub mod parquet;
 pub mod predicate;
@@ -61,8 +62,8 @@ pub trait Store: Send + Sync {
 
     fn write_verdicts(&self, name: &str, rows: &[VerdictRow]) -> Result<(), Error>;
 
-    /// The latest state of all incidents: replaces the table.
-    fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error>;
+    /// The latest state of some incidents: replaces what was written of the same ones.
+    fn write_incidents(&self, incidents: &[Incident]) -> Result<(), Error>;
 
     /// The latest state of some devices: replaces what was written under the same name.
     fn write_devices(&self, name: &str, devices: &[DeviceRow]) -> Result<(), Error>;
@@ -118,10 +119,8 @@ impl Store for ParquetStore {
         self.put_rows(name, rows)
     }
 
-    fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
-        let mut incidents = incidents.to_vec();
-        incidents.sort_by(|a, b| (a.opened_at, &a.incident_id).cmp(&(b.opened_at, &b.incident_id)));
-        self.put_rows(WHOLE, &incidents)
+    fn write_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
+        self.put_incidents(incidents)
     }
 
     fn write_devices(&self, name: &str, devices: &[DeviceRow]) -> Result<(), Error> {

@@ -63,7 +63,7 @@ fn a_device_is_not_itself_in_its_findings_and_in_their_incidents() {
         last_window: minute(30),
         findings: 3,
     };
-    store.replace_incidents(&[incident]).unwrap();
+    store.write_incidents(&[incident]).unwrap();
     assert_eq!(store.spells(all, minute(0)).unwrap()[2], spell(10, FindingKind::Compromise, 7, 30));
 }
 

@@ -133,6 +133,6 @@ fn several_files_and_a_compacted_one_answer_alike() {
     let before = text(&store, sql, Format::Csv);
     store.compact(minute(3)).unwrap();
     assert_eq!(text(&store, sql, Format::Csv), before);
-    store.replace_incidents(&[]).unwrap();
+    store.write_incidents(&[]).unwrap();
     assert_eq!(count(&store, "select count(*) from incidents"), 0);
 }

@@ -93,10 +93,17 @@ fn small_tables_come_back_as_they_were_written() {
         last_window: minute(1),
         findings: 2,
     };
-    store.replace_incidents(&[incident("b", None), incident("a", None)]).unwrap();
+    store.write_incidents(&[incident("b", None), incident("a", None)]).unwrap();
     let closed = [incident("a", None), incident("b", Some(minute(9)))];
-    store.replace_incidents(&closed).unwrap();
+    store.write_incidents(&closed[1..]).unwrap();
     assert_eq!(store.rows::<Incident>().unwrap(), closed);
+    let later = Incident { opened_at: minute(3 * 24 * 60), ..incident("c", None) };
+    store.write_incidents(std::slice::from_ref(&later)).unwrap();
+    store.write_incidents(&[incident("b", None), later.clone(), later.clone()]).unwrap();
+    let expected = [incident("a", None), incident("b", None), later];
+    assert_eq!(store.rows::<Incident>().unwrap(), expected, "those that are not named stay, and nothing stands twice");
+    store.compact(EventTime::MAX).unwrap();
+    assert_eq!(store.rows::<Incident>().unwrap(), expected);
 
     let devices =
         [DeviceRow::new(&device(1), Some(minute(0)), Some(minute(1))), DeviceRow::new(&device(2), None, None)];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use detect::rules::columns::{ColumnMemory, Columns, NUMBERS};
 use detect::rules::{Rule, RuleHit};
 use detect::{Config, Joiner, Judge, Judgement, Prepared, RuleSet};
-use fleet::{Device, EventTime, Fact, Finding, Tick, Window};
+use fleet::{Device, EventTime, Fact, Finding, Incident, Tick, Window};
 
 use super::MINUTE;
 
@@ -28,6 +28,8 @@ pub struct Step {
     pub findings: Vec<Finding>,
     /// What left the joiner.
     pub released: Vec<Finding>,
+    /// Those that changed.
+    pub incidents: Vec<Incident>,
 }
 
 /// What a lane's stages remember.
@@ -76,7 +78,8 @@ impl Lane {
         let mut judgement = self.judge.judge(tick, &hits);
         findings.append(&mut judgement.findings);
         self.joiner.push(0, tick.end, findings.clone());
-        Step { columns, judgement, findings, released: self.joiner.advance() }
+        let released = self.joiner.advance();
+        Step { columns, judgement, findings, released, incidents: self.joiner.changed_incidents() }
     }
 
     pub fn memories(&self) -> Memories {

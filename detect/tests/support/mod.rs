@@ -183,9 +183,14 @@ impl World {
         let mut lane = Lane::new(&self.config, vec![prepared]);
         let mut outcome =
             Outcome { findings: Vec::new(), incidents: Vec::new(), evidence: Vec::new(), held: Vec::new(), line };
+        let mut incidents: BTreeMap<String, Incident> = BTreeMap::new();
+        let mut changed = |these: Vec<Incident>| {
+            incidents.extend(these.into_iter().map(|incident| (incident.incident_id.clone(), incident)));
+        };
         for tick in ticks {
             let step = lane.tick(tick);
             outcome.findings.extend(step.released);
+            changed(step.incidents);
             for told in step.judgement.evidence {
                 let piece = &told.evidence;
                 outcome.evidence.push((piece.device.0 as usize, piece.detector, piece.shape, told.total));
@@ -197,7 +202,9 @@ impl World {
         if to_the_end {
             outcome.findings.extend(lane.joiner.finish());
         }
-        outcome.incidents = lane.joiner.incidents().to_vec();
+        changed(lane.joiner.changed_incidents());
+        outcome.incidents = incidents.into_values().collect();
+        outcome.incidents.sort_by(|a, b| (a.opened_at, &a.incident_id).cmp(&(b.opened_at, &b.incident_id)));
         outcome
     }
 }

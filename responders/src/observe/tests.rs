@@ -110,6 +110,33 @@ fn the_cap_of_a_type_holds_for_a_day() {
 }
 
 #[test]
+fn what_no_later_decision_hangs_on_is_forgotten() {
+    let mut observer = observer();
+    let mut sizes = Vec::new();
+    for day in 0..50 {
+        let mut found = finding("camera-1", day * 1440);
+        found.incident_id = format!("i-{day}");
+        let camera = device("camera-1", Standing::Active);
+        assert_eq!(observer.respond(&found, Some(&camera)).unwrap().decision, Decision::WouldAct);
+        sizes.push(observer.memory().len());
+    }
+    assert!(sizes[49] <= sizes[9] + 16, "memory grows for ever: {sizes:?}");
+}
+
+#[test]
+fn an_incident_that_goes_on_for_weeks_is_decided_once() {
+    let mut observer = observer();
+    let camera = device("camera-1", Standing::Active);
+    assert!(observer.respond(&finding("camera-1", 0), Some(&camera)).is_some());
+    for hour in 1..500 {
+        let mut milder = finding("camera-1", hour * 60);
+        milder.kind = FindingKind::Anomaly;
+        assert_eq!(observer.respond(&milder, Some(&camera)), None);
+    }
+    assert_eq!(observer.respond(&finding("camera-1", 500 * 60), Some(&camera)), None);
+}
+
+#[test]
 fn who_is_recalled_decides_as_who_never_stopped() {
     let (mut straight, mut recalled) = (observer(), observer());
     for number in [0, 1, 0, 2, 3, 4, 3, 1] {

@@ -197,7 +197,7 @@ impl Store for ClickHouseStore {
         self.insert_rows(name, rows)
     }
 
-    fn replace_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
+    fn write_incidents(&self, incidents: &[Incident]) -> Result<(), Error> {
         self.insert_rows(WHOLE, incidents)
     }
 
