@@ -27,6 +27,7 @@ use crate::act::{Act, ActMemory, type_sizes};
 use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::judge::lease::Lease;
+use crate::live::logs::EachMinute;
 use crate::live::message::{Parts, StepMessage};
 use crate::live::now;
 use crate::live::retry::until_it_works;
@@ -113,6 +114,9 @@ struct Acting<'c> {
     devices: BTreeMap<SmolStr, DeviceRecord>,
     closed: BTreeMap<usize, EventTime>,
     parts: Parts,
+    /// Messages that are none of ours, since that was last said.
+    foreign: u64,
+    foreign_said: EachMinute,
     /// By finding: the span that published it, until it is told.
     origins: BTreeMap<String, SpanContext>,
     next: u64,
@@ -164,6 +168,8 @@ impl<'c> Acting<'c> {
             devices,
             closed,
             parts: Parts::default(),
+            foreign: 0,
+            foreign_said: EachMinute::default(),
             origins: BTreeMap::new(),
             next,
             remembered: Instant::now(),
@@ -177,10 +183,18 @@ impl<'c> Acting<'c> {
             return Ok(());
         }
         self.next = offset + 1;
-        let message = StepMessage::decode(payload).with_context(|| format!("the findings log at offset {offset}"))?;
-        let Some(message) = message.filter(|message| message.lane < self.lanes) else {
-            tracing::error!(offset, "a message of the findings topic is none of ours; passing over it");
-            return Ok(());
+        let message =
+            StepMessage::decode(payload, self.lanes).with_context(|| format!("the findings log at offset {offset}"))?;
+        let message = match message {
+            Ok(message) => message,
+            Err(foreign) => {
+                self.foreign += 1;
+                if self.foreign_said.is_due() {
+                    let messages = std::mem::take(&mut self.foreign);
+                    tracing::error!(offset, messages, "a message of the findings topic is passed over: {foreign}");
+                }
+                return Ok(());
+            }
         };
         let closed = self.closed.entry(message.lane).or_insert(EventTime::MIN);
         // Published again by a lane that could not commit, or by one that lost its place.

@@ -2,6 +2,7 @@
 //! read them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use fleet::{EventTime, Finding};
 use ingest::log::DeviceRecord;
@@ -10,6 +11,7 @@ use smol_str::SmolStr;
 use store::DeviceNames;
 
 use crate::lane::Judged;
+use crate::live::logs::EachMinute;
 
 const VERSION: u32 = 2;
 /// Of one message, about: brokers refuse large ones.
@@ -61,23 +63,52 @@ impl StepMessage {
         contents.into_iter().enumerate().map(message).collect()
     }
 
-    /// `None`: none of ours.
+    /// Of one of so many lanes, or whose it is.
     ///
     /// # Errors
     /// Of another version: what it found must not be passed over.
-    pub fn decode(bytes: &[u8]) -> anyhow::Result<Option<StepMessage>> {
+    pub fn decode(bytes: &[u8], lanes: usize) -> anyhow::Result<Result<StepMessage, Foreign>> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
             #[serde(rename = "through")]
             _through: EventTime,
         }
-        let Ok(Versioned { version, .. }) = serde_json::from_slice(bytes) else { return Ok(None) };
+        let Ok(Versioned { version, .. }) = serde_json::from_slice(bytes) else {
+            return Ok(Err(Foreign::Nonsense));
+        };
         anyhow::ensure!(
             version == VERSION,
             "version `{version}` of the findings log, expected `{VERSION}`; run the same release in all roles"
         );
-        Ok(serde_json::from_slice(bytes).ok())
+        Ok(match serde_json::from_slice::<StepMessage>(bytes) {
+            Ok(message) if message.lane < lanes => Ok(message),
+            Ok(message) => Err(Foreign::Beyond { lane: message.lane, lanes }),
+            Err(_) => Err(Foreign::Nonsense),
+        })
+    }
+}
+
+/// Why a message is passed over.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Foreign {
+    Nonsense,
+    Beyond { lane: usize, lanes: usize },
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Foreign::Nonsense => {
+                out.write_str("it is no step of a lane; find out who else writes to the findings topic, and stop it")
+            }
+            Foreign::Beyond { lane, lanes } => write!(
+                out,
+                "it is of lane {lane}, and the readings topic had {lanes} partitions when act began. Their number must not \
+                 change: what else belongs to a lane would be in two. Name a new `readings` topic, and another `group`, under \
+                 [source.kafka], make it with `vedette topics create`, and begin with an empty store"
+            ),
+        }
     }
 }
 
@@ -94,39 +125,65 @@ fn cut<'c>(contents: &'c mut Vec<Content>, bytes: &mut usize, more: usize) -> &'
     &mut contents[last]
 }
 
-/// Steps of which not all parts have come.
+/// By lane: the parts that have come of a step that is not whole. A lane publishes its steps one after the other, and the parts
+/// of a step too: with the first part of any, what is left of another will never be whole.
 #[derive(Default)]
-pub struct Parts(BTreeMap<(usize, EventTime), BTreeMap<usize, StepMessage>>);
+pub struct Parts {
+    begun: BTreeMap<usize, Vec<StepMessage>>,
+    said: EachMinute,
+}
 
 impl Parts {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.begun.is_empty()
     }
 
     /// The whole step, once its last part has come. A lane that begins again sends the same parts once more.
     pub fn join(&mut self, message: StepMessage) -> Option<StepMessage> {
-        let (lane, through, parts) = (message.lane, message.through, message.parts);
-        if parts > 1 {
-            let here = self.0.entry((lane, through)).or_default();
-            here.insert(message.part, message);
-            if here.len() < parts {
-                return None;
+        let (lane, part, parts) = (message.lane, message.part, message.parts);
+        let mut here = self.begun.remove(&lane).unwrap_or_default();
+        let is_of_it = here.first().is_some_and(|first| (first.through, first.parts) == (message.through, parts));
+        if part == 0 {
+            if !is_of_it {
+                self.pass_over(&here);
             }
-            let mut all = std::mem::take(here).into_values();
-            let mut whole = all.next()?;
-            for part in all {
-                whole.findings.extend(part.findings);
-                whole.devices.extend(part.devices);
+            here = vec![message];
+        } else if is_of_it && part == here.len() {
+            here.push(message);
+        } else {
+            if !is_of_it || part > here.len() {
+                self.pass_over(std::slice::from_ref(&message));
             }
-            self.forget(lane, through);
-            return Some(whole);
+            if !here.is_empty() {
+                self.begun.insert(lane, here);
+            }
+            return None;
         }
-        self.forget(lane, through);
-        Some(message)
+        if here.len() < parts {
+            self.begun.insert(lane, here);
+            return None;
+        }
+        let mut all = here.into_iter();
+        let mut whole = all.next()?;
+        for part in all {
+            whole.findings.extend(part.findings);
+            whole.devices.extend(part.devices);
+        }
+        Some(whole)
     }
 
-    fn forget(&mut self, lane: usize, through: EventTime) {
-        self.0.retain(|(of, tick), _| *of != lane || *tick > through);
+    fn pass_over(&mut self, parts: &[StepMessage]) {
+        if let Some(first) = parts.first()
+            && self.said.is_due()
+        {
+            tracing::error!(
+                lane = first.lane,
+                through = %first.through,
+                parts = first.parts,
+                came = parts.len(),
+                "passing over parts of a step whose other parts never came; find out who else writes to the findings topic"
+            );
+        }
     }
 }
 
@@ -148,12 +205,38 @@ mod tests {
         assert!(parts.join(part(1, 3, 120)).is_none());
         // The lane's owner died; the next one begins with the first part.
         assert!(parts.join(part(0, 3, 120)).is_none() && parts.join(part(1, 3, 120)).is_none());
+        // The one before was not dead yet.
+        assert!(parts.join(part(1, 3, 120)).is_none());
         assert!(parts.join(part(2, 3, 120)).is_some() && parts.is_empty());
         assert!(parts.join(part(0, 2, 180)).is_none());
         assert!(
             parts.join(part(0, 1, 240)).is_some() && parts.is_empty(),
             "what a later step leaves behind is dropped"
         );
+    }
+
+    #[test]
+    fn parts_that_nobody_completes_hold_nothing_up() {
+        let mut parts = Parts::default();
+        assert!(parts.join(part(2, 5, i64::MAX)).is_none() && parts.is_empty(), "its beginning never came");
+        assert!(parts.join(part(0, 2, i64::MAX)).is_none() && !parts.is_empty());
+        assert!(parts.join(part(1, 2, 300)).is_none(), "a part of another step");
+        assert!(parts.join(part(0, 1, 300)).is_some() && parts.is_empty(), "of an earlier one, too");
+        assert!(parts.join(part(0, 3, 360)).is_none() && parts.join(part(0, 2, 420)).is_none());
+        assert!(parts.join(part(1, 2, 420)).is_some() && parts.is_empty(), "the first part of a later one is enough");
+    }
+
+    #[test]
+    fn strangers_are_told_apart() {
+        let decode = |message: &StepMessage| StepMessage::decode(&serde_json::to_vec(message).unwrap(), 2).unwrap();
+        assert_eq!(decode(&StepMessage { lane: 1, ..part(0, 1, 60) }).unwrap().lane, 1);
+        let beyond = decode(&StepMessage { lane: 2, ..part(0, 1, 60) }).unwrap_err();
+        assert_eq!(beyond, Foreign::Beyond { lane: 2, lanes: 2 });
+        let words = beyond.to_string();
+        assert!(words.contains("lane 2") && words.contains("vedette topics create"), "{words}");
+        assert_eq!(StepMessage::decode(b"{}", 2).unwrap().unwrap_err(), Foreign::Nonsense);
+        let newer = StepMessage { version: VERSION + 1, ..part(0, 1, 60) };
+        assert!(StepMessage::decode(&serde_json::to_vec(&newer).unwrap(), 2).is_err());
     }
 
     #[test]
