@@ -13,7 +13,6 @@ use fleet::{Device, DeviceKey, EventTime};
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
-use ingest::kafka::topics;
 use ingest::log::DeviceRecord;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
@@ -29,10 +28,11 @@ use crate::live::assignment::{Change, Member};
 use crate::live::judge::lease::Lease;
 use crate::live::logs::EachMinute;
 use crate::live::message::{Parts, StepMessage};
-use crate::live::now;
 use crate::live::retry::until_it_works;
+use crate::live::status::Status;
 use crate::live::stop::Stop;
 use crate::live::trace::{PARENT, Part, acted, finding_ids, origin};
+use crate::live::{Role, now, readings_topic};
 
 const POLL: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
@@ -41,7 +41,7 @@ const FORMAT: Format = Format { of: "role `act`", version: 2 };
 /// Findings that wait to be told and whose origin is known, at most.
 const ORIGINS: usize = 4_096;
 
-pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Result<()> {
+pub fn run(config: &Config, store: &Arc<dyn Store>, status: &Status, stop: &Stop) -> anyhow::Result<()> {
     let kafka = &config.source.kafka;
     let member = Member::default();
     let lease = Arc::new(std::sync::Mutex::new(Lease::default()));
@@ -58,6 +58,7 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
     while !stop.is_asked() {
         let polled = consumer.poll(POLL);
         for change in consumer.context().changes() {
+            let is_assigned = matches!(change, Change::Assigned(_));
             match change {
                 // With cooperative rebalancing a member is also told that nothing changed for it.
                 Change::Assigned(partitions) | Change::Revoked(partitions) if partitions.is_empty() => {}
@@ -70,6 +71,9 @@ pub fn run(config: &Config, store: &Arc<dyn Store>, stop: &Stop) -> anyhow::Resu
                     acting = None;
                     tracing::info!("act stands by");
                 }
+            }
+            if is_assigned {
+                status.joined(Role::Act);
             }
         }
         consumer.context().check()?;
@@ -133,9 +137,7 @@ impl<'c> Acting<'c> {
         stop: &Stop,
     ) -> anyhow::Result<Acting<'c>> {
         let kafka = &config.source.kafka;
-        let described = topics::describe(consumer.client(), &[&kafka.readings])?;
-        let lanes = described.first().map_or(0, |topic| topic.partitions.len());
-        anyhow::ensure!(lanes > 0, "topic `{}` is not there; make it with `vedette topics create`", kafka.readings);
+        let lanes = readings_topic(consumer.client(), kafka)?.partitions.len();
         let mut act = Act::new(config, lanes, type_sizes(inventory(config)?.devices()), Arc::clone(store));
         let mark = committed(consumer, &kafka.findings, 0)?;
         let (first, _) = bounds(consumer, &kafka.findings, 0)?;

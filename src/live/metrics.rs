@@ -7,7 +7,6 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use crate::config::Config;
-use crate::live::now_millis;
 use crate::live::status::Status;
 
 pub const RECORDS: &str = "vedette_records";
@@ -108,8 +107,7 @@ pub fn begin(config: &Config, status: &Status) {
         .with_unit("s")
         .with_callback(move |gauge| {
             for lane in lanes.lanes() {
-                let appended = lane.status.appended.map(|at| (now_millis() - at) as f64 / 1e3);
-                appended.into_iter().for_each(|age| gauge.observe(age, &of_lane(lane.lane)));
+                lane.status.lag().into_iter().for_each(|age| gauge.observe(age, &of_lane(lane.lane)));
             }
         })
         .build();

@@ -32,7 +32,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use detect::Prepared;
-use ingest::kafka::topics::{admin, describe};
+use ingest::kafka::config::KafkaConfig;
+use ingest::kafka::native::Described;
+#[cfg(feature = "clickhouse")]
+use ingest::kafka::topics::admin;
+use ingest::kafka::topics::describe;
+use rdkafka::client::{Client, ClientContext};
 #[cfg(feature = "clickhouse")]
 use store::ClickHouseStore;
 use store::{Home, ParquetStore, Store};
@@ -48,7 +53,7 @@ use crate::telemetry::Telemetry;
 /// A role that ran for so long has recovered from whatever ended it before.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Role {
     /// Raw topics to the readings log.
     Route,
@@ -56,6 +61,16 @@ pub enum Role {
     Judge,
     /// Findings to incidents and actions.
     Act,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Role::Route => "route",
+            Role::Judge => "judge",
+            Role::Act => "act",
+        }
+    }
 }
 
 #[derive(Args, Clone)]
@@ -81,6 +96,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         },
     };
     let status = Status::default();
+    args.roles.iter().for_each(|role| status.left(*role));
     metrics::begin(&config, &status);
     if let Some(store) = &store {
         let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
@@ -105,24 +121,27 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         ));
         for role in &args.roles {
             let (config, stop, status, store) = (&config, &stop, status.clone(), store.clone());
-            let name = format!("{role:?}").to_lowercase();
-            let of_role = name.clone();
+            let name = role.name().to_owned();
             let started = std::thread::Builder::new().name(name.clone()).spawn_scoped(scope, move || {
-                let done = again_and_again(&of_role, stop, || match (role, &store) {
-                    (Role::Route, _) => route::run(config, stop),
-                    (Role::Judge, Some(store)) => {
-                        let parts = JudgeParts {
-                            shelf: shelf(store, config),
-                            store: Arc::clone(store),
-                            status: status.clone(),
-                        };
-                        judge::run(config, parts, stop)
-                    }
-                    (Role::Act, Some(store)) => {
-                        let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
-                        act::run(config, &store, stop)
-                    }
-                    (_, None) => Err(anyhow!("there is no store")),
+                let done = again_and_again(role.name(), stop, || {
+                    let done = match (role, &store) {
+                        (Role::Route, _) => route::run(config, status.clone(), stop),
+                        (Role::Judge, Some(store)) => {
+                            let parts = JudgeParts {
+                                shelf: shelf(store, config),
+                                store: Arc::clone(store),
+                                status: status.clone(),
+                            };
+                            judge::run(config, parts, stop)
+                        }
+                        (Role::Act, Some(store)) => {
+                            let store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+                            act::run(config, &store, &status, stop)
+                        }
+                        (_, None) => Err(anyhow!("there is no store")),
+                    };
+                    status.left(*role);
+                    done
                 });
                 // One role that cannot go on ends the process: whoever supervises it starts all of it again.
                 stop.ask();
@@ -236,12 +255,20 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
 #[cfg(feature = "clickhouse")]
 fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     let kafka = &config.source.kafka;
-    let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
-    let readings = described
-        .first()
-        .filter(|topic| topic.problem.is_none())
-        .with_context(|| format!("topic `{}` is not there; make it with `vedette topics create`", kafka.readings))?;
+    let readings = readings_topic(admin(kafka)?.inner(), kafka)?;
     Ok(Arc::new(ClickHouseStore::open(&config.store.clickhouse, &readings.id)?))
+}
+
+/// The readings log, as the brokers have it: each of its partitions is a lane.
+fn readings_topic<C: ClientContext>(client: &Client<C>, kafka: &KafkaConfig) -> anyhow::Result<Described> {
+    our_topic(client, &kafka.readings)
+}
+
+fn our_topic<C: ClientContext>(client: &Client<C>, name: &str) -> anyhow::Result<Described> {
+    let described = describe(client, &[name])?.into_iter().next();
+    described
+        .filter(|topic| topic.problem.is_none() && !topic.partitions.is_empty())
+        .with_context(|| format!("topic `{name}` is not there; make it with `vedette topics create`"))
 }
 
 #[cfg(not(feature = "clickhouse"))]

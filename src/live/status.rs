@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use store::Store;
 
+use crate::live::Role;
 use crate::live::judge::lease::{LaneStatus, Lease};
 use crate::live::stop::Stop;
 
@@ -19,14 +20,31 @@ pub struct Status(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
+    roles: BTreeMap<Role, RoleState>,
     lanes: BTreeMap<i32, Lane>,
     /// When the store answered last, and its complaint, if it had one.
     store: Option<(Instant, Option<String>)>,
 }
 
+#[derive(Clone, Copy, Default)]
+struct RoleState {
+    joined: bool,
+    /// Route alone: when all that was to be sent had arrived last.
+    sent: Option<Instant>,
+}
+
 enum Lane {
-    Runs(Lease),
+    /// With what it failed from before: it counts until the lane has begun.
+    Runs(Lease, Option<String>),
     Failed(LaneStatus, String),
+}
+
+/// A role as it is told to the outside.
+pub struct RoleReport {
+    pub role: Role,
+    /// It is a member of its group, and was given partitions, or none: it stands by.
+    pub joined: bool,
+    pub since_sent: Option<Duration>,
 }
 
 /// A lane as it is told to the outside.
@@ -47,15 +65,44 @@ impl Status {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The role is not a member of its group, or not yet.
+    pub fn left(&self, role: Role) {
+        self.state(|state| state.roles.insert(role, RoleState::default()));
+    }
+
+    pub fn joined(&self, role: Role) {
+        self.state(|state| state.roles.entry(role).or_default().joined = true);
+    }
+
+    /// All that route had to send until lately has arrived.
+    pub fn sent(&self) {
+        self.state(|state| state.roles.entry(Role::Route).or_default().sent = Some(Instant::now()));
+    }
+
+    pub fn roles(&self) -> Vec<RoleReport> {
+        let report = |(role, state): (&Role, &RoleState)| RoleReport {
+            role: *role,
+            joined: state.joined,
+            since_sent: state.sent.map(|at| at.elapsed()),
+        };
+        self.state(|state| state.roles.iter().map(report).collect())
+    }
+
     pub fn lane_runs(&self, lane: i32, lease: Lease) {
-        self.state(|state| state.lanes.insert(lane, Lane::Runs(lease)));
+        self.state(|state| {
+            let failed = match state.lanes.remove(&lane) {
+                Some(Lane::Failed(_, failure)) => Some(failure),
+                _ => None,
+            };
+            state.lanes.insert(lane, Lane::Runs(lease, failed));
+        });
     }
 
     /// How far it was is still told: a lane that stands still falls behind.
     pub fn lane_failed(&self, lane: i32, failure: String) {
         self.state(|state| {
             let last = match state.lanes.remove(&lane) {
-                Some(Lane::Runs(lease)) => lease.status(),
+                Some(Lane::Runs(lease, _)) => lease.status(),
                 Some(Lane::Failed(status, _)) => status,
                 None => LaneStatus::default(),
             };
@@ -69,7 +116,11 @@ impl Status {
 
     pub fn lanes(&self) -> Vec<LaneReport> {
         let report = |(lane, state): (&i32, &Lane)| match state {
-            Lane::Runs(lease) => LaneReport { lane: *lane, status: lease.status(), failure: None },
+            Lane::Runs(lease, failed) => {
+                let status = lease.status();
+                let failure = failed.clone().filter(|_| !status.begun);
+                LaneReport { lane: *lane, status, failure }
+            }
             Lane::Failed(status, failure) => {
                 LaneReport { lane: *lane, status: status.clone(), failure: Some(failure.clone()) }
             }

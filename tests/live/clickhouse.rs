@@ -71,6 +71,49 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     drop(site);
 }
 
+/// Lanes ask the store for what they remember. One that does not answer must not cost the process its place in the group: half
+/// of eight lanes come to it, and waiting for them one after the other would take longer than it may be without polling.
+#[test]
+fn lanes_begin_while_the_store_hangs() {
+    if !are_there("lanes that begin while the store hangs") {
+        return;
+    }
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(folder.path());
+    let site = site(&broker, &replayed, 8);
+    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
+    let properties = "[source.kafka.properties]\n";
+    let toml = with_engine(&toml, site.folder.path(), &engine)
+        .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
+        .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
+    std::fs::write(&site.config, &toml).expect("it is written");
+    prepare(&site, &replayed, 1);
+    let mut first = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
+    let demo = replayed.data("demo.toml");
+    succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
+    first.wait_closed(8, replayed.through, Duration::from_secs(240));
+    // What lanes remember is stored every other second.
+    std::thread::sleep(Duration::from_secs(5));
+
+    let (admin, config) = (free_address(), site.folder.path().join("second.toml"));
+    let toml = toml.replace(&site.admin, &admin).replace("instance = \"one\"", "instance = \"two\"");
+    std::fs::write(&config, toml).expect("it is written");
+    let mut second = Service::start(&config, "judge", &site.folder.path().join("log-second"), &admin);
+    let began = |said: &str| said.matches("lane begins").count();
+    second.wait_until("half of the lanes begin", Duration::from_secs(60), |said| began(said) >= 4);
+    engine.fault("hang@query");
+    first.kill();
+    second.wait_until("the others cannot begin", Duration::from_secs(60), |said| said.contains("cannot begin"));
+    std::thread::sleep(Duration::from_secs(15));
+    engine.fault("ok");
+    second.wait_until("all lanes have begun", Duration::from_secs(60), |said| began(said) >= 8);
+    let said = second.said();
+    second.stop();
+    assert!(!said.contains("max.poll.interval.ms"), "it lost its place in the group:\n{said}");
+}
+
 /// Topics, tables, baselines, and three processes with all roles.
 fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Service>) {
     let mut site = site(broker, replayed, 4);

@@ -38,6 +38,10 @@ fn a_run_is_seen_at_the_collector_and_at_the_admin_listener() {
     demand_metrics(&page);
     let readiness = service.readiness().expect("the admin listener answers");
     assert_eq!(readiness["store"]["ready"], true, "{readiness:#}");
+    let roles = readiness["roles"].as_array().expect("roles");
+    let ready: Vec<&str> =
+        roles.iter().filter(|role| role["ready"] == true).filter_map(|it| it["role"].as_str()).collect();
+    assert_eq!(ready, ["route", "judge", "act"], "{readiness:#}");
     for lane in readiness["lanes"].as_array().expect("lanes") {
         assert!(lane["behind_seconds"].as_f64().is_some_and(|age| age < 60.0), "{readiness:#}");
         assert!(lane["seconds_since_commit"].as_f64().is_some(), "{readiness:#}");

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fleet::EventTime;
 use ingest::windows::LaneCounters;
 
+use crate::live::now_millis;
+
 #[derive(Clone, Default)]
 pub struct Lease {
     state: Arc<Mutex<State>>,
@@ -22,6 +24,10 @@ struct State {
 /// Where a lane is.
 #[derive(Clone, Debug, Default)]
 pub struct LaneStatus {
+    /// It has what it remembers, and takes entries.
+    pub begun: bool,
+    /// Its log had nothing to read when it began.
+    pub level: bool,
     /// Offset of the last entry it took.
     pub offset: u64,
     /// Milliseconds: when the broker appended that entry.
@@ -32,6 +38,15 @@ pub struct LaneStatus {
     pub counters: LaneCounters,
     /// Why the store does not take what it is given; it is tried again.
     pub store_failure: Option<String>,
+}
+
+impl LaneStatus {
+    /// Seconds since the broker had the last entry that was judged; nothing, where there was none to judge. `None`: not known
+    /// before the first entry.
+    pub fn lag(&self) -> Option<f64> {
+        let age = self.appended.map(|at| (now_millis() - at) as f64 / 1e3);
+        age.or((self.begun && self.level).then_some(0.0))
+    }
 }
 
 impl Lease {
@@ -62,6 +77,11 @@ impl Lease {
 
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// `level`: there is nothing to read yet.
+    pub fn note_begun(&self, level: bool) {
+        self.state(|state| (state.status.begun, state.status.level) = (true, level));
     }
 
     pub fn note(&self, offset: u64, appended: Option<i64>, counters: &LaneCounters) {

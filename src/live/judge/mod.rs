@@ -1,6 +1,7 @@
-//! The role `judge`: the readings log to windows, evidence and findings. One thread polls; a lane that is
-//! full has its partition paused; lanes that fail are begun again.
+//! The role `judge`: the readings log to windows, evidence and findings. One thread polls, and never asks the store; a lane
+//! that is full has its partition paused; lanes that fail are begun again.
 
+mod begin;
 mod keep;
 mod lane;
 pub mod lease;
@@ -27,16 +28,18 @@ use store::{Home, Store};
 use crate::config::Config;
 use crate::lane::Shelf;
 use crate::live::assignment::{Change, Member};
+use crate::live::judge::begin::Beginning;
 use crate::live::judge::keep::Keep;
-use crate::live::judge::lane::{Begin, LiveLane, ToLane};
+use crate::live::judge::lane::ToLane;
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
 use crate::live::judge::publisher::Publisher;
-use crate::live::may_pass;
+use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::status::Status;
 use crate::live::stop::{GRACE, Stop};
 use crate::live::trainer::schedule::{self, FirstLane};
+use crate::live::{Role, may_pass};
 use crate::rules::CompiledRules;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -51,8 +54,6 @@ const FETCHED_AHEAD: &str = "16384";
 /// Between a lane's failure and its new beginning: what somebody must mend, and what passes by itself.
 const BEGIN_AGAIN: Duration = Duration::from_secs(15);
 const PASSES: Duration = Duration::from_secs(2);
-/// Between two log lines about the same lane.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A lane that is to stop and hangs in a call is left behind after this.
 const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
@@ -67,7 +68,7 @@ pub struct JudgeParts {
 pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()> {
     let first_lane = FirstLane::default();
     schedule::start(config, Arc::clone(&parts.store), &first_lane, stop)?;
-    let mut judge = Judging::start(config, parts)?;
+    let mut judge = Judging::start(Arc::new(config.clone()), parts)?;
     while !stop.is_asked() {
         first_lane.is_here(judge.lanes.contains_key(&0));
         if let Err(error) = judge.turn() {
@@ -79,8 +80,8 @@ pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()
     judge.finish()
 }
 
-struct Judging<'c> {
-    config: &'c Config,
+struct Judging {
+    config: Arc<Config>,
     parts: JudgeParts,
     rules: Arc<CompiledRules>,
     consumer: Arc<BaseConsumer<Member>>,
@@ -89,8 +90,8 @@ struct Judging<'c> {
     lanes: BTreeMap<i32, Running>,
     /// Lanes that failed, and when to begin again.
     failed: BTreeMap<i32, Instant>,
-    /// When a lane's failure was last told of.
-    said: BTreeMap<i32, Instant>,
+    /// Lines about a lane's failures.
+    said: BTreeMap<i32, EachMinute>,
 }
 
 struct Running {
@@ -105,8 +106,8 @@ struct Running {
     next: u64,
 }
 
-impl<'c> Judging<'c> {
-    fn start(config: &'c Config, parts: JudgeParts) -> anyhow::Result<Judging<'c>> {
+impl Judging {
+    fn start(config: Arc<Config>, parts: JudgeParts) -> anyhow::Result<Judging> {
         let kafka = &config.source.kafka;
         let leases: Leases = Arc::default();
         let member = Member::default();
@@ -125,11 +126,11 @@ impl<'c> Judging<'c> {
             Arc::new(create(&of_judge, Purpose::Member { role: "judge" }, member)?);
         consumer.subscribe(&[&kafka.readings]).context("subscribing to the readings log")?;
         Ok(Judging {
+            publisher: Publisher::new(kafka)?,
             config,
             parts,
             rules: Arc::new(CompiledRules::compile(RuleSet::shipped()?)?),
             consumer,
-            publisher: Publisher::new(kafka)?,
             leases,
             lanes: BTreeMap::new(),
             failed: BTreeMap::new(),
@@ -173,6 +174,7 @@ impl<'c> Judging<'c> {
                             self.resume(partition);
                         }
                     }
+                    self.parts.status.joined(Role::Judge);
                 }
                 Change::Revoked(partitions) => {
                     for (_, partition) in partitions {
@@ -200,8 +202,7 @@ impl<'c> Judging<'c> {
     fn fail(&mut self, partition: i32, error: &anyhow::Error) {
         let passes = may_pass(error);
         let failure = format!("{error:#}");
-        if self.said.get(&partition).is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
-            self.said.insert(partition, Instant::now());
+        if self.said.entry(partition).or_default().is_due() {
             if passes {
                 tracing::warn!(lane = partition, failure, "a lane waits; it begins again in a while");
             } else {
@@ -217,38 +218,27 @@ impl<'c> Judging<'c> {
     fn begin(&mut self, partition: i32) -> anyhow::Result<()> {
         let topic = &self.config.source.kafka.readings;
         let mark = committed(&self.consumer, topic, partition)?;
-        let (first, _) = bounds(&self.consumer, topic, partition)?;
+        let (first, end) = bounds(&self.consumer, topic, partition)?;
         let position: Option<LanePosition> = match mark.offset {
             Some(_) => Some(mark.metadata.parse().map_err(|problem: String| anyhow!(problem))?),
             None => None,
         };
-        let lane = partition.to_string();
-        let memory = match position.and_then(|position| position.memory) {
-            Some(tick) => Some(self.parts.store.read_memory(&lane, tick)?.with_context(|| {
-                format!(
-                    "what lane {lane} remembers at {tick} was committed and is not in the store; \
-                     was the store changed or emptied? Restore it, or begin anew with another group and store"
-                )
-            })?),
-            None => None,
-        };
-        // Somebody may have stored, and gone before the first commit: while the log has its beginning, all of it is done
-        // again under the same names.
-        if position.is_none() && first > 0 && self.parts.store.newest_memory(&lane)?.is_some() {
-            anyhow::bail!(
-                "the store has rows of lane {lane}, and the group `{}-judge` has no commit for it; \
-                 was the group deleted? Begin with an empty store, or restore the group's offsets",
-                self.config.source.kafka.group
-            );
-        }
         let mut offset = mark.offset.unwrap_or(first);
         if offset < first {
             self.lost(partition, offset, first);
             offset = first;
         }
-        let position = position.unwrap_or(LanePosition { step: fleet::Resume::START, memory: None });
-        let begin = Begin { lane: partition, position: mark.offset.map(|_| position), memory };
-        let worker = LiveLane::begin(self.config, begin, &self.parts.shelf, &self.rules)?;
+        let beginning = Beginning {
+            lane: partition,
+            from: offset,
+            position,
+            log_is_whole: first == 0,
+            is_level: offset >= end,
+            store: Arc::clone(&self.parts.store),
+            shelf: self.parts.shelf.clone(),
+            rules: Arc::clone(&self.rules),
+            config: Arc::clone(&self.config),
+        };
         let lease = Lease::default();
         let keep = Keep {
             lane: partition,
@@ -258,16 +248,15 @@ impl<'c> Judging<'c> {
             consumer: Arc::clone(&self.consumer),
             lease: lease.clone(),
             offset,
-            position,
+            position: position.unwrap_or(LanePosition::START),
         };
         let (input, entries) = bounded(WAITING);
         let of_thread = lease.clone();
         let thread = std::thread::Builder::new()
             .name(format!("lane-{partition}"))
-            .spawn(move || worker.run(&entries, keep, &of_thread))?;
+            .spawn(move || beginning.begin(&of_thread)?.run(&entries, keep, &of_thread))?;
         self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, lease.clone());
         self.parts.status.lane_runs(partition, lease.clone());
-        tracing::info!(lane = partition, from = offset, closed_through = %position.step.closed_through, "lane begins");
         self.lanes.insert(
             partition,
             Running { input, overflow: VecDeque::new(), paused: false, lease, thread, from: offset, next: offset },
@@ -336,7 +325,7 @@ impl<'c> Judging<'c> {
                 }
             }
         }
-        // One a turn: each asks the store, and meanwhile nobody polls.
+        // One a turn: each asks the brokers, and meanwhile nobody polls.
         let now = Instant::now();
         let due = self.failed.iter().find(|(_, due)| **due <= now).map(|(partition, _)| *partition);
         if let Some(partition) = due {

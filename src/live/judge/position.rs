@@ -14,6 +14,10 @@ pub struct LanePosition {
     pub memory: Option<EventTime>,
 }
 
+impl LanePosition {
+    pub const START: LanePosition = LanePosition { step: Resume::START, memory: None };
+}
+
 impl fmt::Display for LanePosition {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.step)?;

@@ -33,13 +33,14 @@ use smol_str::SmolStr;
 use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::metrics::metrics;
-use crate::live::now_millis;
 use crate::live::route::cohorts::Cohorts;
 use crate::live::route::inventory::InventoryFile;
 use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::partitions::{Beginning, Quiet};
 use crate::live::route::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
+use crate::live::status::Status;
 use crate::live::stop::Stop;
+use crate::live::{Role, now_millis, our_topic, readings_topic};
 
 /// Records taken from librdkafka with one call.
 const AT_ONCE: usize = 1_000;
@@ -57,8 +58,8 @@ const ASK: Duration = Duration::from_millis(500);
 /// How often the brokers are asked for partitions, and the inventory's file is looked at.
 const LOOK_AROUND: Duration = Duration::from_secs(10);
 
-pub fn run(config: &Config, stop: &Stop) -> anyhow::Result<()> {
-    let mut route = Route::start(config, stop.clone())?;
+pub fn run(config: &Config, status: Status, stop: &Stop) -> anyhow::Result<()> {
+    let mut route = Route::start(config, status, stop.clone())?;
     while !stop.is_asked() {
         route.turn()?;
     }
@@ -70,6 +71,7 @@ type Positions = Vec<(String, i32, u64)>;
 
 struct Route<'c> {
     config: &'c Config,
+    status: Status,
     stop: Stop,
     consumer: Arc<BaseConsumer<Member>>,
     queue: Option<BatchQueue<Member>>,
@@ -109,16 +111,11 @@ struct Route<'c> {
 }
 
 impl<'c> Route<'c> {
-    fn start(config: &'c Config, stop: Stop) -> anyhow::Result<Route<'c>> {
+    fn start(config: &'c Config, status: Status, stop: Stop) -> anyhow::Result<Route<'c>> {
         let kafka = &config.source.kafka;
         let admin = topics::admin(kafka)?;
-        let described = topics::describe(admin.inner(), &[&kafka.readings, &kafka.cohorts])?;
-        let there = |name: &String| {
-            let found = described.iter().find(|topic| topic.name == *name && topic.problem.is_none());
-            found.with_context(|| format!("topic `{name}` is not there; make it with `vedette topics create`"))
-        };
-        let readings = there(&kafka.readings)?;
-        there(&kafka.cohorts)?;
+        let readings = readings_topic(admin.inner(), kafka)?;
+        our_topic(admin.inner(), &kafka.cohorts)?;
         let lanes = readings.partitions.len();
         let inventory = InventoryFile::read(config)?;
         let router = Router::new(inventory.parse()?, &config.ingest);
@@ -130,6 +127,7 @@ impl<'c> Route<'c> {
         anyhow::ensure!(!names.is_empty(), "no raw topic to read; name one under [[source.kafka.topics]]");
         let mut route = Route {
             config,
+            status,
             stop,
             queue: Some(queue),
             outbox: Outbox::new(kafka)?,
@@ -223,6 +221,7 @@ impl<'c> Route<'c> {
                 Change::Assigned(partitions) => {
                     self.to_begin.extend(partitions.into_iter().map(Beginning::assigned));
                     self.begin_all()?;
+                    self.status.joined(Role::Route);
                 }
                 Change::Revoked(partitions) => {
                     let is_revoked =
@@ -488,6 +487,7 @@ impl<'c> Route<'c> {
             newest = self.waiting.pop_front();
         }
         let Some((_, positions)) = newest else { return };
+        self.status.sent();
         if let Err(error) = self.commit_positions(positions, mode) {
             // The next beat commits more; until then it would only be sent again.
             tracing::debug!(%error, "raw offsets were not committed");

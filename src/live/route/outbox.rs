@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use ingest::Error;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::config::KafkaConfig;
-use ingest::kafka::topics::{admin, describe};
+use ingest::kafka::topics::admin;
 use ingest::log::{Message as Entry, encode};
 use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
@@ -19,11 +19,11 @@ use rdkafka::message::{Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::live::logs::EachMinute;
+use crate::live::readings_topic;
+
 /// While the queue is full, the caller is asked this often whether it wants to go on waiting.
 const FULL: Duration = Duration::from_millis(50);
-
-/// Between two log lines about messages that were refused and are nobody's loss.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// One message.
 #[derive(Default)]
@@ -55,7 +55,7 @@ struct Arrived {
     /// The broker's time, milliseconds, and when it was that.
     newest: Option<(i64, Instant)>,
     failure: Option<String>,
-    refused: Option<Instant>,
+    refused: EachMinute,
 }
 
 impl Arrived {
@@ -66,8 +66,7 @@ impl Arrived {
     }
 
     fn refuse(&mut self, topic: &str, error: &KafkaError) {
-        if self.refused.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-            self.refused = Some(Instant::now());
+        if self.refused.is_due() {
             tracing::warn!(topic, %error, "copies of rejected records are refused; the records themselves are counted and stored");
         }
     }
@@ -218,11 +217,7 @@ impl Outbox {
 
 /// Writes an entry to every lane's log.
 pub fn tell_lanes(kafka: &KafkaConfig, message: &Entry) -> anyhow::Result<()> {
-    let described = describe(admin(kafka)?.inner(), &[&kafka.readings])?;
-    let topic = described
-        .first()
-        .filter(|topic| topic.problem.is_none())
-        .with_context(|| format!("topic `{}` is not there; make it with `vedette topics create`", kafka.readings))?;
+    let topic = readings_topic(admin(kafka)?.inner(), kafka)?;
     let outbox = Outbox::new(kafka)?;
     let message = encode(message);
     for lane in &topic.partitions {

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use fleet::{EventTime, MICROS_PER_SECOND, Resume};
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{bounds, committed};
 use ingest::kafka::config::KafkaConfig;
-use ingest::kafka::topics::describe;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::live::assignment::Member;
 use crate::live::judge::position::LanePosition;
+use crate::live::readings_topic;
 
 /// Over so long the speed of event time is measured.
 const SPEED_OVER: Duration = Duration::from_millis(1_500);
@@ -33,12 +33,7 @@ impl Positions {
 
     /// Partitions of the readings log.
     pub fn partitions(&self) -> anyhow::Result<Vec<i32>> {
-        let readings = &self.kafka.readings;
-        let described = describe(self.judge.client(), &[readings])?;
-        let topic = described.into_iter().next().filter(|topic| topic.problem.is_none());
-        let topic =
-            topic.with_context(|| format!("topic `{readings}` is not there; make it with `vedette topics create`"))?;
-        Ok(topic.partitions)
+        Ok(readings_topic(self.judge.client(), &self.kafka)?.partitions)
     }
 
     /// After each lane's last durable step; `None` for one that never committed.
