@@ -53,6 +53,16 @@ impl Leases {
         (oldest.from.minus(time) <= self.grace).then_some(oldest.device)
     }
 
+    /// Loads what [`Leases::holder`] and [`Leases::learn`] will read, ahead of them: first for several addresses, then what
+    /// was found.
+    pub(crate) fn touch(&self, address: IpAddr) -> Option<usize> {
+        self.index(address)
+    }
+
+    pub(crate) fn touch_holder(&self, index: usize) -> u64 {
+        self.holders[index].newest.from.0 as u64
+    }
+
     /// `device` was seen at `address`, or is declared to be there from `time` on.
     pub(crate) fn learn(&mut self, address: IpAddr, device: DeviceKey, time: EventTime) {
         let lease = Lease { from: time, device };

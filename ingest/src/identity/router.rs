@@ -7,7 +7,7 @@ use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Kind, Owner, Place, Read
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::inventory::Inventory;
-use super::known::{Found, Known};
+use super::known::{Found, Known, Touched};
 use crate::Config;
 
 /// What came of routing a reading. The facts hold before it: write them to the log first.
@@ -38,6 +38,7 @@ pub struct Replaced {
 
 pub struct Router {
     known: Known,
+    touched: Vec<Touched>,
     /// The last day (event time) on which a retired device was reported.
     reported: FxHashMap<DeviceKey, i64>,
     counters: RouterCounters,
@@ -46,7 +47,7 @@ pub struct Router {
 impl Router {
     pub fn new(inventory: Inventory, config: &Config) -> Router {
         let known = Known::new(inventory, config);
-        Router { known, reported: FxHashMap::default(), counters: RouterCounters::default() }
+        Router { known, touched: Vec::new(), reported: FxHashMap::default(), counters: RouterCounters::default() }
     }
 
     /// All devices by key: the inventory's first, then unknown ones as they showed up.
@@ -81,6 +82,11 @@ impl Router {
         }
         let changed = self.known.devices.iter().filter(|device| !unchanged.contains(&device.id));
         Replaced { left, changed: changed.cloned().collect() }
+    }
+
+    /// Loads what routing these will need, some tens at a time, before each is routed.
+    pub fn touch(&mut self, readings: &[Reading]) {
+        self.known.touch(readings.iter().map(|reading| &reading.identity), &mut self.touched);
     }
 
     /// Puts the side that calls first and finds the device or devices of a reading at its event time. An identity nobody

@@ -26,8 +26,7 @@ pub(crate) struct OpenWindows {
     width: i64,
     /// Ordered by end; rarely more than three.
     ticks: Vec<OpenTick>,
-    builders: Vec<Builder>,
-    free: Vec<u32>,
+    builders: Pool,
     spare_places: Vec<FxHashMap<DeviceKey, u32>>,
     heard: Heard,
     scratch: String,
@@ -38,8 +37,7 @@ impl OpenWindows {
         OpenWindows {
             width,
             ticks: Vec::new(),
-            builders: Vec::new(),
-            free: Vec::new(),
+            builders: Pool::default(),
             spare_places: Vec::new(),
             heard: Heard { width, windows: Vec::new() },
             scratch: String::new(),
@@ -73,14 +71,14 @@ impl OpenWindows {
     fn write(&mut self, found: &[(u32, Routed<'_>)]) -> u64 {
         self.touch(found.iter().map(|(place, _)| *place));
         for (place, routed) in found {
-            self.builders[*place as usize].add(routed, &mut self.scratch);
+            self.builders.get_mut(*place).add(routed, &mut self.scratch);
         }
         found.len() as u64
     }
 
     /// Loads builders ahead of their use, first themselves and then what they point to.
     fn touch(&self, places: impl Iterator<Item = u32> + Clone) {
-        let builders = places.map(|place| &self.builders[place as usize]);
+        let builders = places.map(|place| self.builders.get(place));
         std::hint::black_box(builders.clone().map(Builder::touch).fold(0, u64::wrapping_add));
         std::hint::black_box(builders.map(Builder::touch_contents).fold(0, u64::wrapping_add));
     }
@@ -111,13 +109,8 @@ impl OpenWindows {
     }
 
     fn place(&mut self, tick: usize, device: DeviceKey) -> u32 {
-        let (builders, free) = (&mut self.builders, &mut self.free);
-        *self.ticks[tick].places.entry(device).or_insert_with(|| {
-            free.pop().unwrap_or_else(|| {
-                builders.push(Builder::default());
-                builders.len() as u32 - 1
-            })
-        })
+        let builders = &mut self.builders;
+        *self.ticks[tick].places.entry(device).or_insert_with(|| builders.take())
     }
 
     pub(crate) fn first_end(&self) -> Option<EventTime> {
@@ -152,7 +145,7 @@ impl OpenWindows {
                 let ahead = devices.iter().skip(number).take(AT_A_TIME);
                 self.touch(ahead.map(|(_, place)| *place));
             }
-            let builder = &mut self.builders[place as usize];
+            let builder = self.builders.get_mut(place);
             let heard = self.heard.replace(device, end);
             windows.push(Window {
                 device,
@@ -166,8 +159,7 @@ impl OpenWindows {
                 records: builder.records,
                 malicious: builder.malicious,
             });
-            builder.clear();
-            self.free.push(place);
+            self.builders.put_back(place);
         }
         windows
     }
@@ -179,6 +171,48 @@ impl OpenWindows {
     /// What there is to [`OpenWindows::recall`], ordered by device.
     pub(crate) fn heard(&self) -> Vec<(DeviceKey, EventTime)> {
         self.heard.all().collect()
+    }
+}
+
+/// Builders by place, in chunks: one array that doubles would be copied, and touch three times the memory it needs.
+#[derive(Default)]
+struct Pool {
+    chunks: Vec<Vec<Builder>>,
+    made: u32,
+    free: Vec<u32>,
+}
+
+impl Pool {
+    const CHUNK: usize = 256;
+
+    /// The place of an empty one.
+    fn take(&mut self) -> u32 {
+        if let Some(place) = self.free.pop() {
+            return place;
+        }
+        if self.made as usize == self.chunks.len() * Self::CHUNK {
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+        }
+        let place = self.made;
+        self.made += 1;
+        self.chunks[place as usize / Self::CHUNK].push(Builder::default());
+        place
+    }
+
+    /// What was built in it was taken.
+    fn put_back(&mut self, place: u32) {
+        self.get_mut(place).clear();
+        self.free.push(place);
+    }
+
+    fn get(&self, place: u32) -> &Builder {
+        let place = place as usize;
+        &self.chunks[place / Self::CHUNK][place % Self::CHUNK]
+    }
+
+    fn get_mut(&mut self, place: u32) -> &mut Builder {
+        let place = place as usize;
+        &mut self.chunks[place / Self::CHUNK][place % Self::CHUNK]
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use fleet::{Cohort, EventTime, Fact, Owner, Position};
+use fleet::{Cohort, EventTime, Fact, Owner, Position, Reading};
 use ingest::Rejected;
 use ingest::decode::Message as Record;
 use ingest::identity::{LaneTable, Router, RouterCounters, Routes};
@@ -44,6 +44,8 @@ use crate::live::{Role, now_millis, our_topic, readings_topic};
 
 /// Records taken from librdkafka with one call.
 const AT_ONCE: usize = 1_000;
+/// Readings whose devices are looked up together.
+const TOGETHER: usize = 32;
 /// Readings, or bytes, of one message of the log.
 const BATCH_READINGS: usize = 1_000;
 const BATCH_BYTES: usize = 512 << 10;
@@ -82,6 +84,8 @@ struct Route<'c> {
     inventory: InventoryFile,
     /// All its devices were told to their lanes.
     announced: bool,
+    /// Of the records in hand, [`TOGETHER`] at most.
+    decoded: Vec<Reading>,
     drafts: Vec<BatchDraft>,
     rejects: Vec<RejectedRecord>,
     routes: Routes,
@@ -136,6 +140,7 @@ impl<'c> Route<'c> {
             cohorts: Cohorts::new(kafka, &readings.id),
             inventory,
             announced: false,
+            decoded: Vec::new(),
             drafts: (0..lanes).map(|_| BatchDraft::default()).collect(),
             rejects: Vec::new(),
             routes: Routes::default(),
@@ -191,6 +196,7 @@ impl<'c> Route<'c> {
         if let Some(error) = failure {
             return Err(error);
         }
+        self.route_decoded()?;
         problems.into_iter().for_each(|problem| self.meet(&problem));
         self.go_back()?;
         self.align()?;
@@ -203,7 +209,8 @@ impl<'c> Route<'c> {
     /// Group events, on this thread.
     fn serve(&mut self) -> anyhow::Result<()> {
         match self.consumer.poll(Duration::ZERO) {
-            Some(Err(error)) => crate::live::logs::client_error("route", &error, "while reading raw topics"),
+            // The client's context has told of it.
+            Some(Err(_)) => {}
             // It was not forwarded to our queue, and must not be passed over: all is read again from what was committed.
             Some(Ok(record)) => {
                 return Err(ingest::Error::Kafka {
@@ -265,7 +272,8 @@ impl<'c> Route<'c> {
             Ok(Some(reading)) => match source.refuse_ahead(&reading, dated(record, self.now), &self.config.ingest) {
                 None => {
                     source.observe(reading.time);
-                    return self.route(reading);
+                    self.decoded.push(reading);
+                    return if self.decoded.len() < TOGETHER { Ok(()) } else { self.route_decoded() };
                 }
                 Some(reason) => (reason, record.value.unwrap_or_default()),
             },
@@ -275,8 +283,17 @@ impl<'c> Route<'c> {
         self.reject(rejected, record)
     }
 
-    fn route(&mut self, mut reading: fleet::Reading) -> anyhow::Result<()> {
-        self.router.route(&mut reading, &mut self.routes);
+    fn route_decoded(&mut self) -> anyhow::Result<()> {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        self.router.touch(&decoded);
+        decoded.iter_mut().try_for_each(|reading| self.route(reading))?;
+        decoded.clear();
+        self.decoded = decoded;
+        Ok(())
+    }
+
+    fn route(&mut self, reading: &mut Reading) -> anyhow::Result<()> {
+        self.router.route(reading, &mut self.routes);
         if !self.routes.facts.is_empty() {
             let facts = std::mem::take(&mut self.routes.facts);
             self.tell(&facts)?;
@@ -291,7 +308,7 @@ impl<'c> Route<'c> {
             let devices = self.router.devices();
             let id_of = |key: fleet::DeviceKey| devices[key.0 as usize].id.clone();
             let draft = &mut self.drafts[lane];
-            draft.push(&reading, &owners[done..done + together], id_of);
+            draft.push(reading, &owners[done..done + together], id_of);
             done += together;
             if self.drafts[lane].len() >= BATCH_READINGS || self.drafts[lane].bytes() >= BATCH_BYTES {
                 self.flush(lane)?;
