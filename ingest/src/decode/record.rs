@@ -43,7 +43,9 @@ pub(super) struct Record<'a, const N: usize> {
     names: &'static Names<N>,
     /// By name: place in `values`, counted from 1; 0 for none.
     places: [u8; N],
+    /// The first `used` of them.
     pub values: Vec<Scalar<'a>>,
+    used: usize,
 }
 
 /// Values of one record that need no second allocation.
@@ -52,7 +54,8 @@ const ROOM: usize = 24;
 impl<'a, const N: usize> Record<'a, N> {
     pub fn empty(names: &'static Names<N>) -> Record<'a, N> {
         const { assert!(N <= u8::MAX as usize) }
-        Record { names, places: [0; N], values: Vec::with_capacity(ROOM) }
+        let values = std::iter::repeat_with(|| Scalar::Missing).take(ROOM).collect();
+        Record { names, places: [0; N], values, used: 0 }
     }
 
     pub fn get(&self, field: impl Into<usize>) -> Value<'_> {
@@ -68,8 +71,11 @@ impl<'a, const N: usize> Record<'a, N> {
     pub fn slot(&mut self, index: usize) -> &mut Scalar<'a> {
         let mut place = usize::from(self.places[index]);
         if place == 0 {
-            self.values.push(Scalar::Missing);
-            place = self.values.len();
+            if self.used == self.values.len() {
+                self.values.push(Scalar::Missing);
+            }
+            self.used += 1;
+            place = self.used;
             self.places[index] = place as u8;
         }
         &mut self.values[place - 1]
@@ -150,7 +156,7 @@ impl<'a, const N: usize> Visitor<'a> for ObjectSeed<'_, 'a, N> {
                 continue;
             };
             *self.reading = Some(index);
-            map.next_value_seed(ScalarSeed(self.record.slot(index)))?;
+            map.next_value_seed(InPlace(self.record.slot(index)))?;
             *self.reading = None;
         }
         Ok(())
@@ -216,15 +222,16 @@ impl Visitor<'_> for KeySeed {
 impl<'a> Deserialize<'a> for Scalar<'a> {
     fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Scalar<'a>, D::Error> {
         let mut scalar = Scalar::Missing;
-        ScalarSeed(&mut scalar).deserialize(deserializer)?;
+        InPlace(&mut scalar).deserialize(deserializer)?;
         Ok(scalar)
     }
 }
 
-/// Writes the value where it is to stand, instead of handing it up through every `Result`.
-struct ScalarSeed<'s, 'a>(&'s mut Scalar<'a>);
+/// Writes a value where it is to stand. Handed up through every `Result` it is copied in other units than it was written in,
+/// and each copy waits for the writes.
+struct InPlace<'s, 'a>(&'s mut Scalar<'a>);
 
-impl<'a> DeserializeSeed<'a> for ScalarSeed<'_, 'a> {
+impl<'a> DeserializeSeed<'a> for InPlace<'_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -232,7 +239,7 @@ impl<'a> DeserializeSeed<'a> for ScalarSeed<'_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for ScalarSeed<'_, 'a> {
+impl<'a> Visitor<'a> for InPlace<'_, 'a> {
     type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
