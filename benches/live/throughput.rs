@@ -64,12 +64,12 @@ impl Filled {
 
 pub fn raw(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let stand = Stand::start(options, 4, DEVICES)?;
-    of_all_roles(fill(stand, options, 3_000_000, report)?, 1, "0.15, aim 0.30", report)
+    of_all_roles(fill(stand, options, 20_000_000, report)?, 1, "0.15, aim 0.30", report)
 }
 
 pub fn spread(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let stand = Stand::start(options, 12, DEVICES)?.with_engine()?;
-    of_all_roles(fill(stand, options, 3_000_000, report)?, 3, "as `raw`", report)
+    of_all_roles(fill(stand, options, 10_000_000, report)?, 3, "as `raw`", report)
 }
 
 /// From the start of the processes until every window is closed, stored and committed.
@@ -110,7 +110,7 @@ fn of_all_roles(mut filled: Filled, processes: usize, goal: &str, report: &mut R
 /// First `route` alone, until all is in the readings log; then the judge alone over that.
 pub fn judge(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let stand = Stand::start(options, 4, DEVICES)?;
-    let mut filled = fill(stand, options, 3_000_000, report)?;
+    let mut filled = fill(stand, options, 20_000_000, report)?;
     let mut rates = Vec::new();
     for round in 1..=filled.rounds {
         let bare = filled.bare(round, report)?;

@@ -170,7 +170,7 @@ impl LiveLane {
 
     /// Until told to stop, or the lease is withdrawn.
     pub fn run(mut self, input: &Receiver<ToLane>, keep: Keep, lease: &Lease) -> anyhow::Result<()> {
-        let (steps, to_keep) = bounded(1);
+        let (steps, to_keep) = bounded(0);
         std::thread::scope(|scope| {
             let keeper =
                 std::thread::Builder::new().name(format!("keeper-{}", self.lane)).spawn_scoped(scope, move || {
