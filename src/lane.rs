@@ -358,10 +358,10 @@ impl LaneWorker {
                 RuleKind::Behaviour => hits[tick].push(rule.hit(index, window, device)),
                 // Once a type: the first tick that shows it is told, and of what follows there is no news.
                 RuleKind::Posture => {
-                    let finding = rule.posture(window, device, detect);
-                    let first = *told.entry(finding.finding_id.clone()).or_insert(finding.emitted_at);
-                    if finding.emitted_at <= first {
-                        findings.push(finding);
+                    let emitted_at = window.end.plus_seconds(i64::from(detect.lateness_seconds));
+                    let first = *told.entry(rule.posture_id(device)).or_insert(emitted_at);
+                    if emitted_at <= first {
+                        findings.push(rule.posture(window, device, emitted_at));
                     }
                 }
             }

@@ -20,7 +20,7 @@ impl FromStr for Mac {
         let mut bytes = [0u8; 6];
         let mut digits = 0;
         for character in text.bytes() {
-            let Some(value) = (character as char).to_digit(16) else {
+            let Some(value) = hex_digit(character) else {
                 if matches!(character, b':' | b'-' | b'.') && digits > 0 {
                     continue;
                 }
@@ -29,10 +29,19 @@ impl FromStr for Mac {
             if digits == 12 {
                 return Err(bad_mac(text));
             }
-            bytes[digits / 2] = bytes[digits / 2] << 4 | value as u8;
+            bytes[digits / 2] = bytes[digits / 2] << 4 | value;
             digits += 1;
         }
         if digits == 12 { Ok(Mac(bytes)) } else { Err(bad_mac(text)) }
+    }
+}
+
+fn hex_digit(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        b'A'..=b'F' => Some(character - b'A' + 10),
+        _ => None,
     }
 }
 

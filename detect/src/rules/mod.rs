@@ -7,11 +7,10 @@
 pub mod columns;
 
 use fleet::id::stable_id;
-use fleet::{Confidence, Device, Finding, FindingKind, Reason, Scope, Severity, Window};
+use fleet::{Confidence, Device, EventTime, Finding, FindingKind, Reason, Scope, Severity, Window};
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use crate::config::Config;
 use crate::error::Error;
 use crate::evidence::{Bearing, Evidence, Group};
 
@@ -94,11 +93,15 @@ impl Rule {
         RuleHit { window: index, evidence }
     }
 
-    /// The one finding of a type and a posture rule; its id is the same whichever device shows it first.
-    pub fn posture(&self, window: &Window, device: &Device, config: &Config) -> Finding {
-        let emitted_at = window.end.plus_seconds(i64::from(config.lateness_seconds));
+    /// Id of the one finding of a type and a posture rule, the same whichever device shows it first.
+    pub fn posture_id(&self, device: &Device) -> String {
+        stable_id(&["posture", &device.device_type, &self.id])
+    }
+
+    /// That finding, told at `emitted_at`.
+    pub fn posture(&self, window: &Window, device: &Device, emitted_at: EventTime) -> Finding {
         Finding {
-            finding_id: stable_id(&["posture", &device.device_type, &self.id]),
+            finding_id: self.posture_id(device),
             incident_id: String::new(),
             scope: Scope::Fleet,
             device_id: SmolStr::default(),

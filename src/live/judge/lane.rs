@@ -410,20 +410,23 @@ mod tests {
     fn remembered(rules: &Arc<CompiledRules>, messages: &[Message]) -> (Vec<u8>, Vec<SmolStr>) {
         let begin = Begin { lane: 0, position: None, memory: None };
         let mut lane = LiveLane::begin(&Config::default(), begin, &Shelf::default(), rules).unwrap();
-        let mark = LoggedMark {
-            source: 1,
-            topic: "raw".into(),
-            topic_id: "id".into(),
-            partition: 0,
-            roster: vec![1],
-            through: EventTime::parse("2026-03-06T00:00:00Z").unwrap(),
-            below: 0,
-        };
+        // The first says where event time begins; the second closes a tick.
+        let marks = ["2026-03-06T00:00:00Z", "2026-03-06T00:01:00Z"].map(|through| {
+            Message::Mark(LoggedMark {
+                source: 1,
+                topic: "raw".into(),
+                topic_id: "id".into(),
+                partition: 0,
+                roster: vec![1],
+                through: EventTime::parse(through).unwrap(),
+                below: 0,
+            })
+        });
         let (steps, kept) = unbounded();
-        for (offset, message) in (0..).zip(messages.iter().chain([&Message::Mark(mark)])) {
+        for (offset, message) in (0..).zip(messages.iter().chain(&marks)) {
             lane.take(offset, &encode(message), &steps).unwrap();
         }
-        assert_eq!(kept.len(), 1, "the mark closes a tick");
+        assert_eq!(kept.len(), 1, "the second mark closes a tick");
         let present = lane.members.present().map(|record| record.id.clone()).collect();
         (lane.worker.memory().unwrap(), present)
     }
