@@ -108,6 +108,8 @@ impl std::error::Error for Misuse {}
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -147,14 +149,19 @@ mod tests {
         let page = include_str!("../docs/configuration.md");
         let block = page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
         assert_eq!(toml::from_str::<Config>(block).unwrap(), Config::default());
-        let keys = |table: toml::Table| -> Vec<String> {
-            let of_section = |(section, keys): (String, toml::Value)| {
-                let keys: Vec<String> = keys.as_table().unwrap().keys().map(|key| format!("{section}.{key}")).collect();
-                keys
-            };
-            table.into_iter().flat_map(of_section).collect()
-        };
         let all = toml::Table::try_from(Config::default()).unwrap();
         assert_eq!(keys(toml::from_str(block).unwrap()), keys(all));
+    }
+
+    /// With those of the tables within, such as `source.kafka.brokers`.
+    fn keys(table: toml::Table) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for (key, value) in table {
+            if let toml::Value::Table(within) = value {
+                all.extend(keys(within).into_iter().map(|inner| format!("{key}.{inner}")));
+            }
+            all.insert(key);
+        }
+        all
     }
 }
