@@ -110,9 +110,13 @@ impl Pause {
             }
             std::thread::sleep(LOOK_UP.min(until.saturating_duration_since(Instant::now())));
         }
-        self.0 = (self.0 * 2).min(LONGEST);
+        self.0 = longer(self.0);
         true
     }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST)
 }
 
 /// Between half and the whole, so that many lanes do not knock together. The clock's last digits are chance enough.
@@ -141,5 +145,21 @@ mod tests {
         let refused = until_it_works("test", &|| true, || Err(store::Error::ReadOnly { dir: "x".into() }));
         assert!(refused.is_err());
         assert!(matches!(until_it_works("test", &|| false, || Err(busy())), Ok(false)));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_are_shortened_by_half_at_most() {
+        let pauses: Vec<Duration> = std::iter::successors(Some(FIRST), |pause| Some(longer(*pause))).take(10).collect();
+        let millis: Vec<u128> = pauses.iter().map(Duration::as_millis).collect();
+        assert_eq!(millis, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000]);
+        for pause in pauses {
+            for _ in 0..100 {
+                let jittered = jittered(pause);
+                assert!(pause / 2 <= jittered && jittered <= pause, "{jittered:?} for {pause:?}");
+            }
+        }
+        let mut pause = Pause::default();
+        assert!(pause.wait(&|| true) && pause.0 == longer(FIRST));
+        assert!(!pause.wait(&|| false) && pause.0 == longer(FIRST), "a wait that was given up lengthens nothing");
     }
 }

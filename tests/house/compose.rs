@@ -261,6 +261,7 @@ fn the_image_is_built_as_everything_is() {
     let build = "cargo build --release --workspace --locked";
     assert!(image.contains(&format!("    {build} \\\n")), "the Dockerfile's command");
     assert!(file("Makefile").contains(&format!("build:\n\t{build}\n")), "the Makefile's");
+    assert!(file(".ci/run").lines().any(|line| line == "make build"), "it is built in CI as in the image");
     let from: Vec<&str> = image.lines().filter_map(|line| line.strip_prefix("FROM ")).collect();
     let [builder, runtime] = from[..] else { panic!("two stages: {from:?}") };
     let version = |text: &str| -> Vec<u32> { text.split('.').map_while(|part| part.parse().ok()).collect() };

@@ -9,7 +9,7 @@ pub(super) use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{QUESTIONS, Replayed, Site, prepare, replayed_demo, site};
 use super::tables::slt::time;
-use super::vedette::{Service, free_address, query, succeed, text};
+use super::vedette::{Feed, Service, free_address, query, succeed, text};
 
 /// The site's configuration with the engine as its store; one of its own for each process.
 pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
@@ -53,16 +53,14 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
     let (site, mut services) = three(&broker, &replayed, &engine);
-    let (demo, bootstrap) = (replayed.data("demo.toml"), broker.bootstrap.clone());
-    let feed = std::thread::spawn(move || {
-        succeed(&["feed", text(&demo), "--brokers", &bootstrap, "--speed", "9000", "--quiet"]);
-    });
+    let demo = replayed.data("demo.toml");
+    let feed = Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", "9000", "--quiet"]);
     std::thread::sleep(Duration::from_secs(8));
     services[1].signal("STOP");
     services[2].kill();
     std::thread::sleep(Duration::from_secs(12));
     services[1].signal("CONT");
-    feed.join().expect("the set was fed");
+    feed.join();
     services.remove(2);
     wait_closed(&mut services, 4, replayed.through);
     wait_for_findings(&replayed.store, &engine);

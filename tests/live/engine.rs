@@ -51,12 +51,14 @@ impl Engine {
         body.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
     }
 
-    /// Makes something go wrong, as tests/services/faults.py names it.
-    pub(super) fn fault(&self, what: &str) {
+    /// Makes something go wrong, as tests/services/faults.py names it; gives how many requests have met a fault so far.
+    pub(super) fn fault(&self, what: &str) -> u64 {
         let mut stream = std::net::TcpStream::connect(&self.control).expect("the control port listens");
         writeln!(stream, "{what}").expect("the control port reads");
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).expect("the control port answers");
+        let stats: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: `{line}`"));
+        stats["fired"].as_u64().unwrap_or_else(|| panic!("{what}: {stats}"))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kafka::{Broker, are_there};
 use super::one_truth::{demand_the_same, prepare, replayed_demo, site};
-use super::vedette::{Service, succeed, text};
+use super::vedette::{Feed, Service, text};
 
 /// The broker is stopped for a while, and then killed, while a set is fed and judged.
 #[test]
@@ -19,18 +19,20 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     prepare(&site, &replayed, 2);
     let log = site.folder.path().join("log");
     let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
-    let (demo, bootstrap) = (replayed.data("demo.toml"), broker.bootstrap.clone());
-    let feed = std::thread::spawn(move || {
-        succeed(&["feed", text(&demo), "--brokers", &bootstrap, "--speed", "12000", "--quiet"]);
-    });
+    let demo = replayed.data("demo.toml");
+    let feed = Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", "12000", "--quiet"]);
     std::thread::sleep(Duration::from_secs(5));
     broker.tell("stop");
+    let (before, _) = service.memory();
     std::thread::sleep(Duration::from_secs(away));
+    let (after, most) = service.memory();
+    eprintln!("memory: {before} MiB before brokers were away, {after} MiB after {away} s, {most} MiB at most");
+    assert!(after < before + 200, "{before} MiB grew to {after} MiB while brokers were away");
     broker.tell("start");
     std::thread::sleep(Duration::from_secs(5));
     broker.tell("kill");
     broker.tell("start");
-    feed.join().expect("the set was fed");
+    feed.join();
     service.wait_closed(2, replayed.through, Duration::from_secs(240));
     let complaints = service.complaints();
     service.stop();

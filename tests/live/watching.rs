@@ -216,7 +216,7 @@ fn demand_traces(received: &Received, store: &Path) {
     }
     let steps: Vec<&Span> = named(received, "step").collect();
     assert!(!steps.is_empty());
-    let mut windows = 0;
+    let (mut windows, mut fetches) = (0, 0);
     for step in &steps {
         assert!(step.parent_span_id.is_empty(), "a step has no parent");
         let parts = &traces[step.trace_id.as_slice()];
@@ -227,11 +227,21 @@ fn demand_traces(received: &Received, store: &Path) {
             assert!(step.start_time_unix_nano <= part[0].start_time_unix_nano);
             assert!(step.end_time_unix_nano >= part[0].end_time_unix_nano);
         }
+        // A mark may close several steps: what was fetched led to the first of them.
+        let fetched: Vec<&&Span> = parts.iter().filter(|span| span.name == "fetch").collect();
+        assert!(fetched.len() <= 1, "{parts:#?}");
+        for fetch in &fetched {
+            assert_eq!(fetch.parent_span_id, step.span_id);
+            assert_eq!(fetch.start_time_unix_nano, step.start_time_unix_nano);
+            assert!(attribute(&fetch.attributes, "entries").parse::<u64>().is_ok_and(|entries| entries > 0));
+        }
+        fetches += fetched.len();
         assert!(attribute(&step.attributes, "ticks").parse::<u32>().is_ok_and(|ticks| ticks > 0));
         assert!(["0", "1"].contains(&attribute(&step.attributes, "lane").as_str()));
         windows += attribute(&step.attributes, "windows").parse::<i64>().expect("a number of windows");
     }
-    assert!(named(received, "fetch").count() > 0);
+    assert!(fetches > 0);
+    assert_eq!(named(received, "fetch").count(), fetches, "each led to a step");
     let stored = query(store, "select count(*) as windows from windows")[0]["windows"].as_i64();
     assert_eq!(Some(windows), stored, "the traces tell of every window once");
 
