@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub(super) use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
-use super::one_truth::{QUESTIONS, Replayed, Site, prepare, replayed_demo, site};
+use super::one_truth::{QUESTIONS, Replayed, Site, prepare, replayed_demo, site, site_named};
 use super::tables::slt::time;
 use super::vedette::{Feed, Service, free_address, query, succeed, text};
 
@@ -29,17 +29,23 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let engine = Engine::start(folder.path());
-    let (_site, mut services) = three(&broker, &replayed, &engine);
-    // What a server refuses now and then, and what it does without telling.
-    engine.fault("500:3@insert,cut:2@insert,cut-after:3@insert,exception-in-200:2@insert,full:2@insert");
     let demo = replayed.data("demo.toml");
-    succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--key", "none", "--quiet"]);
-    wait_closed(&mut services, 4, replayed.through);
-    wait_for_findings(&replayed.store, &engine);
-    services.iter_mut().for_each(Service::stop);
-    demand_the_same_there(&replayed, &engine);
+    // Of one lane, two stand by.
+    for (name, lanes) in [("four", 4), ("one", 1)] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let engine = Engine::start(folder.path());
+        let (_site, mut services) = three(&broker, &replayed, &engine, name, lanes);
+        // What a server refuses now and then, and what it does without telling.
+        engine.fault("500:3@insert,cut:2@insert,cut-after:3@insert,exception-in-200:2@insert,full:2@insert");
+        let (topic, brokers) = (format!("{name}.raw"), &broker.bootstrap);
+        let feed =
+            ["feed", text(&demo), "--brokers", brokers, "--topic", &topic, "--key", "none", "--speed", "0", "--quiet"];
+        succeed(&feed);
+        wait_closed(&mut services, usize::from(lanes), replayed.through);
+        wait_for_findings(&replayed.store, &engine);
+        services.iter_mut().for_each(Service::stop);
+        demand_the_same_there(&replayed, &engine);
+    }
 }
 
 /// Three processes; one is killed, one sleeps past its session and wakes up again.
@@ -52,7 +58,7 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let (site, mut services) = three(&broker, &replayed, &engine);
+    let (site, mut services) = three(&broker, &replayed, &engine, "vedette", 4);
     let demo = replayed.data("demo.toml");
     let feed = Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", "9000", "--quiet"]);
     std::thread::sleep(Duration::from_secs(8));
@@ -113,8 +119,8 @@ fn lanes_begin_while_the_store_hangs() {
 }
 
 /// Topics, tables, baselines, and three processes with all roles.
-fn three(broker: &Broker, replayed: &Replayed, engine: &Engine) -> (Site, Vec<Service>) {
-    let mut site = site(broker, replayed, 4);
+fn three(broker: &Broker, replayed: &Replayed, engine: &Engine, name: &str, lanes: u16) -> (Site, Vec<Service>) {
+    let mut site = site_named(broker, replayed, lanes, name);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     std::fs::write(&site.config, with_engine(&toml, site.folder.path(), engine)).expect("it is written");
     prepare(&site, replayed, 3);

@@ -104,7 +104,7 @@ pub fn site_named(broker: &Broker, replayed: &Replayed, partitions: u16, name: &
     // Processes that read history as fast as they can are days of event time apart: windows wait for the slowest.
     let toml = format!(
         "[ingest]\nmax_open_windows = 100000\n[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\nreadings_partitions = {partitions}\n\
-         instance = \"one\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\nfindings = \"{name}.findings\"\n\
+         instance = \"one\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\ncohorts = \"{name}.cohorts\"\nfindings = \"{name}.findings\"\n\
          [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
          [[source.kafka.topics]]\nname = \"{name}.raw\"\nformat = \"native-json\"\nlive = false\n\
          lateness_seconds = {}\n\
@@ -136,6 +136,31 @@ fn the_demo_fed_through_kafka_gives_the_findings_of_its_replay() {
     service.stop();
     demand_the_same(&replayed.store, &store);
     demand_kept_from_replays(&store, &demo);
+}
+
+/// Lanes, and keys of raw records: a collector's is one raw partition of four, and the others are quiet.
+#[test]
+fn lanes_and_keys_change_nothing_of_the_demo() {
+    if !are_there("the demo by other lanes and keys") {
+        return;
+    }
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let demo = replayed.data("demo.toml");
+    for (name, lanes, key) in [("one", 1, "device"), ("sixteen", 16, "device"), ("collector", 4, "collector")] {
+        eprintln!("{lanes} lanes, keyed by {key}");
+        let site = site_named(&broker, &replayed, lanes, name);
+        prepare(&site, &replayed, 4);
+        let log = site.folder.path().join("log");
+        let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
+        let (topic, brokers) = (format!("{name}.raw"), &broker.bootstrap);
+        let feed =
+            ["feed", text(&demo), "--brokers", brokers, "--topic", &topic, "--key", key, "--speed", "0", "--quiet"];
+        succeed(&feed);
+        service.wait_closed(usize::from(lanes), replayed.through, Duration::from_secs(240));
+        service.stop();
+        demand_the_same(&replayed.store, &site.folder.path().join("store"));
+    }
 }
 
 /// Topics, and the replay's baselines in force from when they were learned.

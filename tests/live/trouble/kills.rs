@@ -1,5 +1,6 @@
 //! Killed at random moments, and started again: at the end every row stands once.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clickhouse::{demand_the_same_there, wait_for_findings};
@@ -26,6 +27,7 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     let feed = fed_meanwhile(&replayed, &broker, kills() as f64 * 1.2);
     let start = || Service::start(&site.config, "route,judge,act", &log, &site.admin);
     let mut services = kill_at_random(&[&start], kills());
+    demand_progress(&services[0], kills());
     feed.join();
     services[0].wait_closed(4, replayed.through, Duration::from_secs(240));
     services[0].stop();
@@ -56,6 +58,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     };
     let (route, judge, act) = (of_role("route"), of_role("judge"), of_role("act"));
     let mut services = kill_at_random(&[&route, &judge, &act], kills() / 2);
+    demand_progress(&services[1], kills() / 2);
     feed.join();
     services[1].wait_closed(4, replayed.through, Duration::from_secs(240));
     wait_for_findings(&replayed.store, &engine);
@@ -63,6 +66,18 @@ fn one_role_killed_again_and_again_costs_nothing() {
     demand_the_same_there(&replayed, &engine);
     let once = engine.query("select count(*) as n, uniqExact(device_id, window_start) as apart from vedette.windows");
     assert_eq!(once[0]["n"], once[0]["apart"], "a window stands once");
+}
+
+/// Those that were killed had committed something in between: lanes began again at ever other ticks. Their log is one.
+#[track_caller]
+fn demand_progress(judge: &Service, kills: u64) {
+    let said = judge.said();
+    let lines = said.lines().filter(|line| line.contains("lane begins"));
+    let begun: Vec<&str> = lines.filter_map(|line| line.split("closed_through=").nth(1)).collect();
+    let ticks: BTreeSet<&str> = begun.iter().copied().collect();
+    let (starts, ticks, least) = (begun.len(), ticks.len(), kills / 5);
+    eprintln!("{kills} kills: lanes began {starts} times, at {ticks} different ticks");
+    assert!(ticks as u64 >= least, "lanes began {starts} times at {ticks} different ticks, expected {least}:\n{said}");
 }
 
 /// Feeds the demo for so many seconds, so that whatever happens meanwhile meets a stream.
