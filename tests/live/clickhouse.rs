@@ -7,7 +7,7 @@ use serde_json::Value;
 
 pub(super) use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
-use super::one_truth::{QUESTIONS, Replayed, Site, prepare, replayed_demo, site, site_named};
+use super::one_truth::{QUESTIONS, Replayed, Site, feed, prepare, replayed_demo, site, site_named};
 use super::tables::slt::time;
 use super::vedette::{Feed, Service, free_address, query, succeed, text};
 
@@ -29,7 +29,6 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let demo = replayed.data("demo.toml");
     // Of one lane, two stand by.
     for (name, lanes) in [("four", 4), ("one", 1)] {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -37,10 +36,7 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
         let (_site, mut services) = three(&broker, &replayed, &engine, name, lanes);
         // What a server refuses now and then, and what it does without telling.
         engine.fault("500:3@insert,cut:2@insert,cut-after:3@insert,exception-in-200:2@insert,full:2@insert");
-        let (topic, brokers) = (format!("{name}.raw"), &broker.bootstrap);
-        let feed =
-            ["feed", text(&demo), "--brokers", brokers, "--topic", &topic, "--key", "none", "--speed", "0", "--quiet"];
-        succeed(&feed);
+        feed(&broker, &replayed, name, "none");
         wait_closed(&mut services, usize::from(lanes), replayed.through);
         wait_for_findings(&replayed.store, &engine);
         services.iter_mut().for_each(Service::stop);

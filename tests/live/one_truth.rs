@@ -146,21 +146,25 @@ fn lanes_and_keys_change_nothing_of_the_demo() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let demo = replayed.data("demo.toml");
     for (name, lanes, key) in [("one", 1, "device"), ("sixteen", 16, "device"), ("collector", 4, "collector")] {
         eprintln!("{lanes} lanes, keyed by {key}");
         let site = site_named(&broker, &replayed, lanes, name);
         prepare(&site, &replayed, 4);
         let log = site.folder.path().join("log");
         let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
-        let (topic, brokers) = (format!("{name}.raw"), &broker.bootstrap);
-        let feed =
-            ["feed", text(&demo), "--brokers", brokers, "--topic", &topic, "--key", key, "--speed", "0", "--quiet"];
-        succeed(&feed);
+        feed(&broker, &replayed, name, key);
         service.wait_closed(usize::from(lanes), replayed.through, Duration::from_secs(240));
         service.stop();
         demand_the_same(&replayed.store, &site.folder.path().join("store"));
     }
+}
+
+/// The demo, as fast as it goes, into the raw topic of a site of that name.
+pub fn feed(broker: &Broker, replayed: &Replayed, name: &str, key: &str) {
+    let (demo, topic) = (replayed.data("demo.toml"), format!("{name}.raw"));
+    let mut arguments = vec!["feed", text(&demo), "--brokers", &broker.bootstrap];
+    arguments.extend(["--topic", &topic, "--key", key, "--speed", "0", "--quiet"]);
+    succeed(&arguments);
 }
 
 /// Topics, and the replay's baselines in force from when they were learned.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use crate::engine::{Engine, with_engine};
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{demand_the_same, prepare_with, replayed_demo, site};
 use crate::vedette::{Service, text};
@@ -77,6 +78,18 @@ fn over_tls_and_by_password_the_demo_gives_the_findings_of_its_replay() {
     }
 }
 
+/// A configuration without a store.
+fn without_store(brokers: &str, properties: &str) -> String {
+    format!(
+        "[source]\ninventory = \"inventory.csv\"\n[source.kafka]\nbrokers = \"{brokers}\"\n{properties}\
+         [[source.kafka.topics]]\nname = \"raw\"\nformat = \"native-json\"\n"
+    )
+}
+
+fn well(brokers: &str, properties: &str) -> String {
+    format!("{}[store]\npath = \"store\"\n", without_store(brokers, properties))
+}
+
 /// A configuration that is looked at: what is wrong with it, and the words that say so and what to do.
 struct Case<'a> {
     what: &'a str,
@@ -94,12 +107,6 @@ fn check_names_what_is_wrong_with_its_remedy() {
     std::fs::write(folder.path().join("inventory.csv"), "device_id,device_type\nlamp-1,lamp\n").expect("written");
     std::fs::write(folder.path().join("right"), PLAIN.1).expect("it is written");
     std::fs::write(folder.path().join("wrong"), "not-it").expect("it is written");
-    let well = |brokers: &str, properties: &str| {
-        format!(
-            "[source]\ninventory = \"inventory.csv\"\n[source.kafka]\nbrokers = \"{brokers}\"\n{properties}\
-             [[source.kafka.topics]]\nname = \"raw\"\nformat = \"native-json\"\n[store]\npath = \"store\"\n"
-        )
-    };
     let by_plain = |file: &str| properties(&broker, "PLAIN", PLAIN.0, &format!("{{ file = \"{file}\" }}"));
     let good = well(&broker.tls, &by_plain("right"));
     let of_nobody = by_plain("right").replace(&broker.ca, "/nowhere/ca.pem");
@@ -183,6 +190,71 @@ fn check_names_what_is_wrong_with_its_remedy() {
         demand(folder.path(), &Case { what, config: good.clone(), expected });
         let granted = broker.tell(&format!("acls --add --allow-principal User:plain {grant}"));
         assert_eq!(granted["status"], 0, "{granted}");
+    }
+    let output = run_with(&["check", "--config", text(&written(folder.path(), &good))], &[]);
+    assert!(output.status.success() && said(&output).contains("all is well"), "{}", said(&output));
+}
+
+#[test]
+fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
+    if !are_there("what `check` finds of ClickHouse") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let (folder, data) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let engine = Engine::start(data.path());
+    std::fs::write(folder.path().join("inventory.csv"), "device_id,device_type\nlamp-1,lamp\n").expect("written");
+    std::fs::write(folder.path().join("wrong"), "not-it").expect("it is written");
+    let good = with_engine(&without_store(&broker.bootstrap, ""), folder.path(), &engine)
+        .replace("migrate = true", "migrate = false");
+    let changed = |from: &str, to: &str| {
+        assert!(good.contains(from), "`{from}` is not in\n{good}");
+        good.replace(from, to)
+    };
+    let secret = folder.path().join("secret");
+    let is_it_up = "is the server up, and [store.clickhouse] url its HTTP interface";
+    let by_whom = "correct [store.clickhouse] user and password";
+    let not_migrated = ["`0001_database` was not applied", "run `vedette migrate`"];
+    let config = written(folder.path(), &good);
+    let topics = run_with(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"], &[]);
+    assert!(topics.status.success(), "{}", said(&topics));
+    demand(folder.path(), &Case { what: "nothing migrated", config: good.clone(), expected: &not_migrated });
+    let migrated = run_with(&["migrate", "--config", text(&written(folder.path(), &good))], &[]);
+    assert!(migrated.status.success(), "{}", said(&migrated));
+    let cases = [
+        Case {
+            what: "a host that is none",
+            config: changed(&engine.address, "no-such-host.invalid:8123"),
+            expected: &["no-such-host.invalid", is_it_up],
+        },
+        Case {
+            what: "a port nobody listens at",
+            config: changed(&engine.address, "127.0.0.1:1"),
+            expected: &["http://127.0.0.1:1", is_it_up],
+        },
+        Case {
+            what: "a wrong password",
+            config: changed(text(&secret), text(&folder.path().join("wrong"))),
+            expected: &["AUTHENTICATION_FAILED", by_whom],
+        },
+        Case {
+            what: "a user nobody knows",
+            config: changed("\"writer\"", "\"wrighter\""),
+            expected: &["wrighter", by_whom],
+        },
+        Case {
+            what: "a password that is nowhere",
+            config: changed(text(&secret), text(&folder.path().join("missing"))),
+            expected: &["clickhouse.password", "missing", "a file that can be read"],
+        },
+        Case {
+            what: "a database that is missing",
+            config: changed("migrate = false", "migrate = false\ndatabase = \"elsewhere\""),
+            expected: &not_migrated,
+        },
+    ];
+    for case in &cases {
+        demand(folder.path(), case);
     }
     let output = run_with(&["check", "--config", text(&written(folder.path(), &good))], &[]);
     assert!(output.status.success() && said(&output).contains("all is well"), "{}", said(&output));
