@@ -68,7 +68,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     assert_eq!(once[0]["n"], once[0]["apart"], "a window stands once");
 }
 
-/// Those that were killed had committed something in between: lanes began again at ever other ticks. Their log is one.
+/// Those that were killed had committed something in between: lanes went on from ticks that differ. All wrote into one log.
 #[track_caller]
 fn demand_progress(judge: &Service, kills: u64) {
     let said = judge.said();
