@@ -49,7 +49,12 @@ pub fn client_error(client: &'static str, error: &KafkaError, reason: &str) {
 
 /// What passes by itself, while no broker answers or just after: that was told.
 fn comes_of_brokers_away(error: &KafkaError) -> bool {
-    lock(&AWAY).0.is_some_and(|away| away.heard.elapsed() < SETTLED) && failed("", error).retry()
+    are_brokers_away() && failed("", error).retry()
+}
+
+/// No broker answers just now: whoever asks would wait in vain.
+pub fn are_brokers_away() -> bool {
+    lock(&AWAY).0.is_some_and(|away| away.heard.elapsed() < SETTLED)
 }
 
 /// Not told within the last minute. A connection's error ends with how long it took.
@@ -110,6 +115,11 @@ impl Brokers {
             return Some(News::Gone);
         };
         if !answers {
+            // Who meets nobody says so all the time: this is another outage, whoever saw the end of that one.
+            if now - away.heard >= SAY_AGAIN {
+                *away = Away { since: now, heard: now, told: now };
+                return Some(News::Gone);
+            }
             away.heard = now;
             if now - away.told < SAY_AGAIN {
                 return None;
@@ -169,6 +179,7 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!(news, [News::Gone, News::StillGone(seconds(60)), News::Back(Duration::from_millis(71_900))]);
         assert_eq!(brokers.hear(false, at(1_000)), Some(News::Gone), "another one");
+        assert_eq!(brokers.hear(false, at(9_000)), Some(News::Gone), "and another, after one whose end nobody saw");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
 use crate::live::judge::publisher::Publisher;
+use crate::live::logs::are_brokers_away;
 use crate::live::message::StepMessage;
 use crate::live::metrics::{metrics, of_lane};
 use crate::live::retry::until_it_works;
@@ -135,7 +136,12 @@ impl Keep {
         let to_commit =
             [ToCommit { topic: &self.topic, partition: self.lane, offset: self.offset, metadata: &metadata }];
         // A memory without a step is the last thing before the lane ends.
-        let mode = if kept.judged.is_some() { CommitMode::Async } else { CommitMode::Sync };
+        let is_last = kept.judged.is_none();
+        if is_last && are_brokers_away() {
+            // It would wait as long as a session may be silent, with the lease in its hands.
+            return Ok(false);
+        }
+        let mode = if is_last { CommitMode::Sync } else { CommitMode::Async };
         let offset = KeyValue::new("offset", i64::try_from(self.offset).unwrap_or(i64::MAX));
         let _committing = kept.trace.within("commit", SpanKind::Client, [offset]);
         let committed = self.lease.while_held(|| commit(&self.consumer, &to_commit, mode));

@@ -224,13 +224,13 @@ impl LiveLane {
             }
             Message::Facts(facts) => {
                 for fact in facts {
-                    if let LoggedFact::Left { device, .. } = &fact {
-                        self.members.leave(device);
+                    if let LoggedFact::Left { device, from } = &fact {
+                        self.members.leave(device, *from);
                     }
-                    let fact = self.intern.fact(fact);
-                    if let Fact::Device { device, from } = &fact {
+                    let mut fact = self.intern.fact(fact);
+                    if let Fact::Device { device, from } = &mut fact {
                         self.names.insert(Arc::clone(device));
-                        self.members.announce(DeviceRecord::from(device.as_ref()), *from);
+                        *from = self.members.announce(DeviceRecord::from(device.as_ref()), *from);
                     }
                     self.worker.push(offset, Entry::Fact(fact));
                 }

@@ -3,7 +3,7 @@
 //! What is remembered may be ahead of the log that is read again. So what a message was found to say is remembered for as
 //! long as the message may be read again: it says the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use fleet::EventTime;
@@ -15,8 +15,8 @@ use smol_str::SmolStr;
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct LaneMembers {
     devices: BTreeMap<SmolStr, Member>,
-    /// Those that the inventory has no more, or has in another lane by now.
-    left: BTreeSet<SmolStr>,
+    /// Those that the inventory has no more, or has in another lane by now, and from when.
+    left: BTreeMap<SmolStr, EventTime>,
     /// By offset: whom a message was found to leave out.
     found: BTreeMap<u64, Vec<(SmolStr, EventTime)>>,
 }
@@ -29,14 +29,16 @@ struct Member {
 }
 
 impl LaneMembers {
-    pub fn announce(&mut self, record: DeviceRecord, from: EventTime) {
-        self.left.remove(&record.id);
-        let from = self.devices.get(&record.id).map_or(from, |known| known.from.max(from));
+    /// From when it holds: whoever left and is back is not back before leaving, or leaving would have the last word.
+    pub fn announce(&mut self, record: DeviceRecord, from: EventTime) -> EventTime {
+        let holds = self.left.remove(&record.id).map_or(from, |left| left.max(from));
+        let from = self.devices.get(&record.id).map_or(holds, |known| known.from.max(holds));
         self.devices.insert(record.id.clone(), Member { record, from });
+        holds
     }
 
-    pub fn leave(&mut self, id: &SmolStr) {
-        self.left.insert(id.clone());
+    pub fn leave(&mut self, id: &SmolStr, from: EventTime) {
+        self.left.insert(id.clone(), from);
     }
 
     /// Devices that the inventory has no more, each with the time from which it left: at once, but not before it came.
@@ -46,7 +48,7 @@ impl LaneMembers {
             Some(found) => found.clone(),
             None => self.left_out(told),
         };
-        self.left.extend(gone.iter().map(|(id, _)| id.clone()));
+        self.left.extend(gone.iter().cloned());
         self.found.insert(offset, gone.clone());
         gone
     }
@@ -58,7 +60,7 @@ impl LaneMembers {
             .range::<str, _>((after, Bound::Unbounded))
             .take_while(|(id, _)| is_within(id))
             // An inventory says nothing of devices that it never had.
-            .filter(|(id, member)| member.record.standing != Standing::Unknown && !self.left.contains(*id))
+            .filter(|(id, member)| member.record.standing != Standing::Unknown && !self.left.contains_key(*id))
             .filter(|(id, _)| told.devices.binary_search(id).is_err())
             .map(|(id, member)| (id.clone(), member.from))
             .collect()
@@ -75,7 +77,7 @@ impl LaneMembers {
     }
 
     pub fn present(&self) -> impl Iterator<Item = &DeviceRecord> {
-        self.all().filter(|record| !self.left.contains(&record.id))
+        self.all().filter(|record| !self.left.contains_key(&record.id))
     }
 }
 

@@ -369,6 +369,7 @@ impl Judging {
 
     /// Lets go of all lanes as they are: what they did not commit is done again.
     fn give_up(mut self) {
+        self.failed.keys().for_each(|lane| self.parts.status.lane_gone(*lane));
         for (partition, running) in std::mem::take(&mut self.lanes) {
             running.lease.withdraw();
             drop(running.input);

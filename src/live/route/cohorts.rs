@@ -54,18 +54,14 @@ impl<'c> Cohorts<'c> {
     ///
     /// # Errors
     /// Kafka did not answer in time, or refuses. What was read until then holds.
-    pub fn settle(
-        &mut self,
-        devices: &[Arc<Device>],
-        table: &mut LaneTable,
-        outbox: &Outbox,
-        stop: &Stop,
-    ) -> anyhow::Result<()> {
+    pub fn settle(&mut self, devices: &[Arc<Device>], table: &mut LaneTable, stop: &Stop) -> anyhow::Result<()> {
         self.read(table)?;
         let proposals = table.proposals(devices);
         if proposals.is_empty() {
             return Ok(());
         }
+        // What is refused here is not the readings' trouble.
+        let outbox = Outbox::new(self.kafka)?;
         for (cohort, lane) in &proposals {
             let (key, payload) = (cohort.to_string(), self.record(cohort, *lane)?);
             let message = Outgoing {
@@ -81,6 +77,7 @@ impl<'c> Cohorts<'c> {
             })?;
         }
         outbox.flush(PATIENCE)?;
+        outbox.check()?;
         self.read(table)?;
         let missing = table.proposals(devices).len();
         if missing > 0 {

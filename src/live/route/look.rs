@@ -11,9 +11,9 @@ use ingest::log::{LoggedFact, Members, Message, encode};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::Route;
 use super::partitions::Beginning;
 use super::sources::RawPartition;
+use super::{BEAT, Route};
 
 /// For what was sent to arrive before another inventory holds; the file is looked at again later.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -22,7 +22,9 @@ impl Route<'_> {
     pub(super) fn refresh_roster(&mut self) -> anyhow::Result<()> {
         let kafka = &self.config.source.kafka;
         let names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
-        let described = match topics::describe(self.consumer.client(), &names) {
+        // While records are read they wait for this; there is another look soon.
+        let patience = if self.roster.ids.is_empty() { FLUSH * 2 } else { BEAT * 2 };
+        let described = match topics::describe_within(self.consumer.client(), &names, patience) {
             Ok(described) => described,
             Err(error) if error.retry() && !self.roster.ids.is_empty() => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -96,8 +98,10 @@ impl Route<'_> {
         let next = Router::new(inventory, &self.config.ingest);
         if let Err(error) = self.make_way(next.devices()) {
             self.outbox.check()?;
-            let error = format!("{error:#}");
-            tracing::warn!(error, "the changed inventory waits until Kafka takes it; going on with the last one");
+            if self.waits.is_due() {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "the changed inventory waits until Kafka takes it; going on with the last one");
+            }
             return Ok(());
         }
         let from = self.owned.iter().map(RawPartition::reached).max().unwrap_or(EventTime::MIN);
@@ -120,7 +124,7 @@ impl Route<'_> {
 
     /// Lanes for another inventory's cohorts, and nothing in hand of the one in force.
     fn make_way(&mut self, devices: &[Arc<Device>]) -> anyhow::Result<()> {
-        self.cohorts.settle(devices, &mut self.table, &self.outbox, &self.stop)?;
+        self.cohorts.settle(devices, &mut self.table, &self.stop)?;
         self.outbox.flush(FLUSH)?;
         self.waiting.clear();
         Ok(self.commit_positions(self.positions(), CommitMode::Sync)?)

@@ -10,7 +10,7 @@ pub mod outbox;
 mod partitions;
 pub mod sources;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,7 @@ use smol_str::SmolStr;
 
 use crate::config::Config;
 use crate::live::assignment::{Change, Member};
+use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::route::cohorts::Cohorts;
 use crate::live::route::inventory::InventoryFile;
@@ -82,8 +83,14 @@ struct Route<'c> {
     table: LaneTable,
     cohorts: Cohorts<'c>,
     inventory: InventoryFile,
+    /// That a changed one has to wait.
+    waits: EachMinute,
     /// All its devices were told to their lanes.
     announced: bool,
+    /// Routings of others whose word was answered by telling all again.
+    answered: BTreeSet<String>,
+    /// Which lanes cohorts have: by which topics.
+    places: String,
     /// Of the records in hand, [`TOGETHER`] at most.
     decoded: Vec<Reading>,
     drafts: Vec<BatchDraft>,
@@ -119,7 +126,7 @@ impl<'c> Route<'c> {
         let kafka = &config.source.kafka;
         let admin = topics::admin(kafka)?;
         let readings = readings_topic(admin.inner(), kafka)?;
-        our_topic(admin.inner(), &kafka.cohorts)?;
+        let cohorts = our_topic(admin.inner(), &kafka.cohorts)?;
         let lanes = readings.partitions.len();
         let inventory = InventoryFile::read(config)?;
         let router = Router::new(inventory.parse()?, &config.ingest);
@@ -139,7 +146,10 @@ impl<'c> Route<'c> {
             table: LaneTable::empty(lanes),
             cohorts: Cohorts::new(kafka, &readings.id),
             inventory,
+            waits: EachMinute::default(),
             announced: false,
+            answered: BTreeSet::new(),
+            places: fleet::id::stable_id(&[&readings.id, &cohorts.id]),
             decoded: Vec::new(),
             drafts: (0..lanes).map(|_| BatchDraft::default()).collect(),
             rejects: Vec::new(),
@@ -162,7 +172,7 @@ impl<'c> Route<'c> {
             consumer,
         };
         route.ask_the_time()?;
-        route.cohorts.settle(route.router.devices(), &mut route.table, &route.outbox, &route.stop)?;
+        route.cohorts.settle(route.router.devices(), &mut route.table, &route.stop)?;
         route.table.renew(route.router.devices());
         route.refresh_roster()?;
         route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
@@ -487,6 +497,11 @@ impl<'c> Route<'c> {
                 });
             }
         }
+        if marks.is_empty() && !self.owned.is_empty() {
+            // Nothing to vouch for yet. A lane is level when it has come to the present, so there is always something of it.
+            let nothing = encode(&Message::Rejected(Vec::new()));
+            (0..self.drafts.len()).try_for_each(|lane| self.send(lane, &nothing, Some(NOBODY)))?;
+        }
         for mark in marks {
             let source = mark.source;
             let message = encode(&Message::Mark(mark));
@@ -511,8 +526,13 @@ impl<'c> Route<'c> {
         }
     }
 
+    /// What says where a record goes.
+    fn routing(&self) -> String {
+        format!("{}-{}", self.inventory.version(), self.places)
+    }
+
     fn commit_positions(&self, positions: Positions, mode: CommitMode) -> Result<(), ingest::Error> {
-        let routing = self.inventory.version();
+        let routing = self.routing();
         let texts: Vec<(String, i32, u64, String)> = positions
             .into_iter()
             .filter_map(|(topic, partition, next)| {
