@@ -23,14 +23,17 @@ fn fenced(name: &str) -> Vec<&'static str> {
     lines
 }
 
+/// Of these reports only the message's key says whose they are.
+fn key_of(format: Format) -> Option<&'static [u8]> {
+    (format == Format::DefenderJson).then_some(&b"$aws/things/gate-7/defender/metrics/json"[..])
+}
+
 fn decode_all(format: Format) -> Vec<Reading> {
     let mut decoder = Decoder::new(format);
     let mut readings = Vec::new();
     for (offset, line) in examples(format).into_iter().enumerate() {
         let position = Position { source: 7, offset: offset as u64 };
-        // Of these reports only the message's key says whose they are.
-        let key = (format == Format::DefenderJson).then_some(&b"$aws/things/gate-7/defender/metrics/json"[..]);
-        let message = Message { key, value: Some(line.as_bytes()), headers: &[] };
+        let message = Message { key: key_of(format), value: Some(line.as_bytes()), headers: &[] };
         match decoder.decode_message(&message, position) {
             Ok(reading) => readings.extend(reading),
             Err(reason) => panic!("{line}\n{reason}"),
@@ -43,6 +46,25 @@ fn decode_all(format: Format) -> Vec<Reading> {
 fn every_example_decodes() {
     let counts = Format::ALL.map(|format| decode_all(format).len());
     assert_eq!(counts, [11, 2, 2, 2, 2, 4, 5, 4, 8, 4, 2]);
+}
+
+/// As a service does that is started again behind each line.
+#[test]
+fn a_decoder_goes_on_with_the_header_of_the_one_before() {
+    for format in Format::ALL {
+        let mut header: Option<String> = None;
+        let mut readings = Vec::new();
+        for (offset, line) in examples(format).into_iter().enumerate() {
+            let mut decoder = header.map_or_else(|| Decoder::new(format), |header| Decoder::resume(format, &header));
+            let position = Position { source: 7, offset: offset as u64 };
+            let message = Message { key: key_of(format), value: Some(line.as_bytes()), headers: &[] };
+            readings.extend(decoder.decode_message(&message, position).unwrap_or_else(|why| panic!("{line}\n{why}")));
+            header = decoder.header();
+        }
+        assert_eq!(readings, decode_all(format), "{format:?}");
+        let has_columns = matches!(format, Format::ZeekConnTsv | Format::ZeekConnCsv | Format::VpcFlowLog);
+        assert_eq!(header.is_some(), has_columns, "{format:?}");
+    }
 }
 
 #[test]

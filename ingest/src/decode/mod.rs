@@ -56,6 +56,26 @@ impl Decoder {
         })
     }
 
+    /// Goes on where another decoder of this format stood, whose [`header`](Decoder::header) that is.
+    pub fn resume(format: Format, header: &str) -> Decoder {
+        let mut decoder = Decoder::new(format);
+        match &mut decoder.0 {
+            State::Lines(_) => {}
+            State::Delimited(delimited) => delimited.resume(header),
+            State::Vpc(vpc) => *vpc = Vpc::with_header(header),
+        }
+        decoder
+    }
+
+    /// What was said of the columns so far; nothing where a new decoder would do.
+    pub fn header(&self) -> Option<String> {
+        match &self.0 {
+            State::Lines(_) => None,
+            State::Delimited(delimited) => delimited.header(),
+            State::Vpc(vpc) => vpc.header(),
+        }
+    }
+
     /// One line without its line break. `Ok(None)`: a header, comment or blank line, or a record of a kind that says
     /// nothing of a device.
     pub fn decode(&mut self, line: &[u8], position: Position) -> Result<Option<Reading>, RejectReason> {

@@ -1,4 +1,4 @@
-//! What a group committed for a partition, and committing: an offset, and a few dozen bytes beside it.
+//! What a group committed for a partition, and committing: an offset, and a few words beside it.
 
 use std::time::Duration;
 

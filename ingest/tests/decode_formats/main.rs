@@ -1,5 +1,6 @@
 //! Formats by table: what each record means, written as the native line that says the same, and what is rejected why.
 
+mod columns;
 mod defender;
 mod emqx;
 mod flows;

@@ -48,7 +48,16 @@ impl Vpc {
         Vpc::with_header(VERSION_2)
     }
 
-    fn with_header(line: &str) -> Vpc {
+    /// As the last header, without the names of columns that are not read.
+    pub fn header(&self) -> Option<String> {
+        if self.slots == Vpc::new().slots {
+            return None;
+        }
+        let names: Vec<&str> = self.slots.iter().map(|slot| slot.map_or("-", |slot| NAMES.names[slot])).collect();
+        Some(names.join(" "))
+    }
+
+    pub fn with_header(line: &str) -> Vpc {
         let slots: Vec<Option<usize>> = line.split_ascii_whitespace().map(NAMES.find).collect();
         let has = |field: &Field| slots.contains(&Some(*field as usize));
         let missing = REQUIRED.iter().find(|either| !either.iter().any(has));

@@ -12,6 +12,8 @@ use crate::decode::reject::RejectReason;
 use crate::decode::value::Scalar;
 
 const JOINT: &str = "   ";
+/// Between the headers that a decoder hands on.
+const NEXT: &str = "\n#";
 
 /// State carried from line to line: what the headers said.
 #[derive(Debug)]
@@ -42,6 +44,38 @@ impl Delimited {
 
     pub fn csv() -> Delimited {
         Delimited { quoted: true, separator: ',', ..Delimited::tsv() }
+    }
+
+    /// As Zeek writes them: `#separator` and those of the others that say anything new.
+    pub fn header(&self) -> Option<String> {
+        let new = if self.quoted { Delimited::csv() } else { Delimited::tsv() };
+        let mut headers = Vec::new();
+        if self.separator != new.separator {
+            headers.push(match u8::try_from(self.separator) {
+                Ok(byte) if byte.is_ascii() => format!("separator \\x{byte:02x}"),
+                _ => format!("separator {}", self.separator),
+            });
+        }
+        let mut add = |name: &str, value: &str| headers.push(format!("{name}{}{value}", self.separator));
+        if self.unset != new.unset {
+            add("unset_field", &self.unset);
+        }
+        if self.empty != new.empty {
+            add("empty_field", &self.empty);
+        }
+        // A first line of CSV that names too little was no header, as where retention took the one there was: the next
+        // line may be one.
+        if let Some(header) = &self.header
+            && (!self.quoted || header.missing.is_none())
+        {
+            add("fields", &header.line);
+        }
+        (!headers.is_empty()).then(|| format!("#{}", headers.join(NEXT)))
+    }
+
+    pub fn resume(&mut self, headers: &str) {
+        let headers = headers.strip_prefix('#').unwrap_or_default();
+        headers.split(NEXT).for_each(|header| self.directive(header));
     }
 
     pub fn decode(&mut self, line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
