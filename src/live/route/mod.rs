@@ -6,6 +6,7 @@
 mod cohorts;
 mod inventory;
 mod look;
+mod metadata;
 pub mod outbox;
 mod partitions;
 pub mod sources;
@@ -36,6 +37,7 @@ use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::route::cohorts::Cohorts;
 use crate::live::route::inventory::InventoryFile;
+use crate::live::route::metadata::metadata;
 use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::partitions::{Beginning, Quiet};
 use crate::live::route::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
@@ -69,8 +71,8 @@ pub fn run(config: &Config, status: Status, stop: &Stop) -> anyhow::Result<()> {
     route.finish()
 }
 
-/// Next offsets, by topic and partition.
-type Positions = Vec<(String, i32, u64)>;
+/// Next offsets, by topic and partition, each with the header that holds there.
+type Positions = Vec<(String, i32, u64, Option<String>)>;
 
 struct Route<'c> {
     config: &'c Config,
@@ -463,8 +465,9 @@ impl<'c> Route<'c> {
         self.counted = now;
     }
 
-    fn positions(&self) -> Positions {
-        self.owned.iter().map(|source| (source.topic.name.clone(), source.partition, source.next)).collect()
+    fn positions(&mut self) -> Positions {
+        let sources = self.owned.iter_mut();
+        sources.map(|source| (source.topic.name.clone(), source.partition, source.next, source.header())).collect()
     }
 
     fn mark(&mut self) -> anyhow::Result<()> {
@@ -535,9 +538,9 @@ impl<'c> Route<'c> {
         let routing = self.routing();
         let texts: Vec<(String, i32, u64, String)> = positions
             .into_iter()
-            .filter_map(|(topic, partition, next)| {
+            .filter_map(|(topic, partition, next, header)| {
                 let source = self.owned.iter().find(|source| source.is(&topic, partition))?;
-                let text = metadata(&source.topic_id, &routing);
+                let text = metadata(&source.topic_id, &routing, header.as_deref());
                 Some((topic, partition, next, text))
             })
             .collect();
@@ -583,16 +586,6 @@ impl Drop for Route<'_> {
 /// only up to `now`.
 fn dated(record: &RawRecord<'_>, now: i64) -> i64 {
     record.timestamp.filter(|at| record.is_appended || *at < now).unwrap_or(now)
-}
-
-/// Beside a raw partition's offset: the topic it is of, and the routing by which everything before it went.
-fn metadata(topic_id: &str, routing: &str) -> String {
-    format!("v1 topic={topic_id} routing={routing}")
-}
-
-/// The topic that [`metadata`] names.
-fn topic_of(metadata: &str) -> Option<&str> {
-    metadata.split(' ').find_map(|word| word.strip_prefix("topic="))
 }
 
 fn heartbeat(headers: &[(&str, Option<&[u8]>)]) -> Option<EventTime> {

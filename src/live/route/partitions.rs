@@ -13,8 +13,9 @@ use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::metadata::{decoder, routing_of, topic_of};
 use super::sources::RawPartition;
-use super::{ALIGN, Route, metadata, topic_of};
+use super::{ALIGN, Route};
 use crate::live::logs::SAY_AGAIN;
 use crate::live::metrics::metrics;
 
@@ -136,13 +137,18 @@ impl Route<'_> {
             next = earliest;
         }
         let routing = self.inventory.version();
-        let announced = mark.metadata == metadata(&id, &routing);
-        if !announced {
+        let is_announced =
+            topic_of(&mark.metadata) == Some(id.as_str()) && routing_of(&mark.metadata) == Some(routing.as_str());
+        if !is_announced {
             self.announce_all()?;
         }
         tracing::info!(topic, partition, from = next, "reading raw partition");
         self.owned.retain(|source| !source.is(topic, partition));
-        self.owned.push(RawPartition::new(settings, &id, partition, next));
+        let mut source = RawPartition::new(settings, &id, partition, next);
+        if !is_of_another {
+            source.decoder = decoder(&mark.metadata, settings.format);
+        }
+        self.owned.push(source);
         Ok(())
     }
 

@@ -12,6 +12,10 @@ use ingest::{Config, Decoder, RejectReason, Rejected};
 use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
 
+use super::metadata::header_word;
+
+/// Bytes of a header beside the offset: brokers take 4,096 for everything there (`offset.metadata.max.bytes`).
+const MOST_HEADER: usize = 3_000;
 /// A header of this name says: this partition is complete up to that event time (microseconds since 1970, in decimal).
 pub const HEARTBEAT: &str = "vedette-heartbeat";
 
@@ -49,6 +53,8 @@ pub struct RawPartition {
     pub doubted: bool,
     /// A record came.
     begun: bool,
+    /// Its header is too long to be kept, and that was told.
+    is_told: bool,
 }
 
 impl RawPartition {
@@ -72,7 +78,27 @@ impl RawPartition {
             problem: None,
             doubted: true,
             begun: false,
+            is_told: false,
         }
+    }
+
+    /// What whoever goes on at `next` has to know of the lines before, in one word.
+    pub fn header(&mut self) -> Option<String> {
+        let word = header_word(&self.decoder, self.topic.format)?;
+        if word.len() <= MOST_HEADER {
+            return Some(word);
+        }
+        if !std::mem::replace(&mut self.is_told, true) {
+            let (source, bytes) = (&*self.name, word.len());
+            tracing::warn!(
+                source,
+                bytes,
+                most = MOST_HEADER,
+                "a header line is too long to be kept beside the offset: after a restart records are rejected until the \
+                 next header; log fewer columns, or send the header more often"
+            );
+        }
+        None
     }
 
     /// Whether what stands at `offset` follows; what was passed over on the way is noted.
