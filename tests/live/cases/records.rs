@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use fleet::Position;
+use ingest::decode::Message;
+use ingest::{Decoder, Format};
 use rdkafka::producer::Producer;
 
-use super::site::{Site, metric};
-use super::stream::{Raw, SECOND, Sender, Stored, all_of, record, to};
+use super::site::{Site, metric, until};
+use super::stream::{Raw, SECOND, Sender, Stored, all_of, committed, record, to};
 use crate::kafka::{Broker, are_there};
 use crate::vedette::query;
 
@@ -19,6 +22,14 @@ const ROOM: i64 = 15;
 
 const TOPICS: &str = "[[source.kafka.topics]]\nname = \"many.raw\"\nformat = \"native-json\"\nlive = false\n\
                       [[source.kafka.topics]]\nname = \"many.compacted\"\nformat = \"native-json\"\nlive = false";
+
+/// Its examples are what is sent of each format.
+const PAGE: &str = include_str!("../../../docs/records.md");
+/// When they begin.
+const EXAMPLES: i64 = 1_767_225_600 * SECOND;
+/// The examples that are sent are all of this device.
+const HOST: &str = "device_id,device_type,client_id,mac,ip\n\
+                    host,sensor,sensor-042,54:ef:44:a0:00:01,192.168.1.20|10.20.0.42\n";
 
 #[test]
 fn whatever_stands_in_a_topic_is_read_once_or_set_aside() {
@@ -172,4 +183,97 @@ fn send_compacted(site: &Site) -> i64 {
         left = found.len();
     }
     left as i64
+}
+
+#[test]
+fn every_format_and_a_restart() {
+    if !are_there("records of every format") {
+        return;
+    }
+    let broker = Broker::start(&[]);
+    let topics = Format::ALL.map(|format| {
+        let name = format.name();
+        format!("[[source.kafka.topics]]\nname = \"{}\"\nformat = \"{name}\"\nlive = false\n", topic_of(format))
+    });
+    let site = Site::new(&broker, "formats", &[], "", "", &topics.concat());
+    std::fs::write(site.folder.path().join("inventory.csv"), HOST).expect("the inventory is written");
+    site.create_topics(1);
+    let sender = Sender::new(site.bootstrap(), &[]);
+    let event = [("ce_specversion", "1.0"), ("ce_type", "t"), ("ce_source", "s"), ("ce_id", "1")];
+    let in_event = record("sensor-042", EXAMPLES);
+    sender.send(Raw { headers: &event, ..to(&topic_of(Format::Native), 0, &in_event) });
+    let mut expected = 1;
+    let mut sent = Format::ALL.map(|format| i64::from(format == Format::Native));
+    let parts = Format::ALL.map(parts_of);
+    for (format, parts) in Format::ALL.into_iter().zip(&parts) {
+        expected += readings_of(format, &parts.concat());
+    }
+
+    let mut service = site.start();
+    for round in 0..3 {
+        for ((format, parts), sent) in Format::ALL.into_iter().zip(&parts).zip(&mut sent) {
+            for line in &parts[round] {
+                sender.send(Raw { key: key_of(format), ..to(&topic_of(format), 0, line) });
+            }
+            sender.flush();
+            *sent += parts[round].len() as i64;
+        }
+        until(&mut service, "all that was sent is committed", |_| {
+            let read = |format| committed(site.bootstrap(), "formats-route", &topic_of(format), 0);
+            Format::ALL.map(read) == sent
+        });
+        match round {
+            0 => service.stop(),
+            1 => service.kill(),
+            _ => break,
+        }
+        service = site.start();
+    }
+    for format in Format::ALL {
+        sender.heartbeat(&topic_of(format), &[0], EXAMPLES + 1_200 * SECOND);
+    }
+    site.wait_records(&mut service, "host", expected);
+    assert_eq!(metric(&service, "vedette_rejected_total", ""), 0.0, "{}", service.said());
+    service.stop();
+    let rejected = query(&site.store(), "select reason, sample from rejected");
+    assert!(rejected.is_empty(), "{rejected:?}");
+    assert_eq!(site.records().get("host"), Some(&expected));
+}
+
+fn topic_of(format: Format) -> String {
+    format!("formats.{}", format.name())
+}
+
+/// A report of AWS's names no device.
+fn key_of(format: Format) -> Option<&'static str> {
+    (format == Format::DefenderJson).then_some("sensor-042")
+}
+
+/// What is sent before, between and after two restarts: of columns the header, a row and a row, else a record.
+fn parts_of(format: Format) -> [Vec<&'static str>; 3] {
+    let fence = format!("```{}\n", format.name());
+    let of_format = PAGE.split(&fence).nth(1).and_then(|after| after.split("```").next());
+    let lines: Vec<&str> = of_format.expect("the page has examples").lines().collect();
+    let headers = match format {
+        Format::ZeekConnTsv => 6,
+        Format::ZeekConnCsv => 1,
+        // Rows of version 2 before it.
+        Format::VpcFlowLog => 4,
+        Format::Goflow2Json => return [vec![lines[1]], vec![], vec![]],
+        Format::SuricataEveJson => return [vec![lines[2]], vec![], vec![]],
+        _ => return [vec![lines[0]], vec![], vec![]],
+    };
+    [lines[..headers].to_vec(), vec![lines[headers]], lines[headers + 1..].to_vec()]
+}
+
+/// As a file's lines are decoded.
+fn readings_of(format: Format, lines: &[&str]) -> i64 {
+    let mut decoder = Decoder::new(format);
+    let mut readings = 0;
+    for line in lines {
+        let message = Message { key: key_of(format).map(str::as_bytes), value: Some(line.as_bytes()), headers: &[] };
+        let decoded = decoder.decode_message(&message, Position::default());
+        readings += i64::from(decoded.unwrap_or_else(|why| panic!("{line}\n{why}")).is_some());
+    }
+    readings
 }
