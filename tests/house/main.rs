@@ -60,5 +60,6 @@ fn without_tests(path: &Path) -> String {
         return String::new();
     }
     let text = read(path);
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned()
+    let before = |text: &str, tests: &str| text.split(tests).next().unwrap_or_default().to_owned();
+    before(&before(&text, "#[cfg(test)]\nmod tests {"), "#[cfg(test)]\npub(super) mod tests {")
 }

@@ -104,7 +104,9 @@ pub(super) mod tests {
 
     fn lane(ids: &[&str]) -> LaneMembers {
         let mut lane = LaneMembers::default();
-        ids.iter().for_each(|id| lane.announce(record(id, Standing::Active), EventTime::MIN));
+        for id in ids {
+            lane.announce(record(id, Standing::Active), EventTime::MIN);
+        }
         lane
     }
 
@@ -121,7 +123,7 @@ pub(super) mod tests {
     fn who_is_left_out_of_its_range_left_and_strangers_are_in_no_inventory() {
         let mut lane = lane(&["a", "b", "c", "d", "e"]);
         lane.announce(record("unknown:c", Standing::Unknown), EventTime(5));
-        lane.leave(&"d".into());
+        lane.leave(&"d".into(), EventTime::MIN);
         assert_eq!(ids(&lane.compare(1, &told(Some("a"), Some("d"), &["c"]))), ["b"]);
         assert!(lane.compare(2, &told(Some("d"), None, &["e", "f"])).is_empty());
         assert_eq!(ids(&lane.compare(3, &told(None, None, &[]))), ["a", "c", "e"]);
@@ -137,6 +139,9 @@ pub(super) mod tests {
         assert_eq!(lane.compare(1, &told(None, None, &[])), [(SmolStr::new("a"), EventTime(70))]);
         lane.announce(record("a", Standing::Active), EventTime(80));
         assert_eq!(lane.present().count(), 1, "he is back");
+        lane.leave(&"a".into(), EventTime(90));
+        let back = lane.announce(record("a", Standing::Active), EventTime::MIN);
+        assert_eq!(back, EventTime(90), "not before leaving, which would have the last word");
     }
 
     #[test]

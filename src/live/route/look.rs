@@ -127,7 +127,8 @@ impl Route<'_> {
         self.cohorts.settle(devices, &mut self.table, &self.stop)?;
         self.outbox.flush(FLUSH)?;
         self.waiting.clear();
-        Ok(self.commit_positions(self.positions(), CommitMode::Sync)?)
+        let positions = self.positions();
+        Ok(self.commit_positions(positions, CommitMode::Sync)?)
     }
 
     /// Tells every lane which devices of the inventory are its own: of others it was told by a router that is no more, and

@@ -4,6 +4,7 @@
 //! committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
 
 mod cohorts;
+mod epochs;
 mod inventory;
 mod look;
 mod metadata;
@@ -21,7 +22,7 @@ use ingest::Rejected;
 use ingest::decode::Message as Record;
 use ingest::identity::{LaneTable, Router, RouterCounters, Routes};
 use ingest::kafka::client::{Purpose, create};
-use ingest::kafka::committed::{ToCommit, bounds_within, commit};
+use ingest::kafka::committed::bounds_within;
 use ingest::kafka::native::{BatchQueue, RawRecord};
 use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
@@ -36,8 +37,8 @@ use crate::live::assignment::{Change, Member};
 use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::route::cohorts::Cohorts;
+use crate::live::route::epochs::Positions;
 use crate::live::route::inventory::InventoryFile;
-use crate::live::route::metadata::metadata;
 use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::partitions::{Beginning, Quiet};
 use crate::live::route::sources::{HEARTBEAT, RawPartition, RosterNow, rejected};
@@ -70,9 +71,6 @@ pub fn run(config: &Config, status: Status, stop: &Stop) -> anyhow::Result<()> {
     }
     route.finish()
 }
-
-/// Next offsets, by topic and partition, each with the header that holds there.
-type Positions = Vec<(String, i32, u64, Option<String>)>;
 
 struct Route<'c> {
     config: &'c Config,
@@ -465,11 +463,6 @@ impl<'c> Route<'c> {
         self.counted = now;
     }
 
-    fn positions(&mut self) -> Positions {
-        let sources = self.owned.iter_mut();
-        sources.map(|source| (source.topic.name.clone(), source.partition, source.next, source.header())).collect()
-    }
-
     fn mark(&mut self) -> anyhow::Result<()> {
         self.pass_markers();
         let mut marks = Vec::new();
@@ -513,50 +506,6 @@ impl<'c> Route<'c> {
             }
         }
         Ok(())
-    }
-
-    fn commit(&mut self, mode: CommitMode) {
-        let Some(arrived) = self.outbox.arrived() else { return };
-        let mut newest = None;
-        while self.waiting.front().is_some_and(|(epoch, _)| *epoch <= arrived) {
-            newest = self.waiting.pop_front();
-        }
-        let Some((_, positions)) = newest else { return };
-        self.status.sent();
-        if let Err(error) = self.commit_positions(positions, mode) {
-            // The next beat commits more; until then it would only be sent again.
-            tracing::debug!(%error, "raw offsets were not committed");
-        }
-    }
-
-    /// What says where a record goes.
-    fn routing(&self) -> String {
-        format!("{}-{}", self.inventory.version(), self.places)
-    }
-
-    fn commit_positions(&self, positions: Positions, mode: CommitMode) -> Result<(), ingest::Error> {
-        let routing = self.routing();
-        let texts: Vec<(String, i32, u64, String)> = positions
-            .into_iter()
-            .filter_map(|(topic, partition, next, header)| {
-                let source = self.owned.iter().find(|source| source.is(&topic, partition))?;
-                let text = metadata(&source.topic_id, &routing, header.as_deref());
-                Some((topic, partition, next, text))
-            })
-            .collect();
-        let commits: Vec<ToCommit<'_>> = texts
-            .iter()
-            .map(|(topic, partition, offset, metadata)| ToCommit {
-                topic,
-                partition: *partition,
-                offset: *offset,
-                metadata,
-            })
-            .collect();
-        if commits.is_empty() {
-            return Ok(());
-        }
-        commit(&self.consumer, &commits, mode)
     }
 
     fn finish(mut self) -> anyhow::Result<()> {

@@ -136,10 +136,10 @@ impl Route<'_> {
             lost(topic, partition, next, earliest);
             next = earliest;
         }
-        let routing = self.inventory.version();
-        let is_announced =
-            topic_of(&mark.metadata) == Some(id.as_str()) && routing_of(&mark.metadata) == Some(routing.as_str());
-        if !is_announced {
+        let before = routing_of(&mark.metadata).unwrap_or_default();
+        if is_of_another || before != self.routing() {
+            // Whoever routed it may have told lanes otherwise, also after we told them: once for each, they are told again.
+            self.announced &= !self.answered.insert(before.to_owned());
             self.announce_all()?;
         }
         tracing::info!(topic, partition, from = next, "reading raw partition");

@@ -64,6 +64,7 @@ fn a_copy_that_the_broker_refuses_holds_up_nothing() {
     let mut route = site.start_roles("route");
     sender.send_some("large.raw", 0, "again", now(), 10);
     site.wait_records(&mut judge, "again", 10);
+    until(&mut route, "its listener", |route| metric(route, "vedette_readings_total", "") >= 10.0);
     assert_eq!(metric(&route, "vedette_rejected_total", ""), 0.0, "{}", route.said());
     assert_eq!(route.said().matches(refused).count(), 1, "{}", route.said());
     assert!(!route.said().contains("the role begins again"), "{}", route.said());
