@@ -12,7 +12,7 @@ const TOPIC: &str = "ahead.raw";
 /// Partitions: one whose records are of two minutes later, and one that is long in reading.
 const FAR: i32 = 0;
 const NEAR: i32 = 1;
-const NEAR_RECORDS: i64 = 450;
+const NEAR_RECORDS: i64 = 600;
 /// A batch, here a record, for each time the broker waits in vain for more; so reading takes its time on any machine.
 const SLOWLY: &str = "[source.kafka.properties]\n\"fetch.message.max.bytes\" = \"1\"\n\
                       \"fetch.min.bytes\" = \"1000000\"\n\"fetch.wait.max.ms\" = \"30\"\n";
@@ -30,26 +30,26 @@ fn a_partition_that_is_paused_is_read_on_wherever_it_goes() {
     site.create_topics(2);
     let sender = Sender::new(site.bootstrap(), &[("batch.num.messages", "1")]);
     sender.send_some(TOPIC, FAR, "far", BEGIN, 10);
-    sender.send_some(TOPIC, FAR, "far", BEGIN + 120 * SECOND, 30);
+    sender.send_some(TOPIC, FAR, "far", BEGIN + 120 * SECOND, 200);
     sender.send_some(TOPIC, NEAR, "near", BEGIN, NEAR_RECORDS);
 
     let mut judge = site.start_roles("judge,act");
     let mut first = site.start_roles("route");
     let read = |partition| committed(site.bootstrap(), "ahead-route", TOPIC, partition);
     until(&mut first, "some of the slow partition", |_| read(NEAR) >= 20);
-    assert!((10..20).contains(&read(FAR)), "{} of the other: it waits", read(FAR));
+    assert!((10..100).contains(&read(FAR)), "{} of the other: it waits", read(FAR));
 
     // Whichever goes, each is alone in its router now, and ahead of nobody.
     let mut second = site.start_roles("route");
     begun(&mut second, 3);
     assert!(read(NEAR) < NEAR_RECORDS, "it went too late to tell anything");
-    until(&mut second, "the end of the partition that waited", |_| read(FAR) == 40);
+    until(&mut second, "the end of the partition that waited", |_| read(FAR) == 210);
     second.stop();
     begun(&mut first, 4);
     sender.send_some(TOPIC, FAR, "far", BEGIN + 130 * SECOND, 10);
     sender.heartbeat(TOPIC, &[FAR, NEAR], BEGIN + 600 * SECOND);
     site.wait_records(&mut judge, "near", NEAR_RECORDS);
-    site.wait_records(&mut judge, "far", 50);
+    site.wait_records(&mut judge, "far", 220);
     first.stop();
     judge.stop();
 }

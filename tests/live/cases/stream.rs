@@ -148,7 +148,8 @@ pub fn committed(bootstrap: &str, group: &str, topic: &str, partition: i32) -> i
     let consumer: BaseConsumer = config.create().expect("a consumer");
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
-    let found = consumer.committed_offsets(list, PATIENCE).expect("the broker answers");
+    // A group that nobody has joined yet has no coordinator.
+    let Ok(found) = consumer.committed_offsets(list, PATIENCE) else { return 0 };
     match found.elements()[0].offset() {
         Offset::Offset(offset) => offset,
         _ => 0,
