@@ -125,7 +125,8 @@ struct Acting<'c> {
     /// By finding: the span that published it, until it is told.
     origins: BTreeMap<String, SpanContext>,
     next: u64,
-    remembered: Instant,
+    /// `None`: not in this life. Soon, as of a lane.
+    remembered: Option<Instant>,
     remembered_next: u64,
 }
 
@@ -175,7 +176,7 @@ impl<'c> Acting<'c> {
             foreign_said: EachMinute::default(),
             origins: BTreeMap::new(),
             next,
-            remembered: Instant::now(),
+            remembered: None,
             remembered_next,
         })
     }
@@ -273,7 +274,8 @@ impl<'c> Acting<'c> {
     /// What is remembered goes with the offset: after a crash the log is read again from there, and everything stored
     /// again under the same names.
     fn commit_if_due(&mut self, consumer: &BaseConsumer<Member>, now: bool) -> anyhow::Result<()> {
-        let due = self.remembered.elapsed() >= Duration::from_secs(u64::from(self.config.run.memory_seconds));
+        let every = Duration::from_secs(u64::from(self.config.run.memory_seconds));
+        let due = self.remembered.is_none_or(|at| at.elapsed() >= every);
         if !(due || now) || self.next == self.remembered_next || !self.lease.holds() {
             return Ok(());
         }
@@ -304,7 +306,7 @@ impl<'c> Acting<'c> {
         if let Some(Err(error)) = self.lease.while_held(|| commit(consumer, &to_commit, mode)) {
             tracing::debug!(%error, "act's offset was not committed");
         }
-        self.remembered = Instant::now();
+        self.remembered = Some(Instant::now());
         self.remembered_next = self.next;
         Ok(())
     }

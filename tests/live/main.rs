@@ -1,5 +1,7 @@
-//! The service against real brokers and a real engine, started and stopped by the tests.
+//! The service against real brokers and a real engine, started and stopped by the tests. Tests run in the order of their names:
+//! the longest, of what breaks, begin first.
 
+mod breakage;
 mod cases;
 mod clickhouse;
 mod collector;
@@ -13,6 +15,5 @@ mod not_run;
 mod one_truth;
 mod tables;
 mod trainer;
-mod trouble;
 mod vedette;
 mod watching;

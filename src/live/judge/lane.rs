@@ -120,7 +120,9 @@ pub struct LiveLane {
     /// What was told of so far.
     counted: LaneCounters,
     taken: Taken,
-    remembered: Instant,
+    /// When memory was stored last. The first step of a life does: a service that is killed every few seconds would else read
+    /// ever more again, and never come further.
+    remembered: Option<Instant>,
     /// What the stored memory is named by: one name, one content.
     remembered_at: EventTime,
     memory_every: Duration,
@@ -146,7 +148,7 @@ impl LiveLane {
             appended: None,
             counted: LaneCounters::default(),
             taken: Taken::default(),
-            remembered: Instant::now(),
+            remembered: None,
             remembered_at: begin.position.and_then(|position| position.memory).unwrap_or(EventTime::MIN),
             memory_every: Duration::from_secs(u64::from(config.run.memory_seconds)),
             names,
@@ -309,7 +311,7 @@ impl LiveLane {
     ) -> anyhow::Result<()> {
         // First: what is remembered is without the rejected records that no step has taken yet.
         let rejected = if judged.is_some() { std::mem::take(&mut self.rejected) } else { Vec::new() };
-        let is_due = stopping || self.remembered.elapsed() >= self.memory_every;
+        let is_due = stopping || self.remembered.is_none_or(|at| at.elapsed() >= self.memory_every);
         let mut memory = None;
         if is_due && !self.worker.has_pending() {
             let lane = self.worker.lane_memory();
@@ -322,7 +324,7 @@ impl LiveLane {
             }
         }
         if memory.is_some() {
-            self.remembered = Instant::now();
+            self.remembered = Some(Instant::now());
         }
         let names = self.names.now();
         let heard = memory.is_some().then(|| self.device_rows());
