@@ -203,13 +203,13 @@ mod tests {
         let (idle, behind) = (Lease::default(), Lease::default());
         status.lane_runs(0, idle.clone());
         assert!(!is_ready(&status), "it loads what it remembers");
-        idle.note_begun(true);
+        idle.note_begun(true, None);
         assert!(is_ready(&status));
         assert_eq!(readiness(&status, 300.0).lanes[0].behind_seconds, Some(0.0), "there is nothing to read");
         status.lane_failed(1, "refused".to_owned());
         status.lane_runs(1, behind.clone());
         assert_eq!(readiness(&status, 300.0).lanes[1].failure.as_deref(), Some("refused"), "until it has begun");
-        behind.note_begun(false);
+        behind.note_begun(false, None);
         let lanes = readiness(&status, 300.0).lanes;
         assert_eq!((lanes[1].ready, lanes[1].behind_seconds, &lanes[1].failure), (false, None, &None), "it reads");
         behind.note(7, Some(now_millis() - 400_000), &LaneCounters::default());

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use fleet::EventTime;
 use store::Home;
 
 use crate::config::Config;
@@ -36,7 +37,7 @@ impl Beginning {
         let begun = LiveLane::begin(&self.config, begin, &self.shelf, &self.rules).context("it cannot begin")?;
         let closed_through = self.position.unwrap_or(LanePosition::START).step.closed_through;
         tracing::info!(lane = self.lane, from = self.from, %closed_through, "lane begins");
-        lease.note_begun(self.is_level);
+        lease.note_begun(self.is_level, Some(closed_through).filter(|through| *through > EventTime::MIN));
         Ok(begun)
     }
 

@@ -79,9 +79,12 @@ impl Lease {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// `level`: there is nothing to read yet.
-    pub fn note_begun(&self, level: bool) {
-        self.state(|state| (state.status.begun, state.status.level) = (true, level));
+    /// `level`: there is nothing to read yet; `closed_through`: what was committed before, if anything was.
+    pub fn note_begun(&self, level: bool, closed_through: Option<EventTime>) {
+        self.state(|state| {
+            (state.status.begun, state.status.level) = (true, level);
+            state.status.closed_through = closed_through;
+        });
     }
 
     pub fn note(&self, offset: u64, appended: Option<i64>, counters: &LaneCounters) {

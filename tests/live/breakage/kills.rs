@@ -9,6 +9,9 @@ use crate::kafka::{Broker, are_there};
 use crate::one_truth::{Replayed, demand_the_same, prepare, replayed_demo, site};
 use crate::vedette::{Feed, Service, free_address, text};
 
+/// Seconds between two kills, about.
+const LIFE: f64 = 1.8;
+
 /// How many kills: `VEDETTE_KILLS`, else fifty.
 fn kills() -> u64 {
     std::env::var("VEDETTE_KILLS").map_or(50, |text| text.parse().expect("VEDETTE_KILLS is a number"))
@@ -24,7 +27,7 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     let site = site(&broker, &replayed, 4);
     prepare(&site, &replayed, 3);
     let log = site.folder.path().join("log");
-    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 * 1.2);
+    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 * LIFE);
     let start = || Service::start(&site.config, "route,judge,act", &log, &site.admin);
     let mut services = kill_at_random(&[&start], kills());
     demand_progress(&services[0], kills());
@@ -49,7 +52,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let toml = with_engine(&toml, site.folder.path(), &engine);
     std::fs::write(&site.config, &toml).expect("it is written");
     prepare(&site, &replayed, 3);
-    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 / 2.0 * 1.2);
+    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 / 2.0 * LIFE);
     let of_role = |role: &'static str| {
         let (config, admin) = (site.folder.path().join(format!("{role}.toml")), free_address());
         std::fs::write(&config, toml.replace(&site.admin, &admin)).expect("it is written");
@@ -91,8 +94,10 @@ pub fn fed_meanwhile(replayed: &Replayed, broker: &Broker, seconds: f64) -> Feed
 fn kill_at_random(start: &[&dyn Fn() -> Service], kills: u64) -> Vec<Service> {
     let mut chance = Chance(0x5eed);
     let mut services: Vec<Service> = start.iter().map(|start| start()).collect();
-    for _ in 0..kills {
-        std::thread::sleep(Duration::from_millis(150 + chance.below(2_000)));
+    for number in 0..kills {
+        // Most die while they begin; every third comes further.
+        let at_least = if number % 3 == 2 { 2_000 } else { 150 };
+        std::thread::sleep(Duration::from_millis(at_least + chance.below(2_000)));
         let one = chance.below(services.len() as u64) as usize;
         services[one].kill();
         services[one] = start[one]();
