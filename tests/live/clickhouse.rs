@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-pub(super) use super::engine::{Engine, with_engine};
+use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{QUESTIONS, Replayed, Site, feed, prepare, replayed_demo, site, site_named};
 use super::tables::slt::time;
@@ -83,9 +83,9 @@ fn lanes_begin_while_the_store_hangs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
     let site = site(&broker, &replayed, 8);
-    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     let properties = "[source.kafka.properties]\n";
-    let toml = with_engine(&toml, site.folder.path(), &engine)
+    let toml = site
+        .keep_in(&engine)
         .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
         .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
     std::fs::write(&site.config, &toml).expect("it is written");

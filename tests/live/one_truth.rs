@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::looking_on::{demand_kept_from_replays, demand_readable};
 use super::vedette::{Service, free_address, query, succeed, text};
@@ -90,6 +91,16 @@ pub struct Site {
     pub folder: tempfile::TempDir,
     pub config: PathBuf,
     pub admin: String,
+}
+
+impl Site {
+    /// With the engine as its store from now on; gives its configuration.
+    pub fn keep_in(&self, engine: &Engine) -> String {
+        let toml = std::fs::read_to_string(&self.config).expect("the site has a configuration");
+        let toml = with_engine(&toml, self.folder.path(), engine);
+        std::fs::write(&self.config, &toml).expect("it is written");
+        toml
+    }
 }
 
 pub fn site(broker: &Broker, replayed: &Replayed, partitions: u16) -> Site {

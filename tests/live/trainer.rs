@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::clickhouse::{Engine, with_engine};
+use super::engine::Engine;
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, Site, prepare, replayed_demo, site_named};
 use super::vedette::{Service, query, succeed, text, vedette};
@@ -25,8 +25,7 @@ fn versions_are_trained_compared_pinned_rolled_back_and_held_back() {
     let engine = Engine::start(folder.path());
     let embedded = system(&broker, &replayed, "embedded", |toml| toml);
     let clickhouse = system(&broker, &replayed, "clickhouse", |toml| toml);
-    let toml = std::fs::read_to_string(&clickhouse.config).expect("the site has a configuration");
-    std::fs::write(&clickhouse.config, with_engine(&toml, clickhouse.folder.path(), &engine)).expect("it is written");
+    clickhouse.keep_in(&engine);
     let blind = system(&broker, &replayed, "blind", |toml| judged_from(toml, NEVER));
     let sites = [&embedded, &clickhouse, &blind];
     let mut services = Vec::new();

@@ -10,8 +10,8 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
-use super::clickhouse::{Engine, with_engine};
 use super::collector::{Collector, Received, attribute};
+use super::engine::Engine;
 use super::kafka::{Broker, are_there};
 use super::one_truth::{prepare, replayed_demo, site};
 use super::vedette::{Service, get, query, succeed, text};
@@ -70,10 +70,8 @@ fn a_store_that_is_away_is_seen_and_so_is_its_return() {
     let engine = Engine::start(folder.path());
     let collector = Collector::start();
     let site = site(&broker, &replayed, 1);
-    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     let telemetry = format!("[telemetry]\notlp_endpoint = \"{}\"\ninterval_seconds = 1\n", collector.endpoint);
-    std::fs::write(&site.config, format!("{}{telemetry}", with_engine(&toml, site.folder.path(), &engine)))
-        .expect("it is written");
+    std::fs::write(&site.config, site.keep_in(&engine) + &telemetry).expect("it is written");
     prepare(&site, &replayed, 1);
     let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
     wait_ready(&mut service, true, |readiness| readiness["lanes"].as_array().is_some_and(|lanes| lanes.len() == 1));

@@ -144,10 +144,10 @@ impl Known {
         found.extend(identities.map(|identity| {
             let by_mac = identity.mac.and_then(|mac| self.macs.get(&mac));
             let by_client = || self.client_ids.get(identity.client_id.as_ref()?);
-            (by_mac.or_else(by_client).copied(), identity.ip.and_then(|ip| self.leases.touch(ip)))
+            (by_mac.or_else(by_client).copied(), identity.ip.and_then(|ip| self.leases.index(ip)))
         }));
         let loaded = found.iter().fold(0u64, |sum, (device, lease)| {
-            let holder = lease.map_or(0, |index| self.leases.touch_holder(index));
+            let holder = lease.map_or(0, |index| self.leases.touch(index));
             let device = device.and_then(|key| self.devices.get(key.0 as usize));
             sum.wrapping_add(holder).wrapping_add(device.map_or(0, |device| device.id.len() as u64))
         });

@@ -53,13 +53,8 @@ impl Leases {
         (oldest.from.minus(time) <= self.grace).then_some(oldest.device)
     }
 
-    /// Loads what [`Leases::holder`] and [`Leases::learn`] will read, ahead of them: first for several addresses, then what
-    /// was found.
-    pub(crate) fn touch(&self, address: IpAddr) -> Option<usize> {
-        self.index(address)
-    }
-
-    pub(crate) fn touch_holder(&self, index: usize) -> u64 {
+    /// Loads what stands at an [`Leases::index`], ahead of its use.
+    pub(crate) fn touch(&self, index: usize) -> u64 {
         self.holders[index].newest.from.0 as u64
     }
 
@@ -101,7 +96,7 @@ impl Leases {
         self.holders.shrink_to_fit();
     }
 
-    fn index(&self, address: IpAddr) -> Option<usize> {
+    pub(crate) fn index(&self, address: IpAddr) -> Option<usize> {
         let index = match address.to_canonical() {
             IpAddr::V4(v4) => self.v4.get(&u32::from(v4)),
             IpAddr::V6(v6) => self.v6.get(&v6.octets()),

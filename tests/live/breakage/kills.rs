@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clickhouse::{demand_the_same_there, wait_for_findings};
-use crate::engine::{Engine, with_engine};
+use crate::engine::Engine;
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{Replayed, demand_the_same, prepare, replayed_demo, site};
 use crate::vedette::{Feed, Service, free_address, text};
@@ -48,9 +48,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
     let site = site(&broker, &replayed, 4);
-    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    let toml = with_engine(&toml, site.folder.path(), &engine);
-    std::fs::write(&site.config, &toml).expect("it is written");
+    let toml = site.keep_in(&engine);
     prepare(&site, &replayed, 3);
     let feed = fed_meanwhile(&replayed, &broker, kills() as f64 / 2.0 * LIFE);
     let of_role = |role: &'static str| {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::clickhouse::wait_for_findings;
-use super::engine::{Engine, with_engine};
+use super::engine::Engine;
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Site, prepare, replayed_demo, site};
 use super::vedette::{Service, succeed, text, vedette};
@@ -62,8 +62,7 @@ fn both_stores_answer_alike_every_panel_shows_something_and_a_refused_batch_wait
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
     let site = site(&broker, &replayed, 2);
-    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, site.folder.path(), &engine)).expect("it is written");
+    site.keep_in(&engine);
     migrated_by_two_at_once(&site, &engine);
     prepare(&site, &replayed, 3);
 
