@@ -337,11 +337,9 @@ impl LaneWorker {
             if let std::collections::btree_map::Entry::Vacant(entry) = versions.entry(tick.baseline_version) {
                 entry.insert(self.version(tick.baseline_version)?);
             }
-            let prepared = &versions[&tick.baseline_version];
-            let learned = |device: &fleet::Device| {
-                prepared.of(&device.device_type, &device.segment).map(|prepared| &prepared.learned)
-            };
-            columns.extend(self.memory.rows(tick, &self.roster, &learned));
+            let mut types = versions[&tick.baseline_version].of_devices();
+            let learned = |device: &fleet::Device| types.of(device).map(|prepared| &prepared.learned);
+            columns.extend(self.memory.rows(tick, &self.roster, learned));
             windows.extend(tick.windows.iter());
             places.extend((0..tick.windows.len()).map(|window| (index, window)));
         }

@@ -93,9 +93,7 @@ fn array(column: Column, windows: &[&Window], columns: &[Columns]) -> ArrayRef {
         Column::Feature(feature) => {
             Arc::new(Float32Array::from_iter_values(windows.iter().map(|window| window.get(feature))))
         }
-        Column::Text(index) => {
-            Arc::new(StringArray::from_iter_values(columns.iter().map(|row| row.texts[index].as_str())))
-        }
+        Column::Text(index) => Arc::new(StringArray::from_iter_values(columns.iter().map(|row| row.text(index)))),
         Column::Number(index) => Arc::new(Float64Array::from_iter_values(columns.iter().map(|row| row.numbers[index]))),
     }
 }

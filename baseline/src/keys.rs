@@ -11,7 +11,7 @@ use fleet::reading::{Position, Protocol};
 use fleet::window::Destination;
 use fleet::{Contact, Direction, Place, Service, address};
 use serde::{Deserialize, Serialize};
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::{SmolStr, SmolStrBuilder};
 
 /// The application side of a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -166,7 +166,10 @@ fn generalised_name(name: &SmolStr) -> SmolStr {
         return name.clone();
     };
     if rest.contains('.') && first.bytes().any(|byte| byte.is_ascii_digit()) {
-        return format_smolstr!("*.{rest}");
+        let mut generalised = SmolStrBuilder::new();
+        generalised.push_str("*.");
+        generalised.push_str(rest);
+        return generalised.finish();
     }
     name.clone()
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use baseline::{Baselines, DestinationIndex, TypeBaseline};
-use fleet::EventTime;
+use fleet::{Device, EventTime, Profile};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -105,5 +105,24 @@ impl Prepared {
 
     pub fn of(&self, device_type: &SmolStr, segment: &SmolStr) -> Option<&PreparedType> {
         self.types.get(&(device_type.clone(), segment.clone()))
+    }
+
+    /// For many devices in a row.
+    pub fn of_devices(&self) -> OfDevices<'_> {
+        OfDevices { prepared: self, found: FxHashMap::default() }
+    }
+}
+
+/// The types of devices, looked up by name once for each profile: devices share them.
+pub struct OfDevices<'p> {
+    prepared: &'p Prepared,
+    found: FxHashMap<*const Profile, Option<&'p PreparedType>>,
+}
+
+impl<'p> OfDevices<'p> {
+    pub fn of(&mut self, device: &Device) -> Option<&'p PreparedType> {
+        let prepared = self.prepared;
+        let found = self.found.entry(Arc::as_ptr(&device.profile));
+        *found.or_insert_with(|| prepared.of(&device.device_type, &device.segment))
     }
 }

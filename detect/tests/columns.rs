@@ -62,7 +62,7 @@ fn number(row: &Columns, name: &str) -> f64 {
 }
 
 fn text<'r>(row: &'r Columns, name: &str) -> &'r str {
-    &row.texts[TEXTS.iter().position(|(column, _)| *column == name).unwrap()]
+    row.text(TEXTS.iter().position(|(column, _)| *column == name).unwrap())
 }
 
 #[test]

@@ -9,13 +9,15 @@ use baseline::render::number;
 use baseline::robust::unlog_scale;
 use fleet::feature::Trend;
 use fleet::memory::sorted;
-use fleet::{DeviceKey, Feature, Window};
+use fleet::{DeviceKey, EventTime, Feature, Window};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::detectors::statistics::technique_of;
 use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence, Group, SUPPORT_WEIGHT};
+use crate::prepared::PreparedType;
 
 const FEATURES_WATCHED: [Feature; 4] = [Feature::Messages, Feature::BytesOut, Feature::PayloadMean, Feature::ValueMean];
 /// Page's reference value: half of the shift, in standard deviations, that is to be found.
@@ -69,37 +71,54 @@ impl Detector for Drift {
     }
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
+        let mut types: FxHashMap<*const PreparedType, OfType> = FxHashMap::default();
         for (Subject { window, device, offsets, .. }, prepared) in scene.learned() {
             let learned = &prepared.learned;
-            // Unknown while it is being learned: nothing is told then.
-            let reached = scene.prepared.calibration.drift.get(&device.device_type);
-            let limit = reached.map_or(f64::INFINITY, |reached| LEAST.max(BEYOND_LEARNED * reached));
+            let of_type = || OfType::new(scene, &device.device_type, learned);
+            let OfType { limit, seasons } = types.entry(std::ptr::from_ref(prepared)).or_insert_with(of_type);
             let sums = self.devices.entry(window.device).or_default();
             let mut furthest = 0.0f32;
-            for (feature, sums) in FEATURES_WATCHED.into_iter().zip(sums) {
+            for ((feature, season), sums) in FEATURES_WATCHED.into_iter().zip(seasons).zip(sums) {
                 if !is_reported(window, feature) {
                     continue;
                 }
-                let shift = offsets.map_or(0.0, |offsets| offsets[feature.index()])
-                    + learned.feature(feature).seasonal_shift(window.start);
+                let shift = offsets.map_or(0.0, |offsets| offsets[feature.index()]) + *season;
                 let z = learned.feature(feature).robust.z(window.get(feature), shift);
                 let trend = feature.definition().trend;
                 if matches!(trend, Trend::Up | Trend::Both) {
-                    if sums.up.add(z, limit) {
+                    if sums.up.add(z, *limit) {
                         sightings.evidence.push(drifting(window, learned, feature, shift, "up", sums.up.sum));
                     }
                     furthest = furthest.max(sums.up.sum);
                 }
                 if matches!(trend, Trend::Down | Trend::Both) {
-                    if sums.down.add(-z, limit) {
+                    if sums.down.add(-z, *limit) {
                         sightings.evidence.push(drifting(window, learned, feature, shift, "down", sums.down.sum));
                     }
                     furthest = furthest.max(sums.down.sum);
                 }
             }
-            if reached.is_none() {
+            if limit.is_infinite() {
                 sightings.drifts.push((window.device, f64::from(furthest)));
             }
+        }
+    }
+}
+
+/// What holds for all windows of a type in one tick.
+struct OfType {
+    /// Infinite while it is being learned: nothing is told then.
+    limit: f64,
+    seasons: [f32; FEATURES_WATCHED.len()],
+}
+
+impl OfType {
+    fn new(scene: &Scene<'_>, device_type: &SmolStr, learned: &TypeBaseline) -> OfType {
+        let reached = scene.prepared.calibration.drift.get(device_type);
+        let start = EventTime(scene.tick.end.0 - scene.width);
+        OfType {
+            limit: reached.map_or(f64::INFINITY, |reached| LEAST.max(BEYOND_LEARNED * reached)),
+            seasons: FEATURES_WATCHED.map(|feature| learned.feature(feature).seasonal_shift(start)),
         }
     }
 }

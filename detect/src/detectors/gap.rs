@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fleet::memory::sorted;
-use fleet::{DeviceKey, Direction, EventTime};
+use fleet::{DeviceKey, EventTime};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -39,17 +39,23 @@ impl Detector for Gap {
 
     fn observe(&mut self, scene: &Scene<'_>, sightings: &mut Sightings) {
         let now = scene.tick.end;
-        for window in &scene.tick.windows {
-            if window.contacts.iter().any(|contact| contact.direction == Direction::Outbound) {
-                let width = window.end.minus(window.start);
-                let steady = self.steady.entry(window.device).or_insert(Steady { run: 0, last: EventTime::MIN });
-                steady.run = if now.minus(steady.last) == width { steady.run + 1 } else { 1 };
-                steady.last = now;
-            }
-        }
         let width = scene.width;
+        for device in scene.spoke() {
+            let steady = self.steady.entry(*device).or_insert(Steady { run: 0, last: EventTime::MIN });
+            steady.run = if now.minus(steady.last) == width { steady.run + 1 } else { 1 };
+            steady.last = now;
+        }
+        let mut silent = 0;
+        self.steady.retain(|_, steady| {
+            let since = now.minus(steady.last);
+            silent += u32::from(since >= SILENT_WINDOWS * width);
+            since <= FORGOTTEN_WINDOWS * width
+        });
+        // Most ticks end here: a hundred thousand devices are not sorted into cohorts to see that they speak.
+        if silent < scene.config.group_min_devices.max(1) {
+            return;
+        }
         let mut cohorts: BTreeMap<_, (Vec<DeviceKey>, usize)> = BTreeMap::new();
-        self.steady.retain(|_, steady| now.minus(steady.last) <= FORGOTTEN_WINDOWS * width);
         for (key, steady) in &self.steady {
             let Some(device) = scene.device(*key) else { continue };
             if steady.run < STEADY_WINDOWS || !device.is_known() {

@@ -10,7 +10,7 @@ pub mod statistics;
 pub mod stuck;
 
 use fleet::memory::Unreadable;
-use fleet::{Device, DeviceKey, Tick, Window};
+use fleet::{Device, DeviceKey, Direction, Tick, Window};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,6 +24,8 @@ pub struct Scene<'a> {
     pub tick: &'a Tick,
     /// One per window of the tick.
     subjects: Vec<Option<Subject<'a>>>,
+    /// Whose windows have a contact that they began.
+    spoke: Vec<DeviceKey>,
     pub roster: &'a Roster,
     pub prepared: &'a Prepared,
     pub config: &'a Config,
@@ -54,14 +56,22 @@ impl<'a> Scene<'a> {
         width: i64,
         calibrating: bool,
     ) -> Scene<'a> {
+        let mut types = prepared.of_devices();
         let subject = |(index, window): (usize, &'a Window)| {
             let device = roster.device(window.device)?;
-            let prepared = prepared.of(&device.device_type, &device.segment);
+            let prepared = types.of(device);
             let offsets = prepared.and_then(|it| it.learned.device_offsets.get(&device.id)).map(Vec::as_slice);
             Some(Subject { index, window, device, prepared, offsets })
         };
         let subjects = tick.windows.iter().enumerate().map(subject).collect();
-        Scene { tick, subjects, roster, prepared, config, width, calibrating }
+        let spoke = |window: &&Window| window.contacts.iter().any(|contact| contact.direction == Direction::Outbound);
+        let spoke = tick.windows.iter().filter(spoke).map(|window| window.device).collect();
+        Scene { tick, subjects, spoke, roster, prepared, config, width, calibrating }
+    }
+
+    /// Devices that began an exchange in this tick.
+    pub fn spoke(&self) -> &[DeviceKey] {
+        &self.spoke
     }
 
     /// The windows of devices that are in the lane.

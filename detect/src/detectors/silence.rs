@@ -6,7 +6,7 @@
 //! accused.
 
 use fleet::memory::sorted;
-use fleet::{DeviceKey, Direction, EventTime, MICROS_PER_SECOND};
+use fleet::{DeviceKey, EventTime, MICROS_PER_SECOND};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
@@ -55,10 +55,9 @@ impl Detector for Silence {
             }
         }
         self.slot = Some(slot);
-        for window in &scene.tick.windows {
-            if window.contacts.iter().any(|contact| contact.direction == Direction::Outbound) {
-                self.spoke.insert(window.device);
-                self.quiet.entry(window.device).or_default();
+        for device in scene.spoke() {
+            if self.spoke.insert(*device) {
+                self.quiet.entry(*device).or_default();
             }
         }
     }

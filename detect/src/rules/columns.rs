@@ -2,6 +2,7 @@
 //! says is new. Some need a memory (a downgrade is seen against the last version), which is a few words per device.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use baseline::TypeBaseline;
 use fleet::memory::{Format, sorted};
@@ -15,10 +16,12 @@ use crate::roster::Roster;
 
 const FORMAT: Format = Format { of: "rules", version: 1 };
 
-/// One window's values, in the order of [`NAMES`].
+/// One window's values. Numbers stand in the order of [`NUMBERS`]; texts are those of the device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
-    pub texts: [SmolStr; TEXTS.len()],
+    device: Option<Arc<Device>>,
+    /// The one it reported last.
+    firmware: SmolStr,
     pub numbers: [f64; NUMBERS.len()],
 }
 
@@ -81,6 +84,21 @@ enum Number {
 }
 
 impl Columns {
+    /// The text column at `index` in [`TEXTS`]; empty for a window of nobody in the lane.
+    pub fn text(&self, index: usize) -> &str {
+        let Some(device) = &self.device else { return "" };
+        match TEXTS[index].0 {
+            "device_id" => &device.id,
+            "device_type" => &device.device_type,
+            "site" => &device.site,
+            "segment" => &device.segment,
+            "owner" => &device.owner,
+            "criticality" => device.criticality.name(),
+            "purpose" => &device.purpose,
+            _ => &self.firmware,
+        }
+    }
+
     fn set(&mut self, column: Number, value: f64) {
         self.numbers[column as usize] = value;
     }
@@ -121,7 +139,7 @@ impl ColumnMemory {
         &mut self,
         tick: &'w Tick,
         roster: &Roster,
-        learned: &dyn Fn(&Device) -> Option<&'b TypeBaseline>,
+        mut learned: impl FnMut(&Device) -> Option<&'b TypeBaseline>,
     ) -> Vec<Columns> {
         let mut rows = vec![Columns::default(); tick.windows.len()];
         let member = |(index, window): (usize, &'w Window)| Some((index, window, roster.device(window.device)?));
@@ -129,30 +147,21 @@ impl ColumnMemory {
         // Who is first with a token is not to hang on how strangers are numbered.
         members.sort_by_key(|(.., device)| (!device.is_known()).then_some(&device.id));
         for (index, window, device) in members {
-            rows[index] = self.row(window, device, learned(device));
+            self.fill(&mut rows[index], window, device, learned(device));
         }
         rows
     }
 
-    fn row(&mut self, window: &Window, device: &Device, learned: Option<&TypeBaseline>) -> Columns {
-        let mut columns = Columns::default();
+    fn fill(&mut self, columns: &mut Columns, window: &Window, device: &Arc<Device>, learned: Option<&TypeBaseline>) {
         columns.set(Number::Hour, window.start.hour() as f64);
         columns.set(Number::Weekday, (window.start.hour_of_week() / 24) as f64);
         columns.set(Number::KnownType, f64::from(learned.is_some()));
-        self.details(window, device, learned, &mut columns);
-        contacts(window, learned, &mut columns);
-        let firmware = self.devices.get(&device.key).map_or_else(SmolStr::default, |last| last.firmware.clone());
-        columns.texts = [
-            device.id.clone(),
-            device.device_type.clone(),
-            device.site.clone(),
-            device.segment.clone(),
-            device.owner.clone(),
-            SmolStr::new_static(device.criticality.name()),
-            device.purpose.clone(),
-            firmware,
-        ];
-        columns
+        self.details(window, device, learned, columns);
+        contacts(window, learned, columns);
+        if let Some(last) = self.devices.get(&device.key) {
+            columns.firmware = last.firmware.clone();
+        }
+        columns.device = Some(Arc::clone(device));
     }
 
     fn details(&mut self, window: &Window, device: &Device, learned: Option<&TypeBaseline>, columns: &mut Columns) {
