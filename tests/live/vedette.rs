@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,8 +12,53 @@ use serde_json::Value;
 use super::kafka::{signal, terminate};
 use super::not_run::not_run;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_vedette");
+/// Put before a program: the kernel kills it when whoever started it ends, even by a signal that leaves no time to tidy up.
+const MORTAL: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
+
+/// A program that ends with this process at the latest, for [`start`]; `starter` are words before it that become it. They
+/// come first: who changes users or namespaces loses what [`MORTAL`] sets.
+pub fn mortal(starter: &[&str], program: &str) -> Command {
+    let words: Vec<&str> = [starter, &MORTAL, &[program]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+/// The kernel goes by the thread that started a program, and a test's thread ends while others still use what it started:
+/// so one thread starts them all, and ends with the process.
+pub fn start(command: Command) -> Child {
+    type Asked = (Command, Sender<std::io::Result<Child>>);
+    static STARTER: OnceLock<Sender<Asked>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (starter, asked) = channel::<Asked>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in asked {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        starter
+    });
+    let (answer, started) = channel();
+    starter.send((command, answer)).expect("the starter never ends");
+    started.recv().expect("the starter answers").expect("setpriv, of util-linux, is there")
+}
+
+/// Waits for its end.
+pub fn output(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    start(command).wait_with_output().expect("its output can be read")
+}
+
 pub fn vedette(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vedette")).args(arguments).output().expect("the binary starts")
+    vedette_with(arguments, &[])
+}
+
+/// With environment variables.
+pub fn vedette_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = mortal(&[], PROGRAM);
+    command.args(arguments).envs(variables.iter().copied());
+    output(command)
 }
 
 #[track_caller]
@@ -44,7 +91,7 @@ pub fn recordings(what: &str) -> Option<PathBuf> {
     None
 }
 
-/// A process of the service; killed when a test fails.
+/// A process of the service; killed when a test fails, and when the tests are.
 pub struct Service {
     child: Child,
     log: PathBuf,
@@ -65,17 +112,11 @@ impl Service {
 
     /// Started by a program that becomes it.
     pub fn start_by(starter: &[&str], config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
+        let mut command = mortal(starter, PROGRAM);
+        command.args(["run", "--config", text(config), "--roles", roles]);
         let out = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
-        let mut words = starter.to_vec();
-        words.extend([env!("CARGO_BIN_EXE_vedette"), "run", "--config", text(config), "--roles", roles]);
-        let child = Command::new(words[0])
-            .args(&words[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(out)
-            .spawn()
-            .expect("the service starts");
-        Service { child, log: log.to_owned(), admin: admin.to_owned() }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
+        Service { child: start(command), log: log.to_owned(), admin: admin.to_owned() }
     }
 
     pub fn kill(&mut self) {
@@ -183,8 +224,9 @@ pub struct Feed(Child);
 
 impl Feed {
     pub fn start(arguments: &[&str]) -> Feed {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vedette"));
-        Feed(command.arg("feed").args(arguments).stdout(Stdio::null()).spawn().expect("the binary starts"))
+        let mut command = mortal(&[], PROGRAM);
+        command.arg("feed").args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+        Feed(start(command))
     }
 
     #[track_caller]
@@ -216,4 +258,52 @@ pub fn get(address: &str, path: &str) -> Option<String> {
 pub fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on");
     listener.local_addr().expect("it has an address").to_string()
+}
+
+/// Set for the tests that the test below kills: the file in which they name whom they started.
+const STARTED: &str = "VEDETTE_TEST_STARTED";
+
+#[test]
+fn whoever_tests_start_ends_with_them() {
+    if let Some(file) = std::env::var_os(STARTED) {
+        // As a test does that shares a service and ends before the others.
+        let starting = std::thread::spawn(|| {
+            let mut command = mortal(&[], "sleep");
+            command.arg("60").stdin(Stdio::null());
+            start(command)
+        });
+        let mut sleeper = starting.join().expect("it was started");
+        std::fs::write(file, format!("{}\n", sleeper.id())).expect("it is written");
+        sleeper.wait().expect("the child can be waited for");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("started");
+    let this = std::env::current_exe().expect("the tests are a file");
+    let mut command = mortal(&[], text(&this));
+    command.args(["--exact", "vedette::whoever_tests_start_ends_with_them"]).env(STARTED, &file).stdout(Stdio::null());
+    let mut tests = start(command);
+    let until = Instant::now() + Duration::from_secs(30);
+    let sleeper = loop {
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        if let Some(Ok(id)) = written.strip_suffix('\n').map(str::parse::<u32>) {
+            break id;
+        }
+        assert!(Instant::now() < until, "nothing was started");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(lives(sleeper), "it outlives the thread that asked for it");
+    tests.kill().expect("the tests can be killed");
+    tests.wait().expect("the tests can be waited for");
+    let until = Instant::now() + Duration::from_secs(10);
+    while lives(sleeper) {
+        assert!(Instant::now() < until, "process {sleeper} outlives the tests that started it");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A zombie does not: it only waits to be asked how it ended.
+fn lives(process: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

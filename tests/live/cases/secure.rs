@@ -1,22 +1,17 @@
 //! TLS, users and what they may do: the whole way by SCRAM and PLAIN, and `vedette check` on everything that can be wrong.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 use crate::engine::{Engine, with_engine};
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{demand_the_same, prepare_with, replayed_demo, site};
-use crate::vedette::{Service, text};
+use crate::vedette::{Service, text, vedette, vedette_with};
 
 const PLAIN: (&str, &str) = ("plain", "plain-secret");
 const SCRAM: (&str, &str) = ("scram", "scram-secret");
 const VARIABLE: &str = "VEDETTE_TEST_PASSWORD";
-
-fn run_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vedette"));
-    command.args(arguments).envs(variables.iter().copied()).output().expect("the binary starts")
-}
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -58,7 +53,7 @@ fn over_tls_and_by_password_the_demo_gives_the_findings_of_its_replay() {
     let variables = [(VARIABLE, SCRAM.1), ("VEDETTE_LOG", "debug")];
     let mut words = String::new();
     let mut succeed = |arguments: &[&str]| {
-        let output = run_with(arguments, &variables);
+        let output = vedette_with(arguments, &variables);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         words.push_str(&said(&output));
     };
@@ -171,7 +166,7 @@ fn check_names_what_is_wrong_with_its_remedy() {
         demand(folder.path(), case);
     }
     let config = written(folder.path(), &open);
-    assert!(run_with(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"], &[]).status.success());
+    assert!(vedette(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"]).status.success());
     let grants = [
         ("the raw topic", &["`raw`", "may not be looked at", "grant the user"][..], "--operation Describe --topic raw"),
         ("reading the raw topic", &["`raw`", "not read", "grant the user"], "--operation Read --topic raw"),
@@ -191,7 +186,7 @@ fn check_names_what_is_wrong_with_its_remedy() {
         let granted = broker.tell(&format!("acls --add --allow-principal User:plain {grant}"));
         assert_eq!(granted["status"], 0, "{granted}");
     }
-    let output = run_with(&["check", "--config", text(&written(folder.path(), &good))], &[]);
+    let output = vedette(&["check", "--config", text(&written(folder.path(), &good))]);
     assert!(output.status.success() && said(&output).contains("all is well"), "{}", said(&output));
 }
 
@@ -216,10 +211,10 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
     let by_whom = "correct [store.clickhouse] user and password";
     let not_migrated = ["`0001_database` was not applied", "run `vedette migrate`"];
     let config = written(folder.path(), &good);
-    let topics = run_with(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"], &[]);
+    let topics = vedette(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"]);
     assert!(topics.status.success(), "{}", said(&topics));
     demand(folder.path(), &Case { what: "nothing migrated", config: good.clone(), expected: &not_migrated });
-    let migrated = run_with(&["migrate", "--config", text(&written(folder.path(), &good))], &[]);
+    let migrated = vedette(&["migrate", "--config", text(&written(folder.path(), &good))]);
     assert!(migrated.status.success(), "{}", said(&migrated));
     let cases = [
         Case {
@@ -256,7 +251,7 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
     for case in &cases {
         demand(folder.path(), case);
     }
-    let output = run_with(&["check", "--config", text(&written(folder.path(), &good))], &[]);
+    let output = vedette(&["check", "--config", text(&written(folder.path(), &good))]);
     assert!(output.status.success() && said(&output).contains("all is well"), "{}", said(&output));
 }
 
@@ -269,7 +264,7 @@ fn written(folder: &Path, config: &str) -> PathBuf {
 #[track_caller]
 fn demand(folder: &Path, case: &Case<'_>) {
     let config = written(folder, &case.config);
-    let output = run_with(&["check", "--config", text(&config)], &[]);
+    let output = vedette(&["check", "--config", text(&config)]);
     let words = said(&output);
     assert_eq!(output.status.code(), Some(2), "{}: {words}", case.what);
     for word in case.expected {

@@ -1,14 +1,12 @@
 //! The tables of one server hold what their page promises. What only a cluster or another server would run is at least what
 //! the engine's parser takes: the cluster form of migrations, of what is said while running, and the users.
 
-use std::process::Command;
-
 use store::clickhouse::config::KEPT_DAYS;
 use store::clickhouse::{ClickHouseConfig, Form, Migration, migrations, statements};
 
 use super::super::engine::Engine;
 use super::super::kafka::are_there;
-use super::super::vedette::text;
+use super::super::vedette::{mortal, output, text};
 use super::ask;
 
 const USERS: &str = include_str!("../../../store/migrations/users.sql");
@@ -69,7 +67,8 @@ fn the_plain_form_has_the_documented_columns_and_no_row_twice() {
     let statements = serde_json::json!({ "vedette": tables(&kept), "short": tables(&short) });
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), statements.to_string()).expect("it is written");
-    let command = ["tests/services/selftest_tables.py", text(file.path())];
-    let output = Command::new("python3").args(command).output().expect("python3 starts");
+    let mut command = mortal(&[], "python3");
+    command.args(["tests/services/selftest_tables.py", text(file.path())]);
+    let output = output(command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
