@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::kafka::terminate;
-use super::vedette::text;
+use super::kafka::{are_there, terminate};
+use super::vedette::{mortal, output, text};
 
 /// ClickHouse's engine behind its HTTP interface; it ends with the test.
 pub(super) struct Engine {
@@ -80,4 +80,16 @@ pub(super) fn with_engine(toml: &str, folder: &Path, engine: &Engine) -> String 
         engine.address,
         secret.display()
     )
+}
+
+/// What all other tests go by.
+#[test]
+fn services_fail_as_they_are_told_and_end_with_whoever_started_them() {
+    if !are_there("the services' own tests") {
+        return;
+    }
+    let mut command = mortal(&[], "python3");
+    command.arg("tests/services/selftest.py");
+    let output = output(command);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

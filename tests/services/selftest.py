@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""The services keep their promises: each is started as a test would start it, and every fault is met once.
+"""ClickHouse's front keeps its promises, every fault is met once, and no service outlives whoever started it.
 
-    tests/services/selftest.py [ClickHouse|Kafka ...]
+    tests/services/selftest.py [ClickHouse|Lifeline ...]
+
+Other tests may keep the machine busy meanwhile: what should come is waited for long, and nothing depends on how quick it is.
 """
 
 import http.client
@@ -19,11 +21,11 @@ import time
 import unittest
 import urllib.parse
 
-import caches
-
 HERE = pathlib.Path(__file__).resolve().parent
 WRITER = {"X-ClickHouse-User": "writer", "X-ClickHouse-Key": "secret"}
 READER = {"X-ClickHouse-User": "reader", "X-ClickHouse-Key": "secret2"}
+# Seconds.
+PATIENCE = 60
 WINDOW = "SETTINGS non_replicated_deduplication_window = 10000"
 
 
@@ -36,7 +38,7 @@ def start(program, *arguments, **how):
 
 def stop(process):
     process.terminate()
-    status = process.wait(60)
+    status = process.wait(PATIENCE)
     process.stdin.close()
     process.stdout.close()
     return status
@@ -46,7 +48,7 @@ def alive(pid):
     """A zombie is over: its parent only has not asked yet."""
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
@@ -93,11 +95,11 @@ class ClickHouse(unittest.TestCase):
         self.control("ok")
 
     def control(self, line):
-        with socket.create_connection(("127.0.0.1", self.control_port), 5) as connection:
+        with socket.create_connection(("127.0.0.1", self.control_port), PATIENCE) as connection:
             connection.sendall(line.encode() + b"\n")
             return json.loads(connection.makefile().readline())
 
-    def http(self, body, user=WRITER, timeout=10, method="POST", path="/", headers=None, **url):
+    def http(self, body, user=WRITER, timeout=PATIENCE, method="POST", path="/", headers=None, **url):
         """Status, headers and body; `body` as a list goes out in chunks, as the Rust client sends inserts."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -298,13 +300,12 @@ class ClickHouse(unittest.TestCase):
         curl.close()
 
     def test_a_slow_query_holds_up_nobody(self):
-        slow = threading.Thread(target=self.ask, args=("SELECT sleepEachRow(0.5) FROM numbers(4) SETTINGS max_block_size = 1",))
+        slow = threading.Thread(target=self.ask, args=("SELECT sleepEachRow(0.5) FROM numbers(12) SETTINGS max_block_size = 1",))
         slow.start()
-        begin = time.monotonic()
         self.http(None, method="GET", path="/ping")
         self.insert([1])
         self.assertEqual(self.count(), 1)
-        self.assertLess(time.monotonic() - begin, 1)
+        self.assertTrue(slow.is_alive())
         slow.join()
 
     def test_many_at_once(self):
@@ -321,7 +322,7 @@ class ClickHouse(unittest.TestCase):
         for end in (signal.SIGTERM, signal.SIGKILL):
             self.insert([1, 2], insert_deduplication_token="kept")
             self.process.send_signal(end)
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
             stop(self.process)
             type(self).begin()
             self.insert([1, 2], insert_deduplication_token="kept")
@@ -334,7 +335,7 @@ class ClickHouse(unittest.TestCase):
                 trust = ssl.create_default_context(cafile=folder + "/certs/ca.pem")
                 # One that never speaks holds up nobody.
                 with socket.create_connection(ready.split()[-1].split(":")):
-                    connection = http.client.HTTPSConnection(ready.split()[-1], context=trust, timeout=5)
+                    connection = http.client.HTTPSConnection(ready.split()[-1], context=trust, timeout=PATIENCE)
                     connection.request("POST", "/", "SELECT 1")
                     self.assertEqual(connection.getresponse().read(), b"1\n")
                     connection.close()
@@ -356,96 +357,10 @@ class ClickHouse(unittest.TestCase):
 
                 self.assertEqual(status(), 200)
                 file.write_text("full\n")
-                self.assertTrue(within(5, lambda: status() == 500))
+                self.assertTrue(within(PATIENCE, lambda: status() == 500))
                 connection.close()
             finally:
                 self.assertEqual(stop(process), 0)
-
-
-class Kafka(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.process, ready = start("kafka.py", "--acls")
-        cls.broker = json.loads(ready)
-        cls.command("topics --create --topic readings --partitions 3")
-        cls.command("topics --create --topic secret --partitions 1")
-        for user in ("plain", "scram"):
-            cls.command(f"acls --add --allow-principal User:{user} --operation All --topic readings --group *")
-
-    @classmethod
-    def tearDownClass(cls):
-        assert stop(cls.process) == 0
-        assert not alive(cls.broker["pid"]) and not pathlib.Path(cls.broker["dir"]).exists()
-
-    @classmethod
-    def command(cls, line):
-        cls.process.stdin.write(line + "\n")
-        answer = json.loads(cls.process.stdout.readline())
-        assert answer.get("status", 0) == 0, answer
-        cls.broker["pid"] = answer.get("pid", cls.broker["pid"])
-        return answer
-
-    def client(self, tool, *words, user=None, said=""):
-        """Runs one of Kafka's own clients, through the second listener for a user; the finished process."""
-        extra = []
-        if user is not None:
-            mechanism, module = ("PLAIN", "plain.Plain") if user[0] == "plain" else ("SCRAM-SHA-512", "scram.Scram")
-            settings = {
-                "security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "ssl.truststore.type": "PEM",
-                "ssl.truststore.location": self.broker["ca"],
-                "sasl.jaas.config": f"org.apache.kafka.common.security.{module}LoginModule required "
-                                    f'username="{user[0]}" password="{user[1]}";',
-            }
-            file = pathlib.Path(self.broker["dir"]) / "client.properties"
-            file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-            extra = ["--producer.config" if tool == "ConsoleProducer" else "--consumer.config", str(file)]
-        address = self.broker["bootstrap" if user is None else "tls"]
-        name = tool if tool == "ConsoleProducer" else f"consumer.{tool}"
-        return subprocess.run(
-            ["java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", str(caches.kafka() / "*"), f"org.apache.kafka.tools.{name}",
-             "--bootstrap-server", address, *words, *extra], input=said, capture_output=True, text=True, timeout=60)
-
-    def produce(self, lines, topic="readings", **how):
-        said = "".join(line + "\n" for line in lines)
-        return self.client("ConsoleProducer", "--topic", topic, "--max-block-ms", "5000", said=said, **how)
-
-    def consume(self, count, topic="readings", **how):
-        return self.client("ConsoleConsumer", "--topic", topic, "--from-beginning", "--max-messages", str(count),
-                           "--timeout-ms", "15000", **how).stdout.split()
-
-    def test_a_stays_through_stop_and_kill(self):
-        self.assertEqual(self.produce(["one", "two"]).returncode, 0)
-        for end in ("stop", "kill"):
-            pid = self.broker["pid"]
-            self.assertIn("done", self.command(end))
-            self.assertFalse(alive(pid))
-            self.assertIn("error", self.command(end))
-            with self.assertRaises(ConnectionError):
-                socket.create_connection(self.broker["bootstrap"].split(":"))
-            self.assertIn("done", self.command("start"))
-            self.assertNotEqual(self.broker["pid"], pid)
-        self.assertEqual(sorted(self.consume(2)), ["one", "two"])
-        self.assertIn("error", self.command("start"))
-        self.assertIn("error", self.command("dance"))
-
-    def test_b_users(self):
-        # Two messages are there already.
-        for expected, user in enumerate((("plain", "plain-secret"), ("scram", "scram-secret")), 3):
-            done = self.produce([user[0]], user=user)
-            self.assertNotIn("ERROR", done.stderr)
-            self.assertIn(user[0], self.consume(expected, user=user))
-            wrong = self.produce(["never"], user=(user[0], "wrong"))
-            self.assertIn("Authentication", wrong.stderr)
-
-    def test_c_a_topic_that_is_refused(self):
-        done = self.produce(["never"], topic="secret", user=("plain", "plain-secret"))
-        self.assertIn("TopicAuthorizationException", done.stderr)
-        self.command("acls --add --allow-principal User:plain --operation Write --topic secret")
-        self.assertNotIn("Exception", self.produce(["now"], topic="secret", user=("plain", "plain-secret")).stderr)
-        self.assertEqual(self.consume(1, topic="secret"), ["now"])
-
-    def test_d_topics_are_not_made_by_asking(self):
-        self.assertIn("UNKNOWN_TOPIC_OR_PARTITION", self.produce(["x"], topic="missing").stderr)
 
 
 def orphan(test, program, *arguments):
@@ -464,12 +379,12 @@ class Lifeline(unittest.TestCase):
     def test_ends_with_its_parent(self):
         with tempfile.TemporaryDirectory() as folder:
             pid, _ = orphan(self, "clickhouse.py", "--dir", folder + "/data")
-            self.assertTrue(within(10, lambda: not alive(pid)))
+            self.assertTrue(within(PATIENCE, lambda: not alive(pid)))
 
     def test_java_ends_with_the_parent_of_its_parent(self):
         pid, ready = orphan(self, "kafka.py")
         broker = json.loads(ready)
-        self.assertTrue(within(10, lambda: not alive(pid) and not alive(broker["pid"])))
+        self.assertTrue(within(PATIENCE, lambda: not alive(pid) and not alive(broker["pid"])))
         self.assertFalse(pathlib.Path(broker["dir"]).exists())
 
     def test_java_ends_with_its_parent(self):
@@ -477,7 +392,7 @@ class Lifeline(unittest.TestCase):
             process, ready = start("kafka.py", "--dir", folder)
             process.kill()
             process.wait()
-            self.assertTrue(within(5, lambda: not alive(json.loads(ready)["pid"])))
+            self.assertTrue(within(PATIENCE, lambda: not alive(json.loads(ready)["pid"])))
             stop(process)
 
     def test_stays_when_only_the_thread_that_started_it_ends(self):
