@@ -17,6 +17,7 @@ pub const UNKNOWN_DEVICES: &str = "vedette_unknown_devices";
 pub const RETENTION_LOST: &str = "vedette_retention_lost";
 pub const LANE_LAG: &str = "vedette_lane_lag";
 pub const LANE_CLOSED: &str = "vedette_lane_closed_through";
+pub const LANE_PAUSED: &str = "vedette_lane_paused";
 pub const LATE: &str = "vedette_late";
 pub const DUPLICATES: &str = "vedette_duplicates";
 pub const STEPS: &str = "vedette_steps";
@@ -123,6 +124,16 @@ pub fn begin(config: &Config, status: &Status) {
             }
         })
         .build();
+    let lanes = status.clone();
+    meter
+        .u64_observable_gauge(LANE_PAUSED)
+        .with_description("1 while a lane has as much waiting as it may and is given nothing more, else 0")
+        .with_callback(move |gauge| {
+            for lane in lanes.lanes() {
+                gauge.observe(u64::from(lane.status.paused), &of_lane(lane.lane));
+            }
+        })
+        .build();
     let store = status.clone();
     meter
         .u64_observable_gauge(STORE_UP)
@@ -160,6 +171,7 @@ mod tests {
             RETENTION_LOST,
             LANE_LAG,
             LANE_CLOSED,
+            LANE_PAUSED,
             LATE,
             DUPLICATES,
             STEPS,

@@ -38,6 +38,8 @@ pub struct LaneStatus {
     pub counters: LaneCounters,
     /// Why the store does not take what it is given; it is tried again.
     pub store_failure: Option<String>,
+    /// It has as much waiting as it may: nothing more is read for it until that is less.
+    pub paused: bool,
 }
 
 impl LaneStatus {
@@ -106,7 +108,12 @@ impl Lease {
         self.state(|state| state.status.store_failure = failure);
     }
 
+    pub fn note_paused(&self, paused: bool) {
+        self.state(|state| state.status.paused = paused);
+    }
+
     pub fn status(&self) -> LaneStatus {
-        self.state(|state| state.status.clone())
+        // What is given up waits for nothing any more.
+        self.state(|state| LaneStatus { paused: state.status.paused && !state.withdrawn, ..state.status.clone() })
     }
 }

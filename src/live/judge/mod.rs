@@ -291,6 +291,7 @@ impl Judging {
         running.offer(message);
         if !running.overflow.is_empty() && !running.paused {
             running.paused = true;
+            running.lease.note_paused(true);
             self.pause(partition);
         }
     }
@@ -305,6 +306,7 @@ impl Judging {
                 && running.lease.waiting() <= WAITING_BYTES / 4
             {
                 running.paused = false;
+                running.lease.note_paused(false);
                 resume.push(*partition);
             }
         }

@@ -78,6 +78,7 @@ impl Sender {
     pub fn new(broker: &Broker) -> Sender {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &broker.bootstrap).set("linger.ms", "5").set("acks", "all");
+        config.set("compression.type", "lz4");
         Sender(config.create().expect("a producer"))
     }
 
