@@ -13,6 +13,7 @@ mod looking_on;
 #[path = "../not_run/mod.rs"]
 mod not_run;
 mod one_truth;
+mod readme;
 mod tables;
 mod trainer;
 mod vedette;

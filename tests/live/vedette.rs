@@ -114,6 +114,11 @@ impl Service {
     pub fn start_by(starter: &[&str], config: &Path, roles: &str, log: &Path, admin: &str) -> Service {
         let mut command = mortal(starter, PROGRAM);
         command.args(["run", "--config", text(config), "--roles", roles]);
+        Service::of(command, log, admin)
+    }
+
+    /// Started by a command that becomes it.
+    pub fn of(mut command: Command, log: &Path, admin: &str) -> Service {
         let out = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
         Service { child: start(command), log: log.to_owned(), admin: admin.to_owned() }
