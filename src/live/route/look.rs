@@ -11,9 +11,10 @@ use ingest::log::{LoggedFact, Members, Message, encode};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::Route;
+use super::beats::BEAT;
 use super::partitions::Beginning;
 use super::sources::RawPartition;
-use super::{BEAT, Route};
 
 /// For what was sent to arrive before another inventory holds; the file is looked at again later.
 const FLUSH: Duration = Duration::from_secs(5);

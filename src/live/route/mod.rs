@@ -1,8 +1,9 @@
 //! The role `route`: raw topics to the readings log.
 //!
-//! Once a second everything in hand is sent, each owned partition's mark after it, and what the epoch was made of is
-//! committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
+//! Once a second ([`beats`]) everything in hand is sent, each owned partition's mark after it, and what the epoch was made of
+//! is committed when it has arrived. After a crash records are sent again from there; lanes drop what they have seen.
 
+mod beats;
 mod cohorts;
 mod epochs;
 mod inventory;
@@ -36,6 +37,7 @@ use crate::config::Config;
 use crate::live::assignment::{Change, Member};
 use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
+use crate::live::route::beats::{BEAT, Beat, Beats};
 use crate::live::route::cohorts::Cohorts;
 use crate::live::route::epochs::Positions;
 use crate::live::route::inventory::InventoryFile;
@@ -54,7 +56,6 @@ const TOGETHER: usize = 32;
 const BATCH_READINGS: usize = 1_000;
 const BATCH_BYTES: usize = 512 << 10;
 const BATCH_FACTS: usize = 256;
-const BEAT: Duration = Duration::from_secs(1);
 /// No source's number, as good as never.
 const NOBODY: u32 = 0;
 /// How often partitions are compared.
@@ -105,7 +106,7 @@ struct Route<'c> {
     /// Records and readings since the last beat.
     read: u64,
     sent: u64,
-    beat: Instant,
+    beats: Beats,
     looked: Instant,
     aligned: Instant,
     /// Assigned, and not yet begun. Last tried at `tried`.
@@ -160,7 +161,7 @@ impl<'c> Route<'c> {
             waiting: VecDeque::new(),
             read: 0,
             sent: 0,
-            beat: Instant::now(),
+            beats: Beats::new(Instant::now()),
             looked: Instant::now(),
             aligned: Instant::now(),
             to_begin: Vec::new(),
@@ -210,10 +211,10 @@ impl<'c> Route<'c> {
         problems.into_iter().for_each(|problem| self.meet(&problem));
         self.go_back()?;
         self.align()?;
-        if self.beat.elapsed() >= BEAT {
-            self.beat()?;
+        match self.beats.due(!self.owned.is_empty(), Instant::now()) {
+            Some(beat) => self.beat(beat),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Group events, on this thread.
@@ -425,8 +426,7 @@ impl<'c> Route<'c> {
         Ok(())
     }
 
-    fn beat(&mut self) -> anyhow::Result<()> {
-        self.beat = Instant::now();
+    fn beat(&mut self, beat: Beat) -> anyhow::Result<()> {
         metrics().records.add(std::mem::take(&mut self.read), &[]);
         metrics().readings.add(std::mem::take(&mut self.sent), &[]);
         self.count_routed();
@@ -434,7 +434,7 @@ impl<'c> Route<'c> {
         self.count_lost();
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
-        self.mark()?;
+        self.mark(beat)?;
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));
@@ -463,13 +463,14 @@ impl<'c> Route<'c> {
         self.counted = now;
     }
 
-    fn mark(&mut self) -> anyhow::Result<()> {
+    fn mark(&mut self, beat: Beat) -> anyhow::Result<()> {
         self.pass_markers();
         let mut marks = Vec::new();
         for source in &mut self.owned {
             let appended = self.outbox.mark_appended(source.id);
+            let is_quiet = beat == Beat::Whole && !std::mem::take(&mut source.heard);
             let mut quiet_since = None;
-            if source.topic.live && !source.heard && appended.is_some() && source.may_be_asked() {
+            if source.topic.live && is_quiet && appended.is_some() && source.may_be_asked() {
                 match bounds_within(&self.watcher, &source.topic.name, source.partition, ASK) {
                     Ok((_, end)) if source.next >= end => quiet_since = appended,
                     Ok(_) => {}
@@ -479,7 +480,6 @@ impl<'c> Route<'c> {
                     }
                 }
             }
-            source.heard = false;
             if source.has_time() {
                 let through = source.through(quiet_since);
                 marks.push(LoggedMark {
@@ -512,7 +512,7 @@ impl<'c> Route<'c> {
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
         // Whoever goes on may find nothing left to read, and so nothing to vouch by.
-        self.mark()?;
+        self.mark(Beat::Early)?;
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));

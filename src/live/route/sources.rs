@@ -33,7 +33,7 @@ pub struct RawPartition {
     greatest: EventTime,
     /// The last mark's.
     vouched: EventTime,
-    /// Event times were observed since the last mark.
+    /// Event times were observed since the last whole beat; or it has not been ours for one.
     pub heard: bool,
     /// Too far ahead of the others.
     pub paused: bool,
@@ -69,7 +69,7 @@ impl RawPartition {
             next,
             greatest: EventTime::MIN,
             vouched: EventTime::MIN,
-            heard: false,
+            heard: true,
             paused: false,
             gaps: Vec::new(),
             went_back: None,

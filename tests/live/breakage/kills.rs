@@ -93,7 +93,7 @@ fn kill_at_random(start: &[&dyn Fn() -> Service], kills: u64) -> Vec<Service> {
     let mut chance = Chance(0x5eed);
     let mut services: Vec<Service> = start.iter().map(|start| start()).collect();
     for number in 0..kills {
-        // Most die while they begin; every third comes further.
+        // Many die while they begin, or just after; every third comes further.
         let at_least = if number % 3 == 2 { 2_000 } else { 150 };
         std::thread::sleep(Duration::from_millis(at_least + chance.below(2_000)));
         let one = chance.below(services.len() as u64) as usize;
