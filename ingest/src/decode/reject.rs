@@ -26,7 +26,10 @@ pub enum RejectReason {
     ColumnCount { found: usize, expected: usize },
     #[error("column `{column}` is missing from the header; have the sensor write it, or map what stands for it")]
     MissingColumn { column: &'static str },
-    #[error("no header line names the columns before this line; expected {expected}")]
+    #[error(
+        "no header line names the columns before this line; expected {expected}, at the beginning of the file, or of each \
+         partition"
+    )]
     NoHeader { expected: &'static str },
     #[error("not UTF-8 from byte {valid_up_to}; expected UTF-8 text")]
     NotUtf8 { valid_up_to: usize },

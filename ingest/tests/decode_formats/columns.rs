@@ -1,7 +1,7 @@
-//! What a decoder of columns hands on to the one that goes on behind it.
+//! Headers of columns: which lines are one, and what a decoder hands on to the one that goes on behind it.
 
 use fleet::Position;
-use ingest::{Decoder, Format};
+use ingest::{Decoder, Format, to_native_json};
 
 const NAMES: &str = "ts,id.orig_h,id.orig_p,id.resp_h,id.resp_p,proto,service,duration,orig_bytes,resp_bytes,conn_state,\
                      orig_pkts,resp_pkts";
@@ -44,14 +44,65 @@ fn headers_before_the_names_are_handed_on() {
     assert!(matches!(second.decode(ROW.as_bytes(), Position::default()), Ok(Some(_))));
 }
 
+/// As Zeek leaves out what is unset.
+fn row() -> String {
+    ROW.replace('?', "-").replace("none", "4120")
+}
+
+/// Native lines, or the names of reasons.
+fn told(decoder: &mut Decoder, lines: &[&str]) -> Vec<String> {
+    let decoded = lines.iter().map(|line| decoder.decode(line.as_bytes(), Position::default()));
+    decoded
+        .filter_map(|line| match line {
+            Ok(reading) => reading.as_ref().map(to_native_json),
+            Err(reason) => Some(reason.name().to_owned()),
+        })
+        .collect()
+}
+
 #[test]
-fn a_first_line_of_csv_that_is_no_header_is_not_handed_on() {
-    assert_eq!(after(Format::ZeekConnCsv, &[ROW]).header(), None);
-    let first = after(Format::ZeekConnCsv, &[NAMES]);
-    let mut second = Decoder::resume(Format::ZeekConnCsv, &first.header().unwrap());
+fn a_first_line_of_csv_that_is_no_header_is_rejected() {
+    let mut decoder = Decoder::new(Format::ZeekConnCsv);
+    let why = decoder.decode(row().as_bytes(), Position::default()).unwrap_err();
+    assert_eq!(why.name(), "no_header");
+    assert!(why.to_string().contains("`ts,uid,id.orig_h`, at the beginning of the file"), "{why}");
+    assert_eq!(decoder.header(), None);
+    assert_eq!(decoder.decode(NAMES.as_bytes(), Position::default()), Ok(None));
+    let mut second = Decoder::resume(Format::ZeekConnCsv, &decoder.header().unwrap());
     assert_eq!(second.decode(NAMES.as_bytes(), Position::default()), Ok(None), "files put together repeat it");
-    let row = ROW.replace('?', "-").replace("none", "4120");
-    assert!(matches!(second.decode(row.as_bytes(), Position::default()), Ok(Some(_))));
+    assert!(matches!(second.decode(row().as_bytes(), Position::default()), Ok(Some(_))));
+}
+
+#[test]
+fn a_later_line_of_names_says_which_columns_follow() {
+    let reverse = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",");
+    let (row, names) = (row(), reverse(NAMES));
+    let (reversed, longer) = (reverse(&row), format!("{row},note"));
+    let longer_names = format!("{NAMES},note");
+    let mut decoder = Decoder::new(Format::ZeekConnCsv);
+    let lines: [&str; 8] = [NAMES, &row, &names, &reversed, &row, &longer_names, &longer, &row];
+    let all = told(&mut decoder, &lines);
+    let first = all[0].as_str();
+    assert!(first.contains(r#""ip":"10.0.0.1""#), "{all:?}");
+    assert_eq!(all, [first, first, "bad_field", first, "column_count"]);
+    let mut second = Decoder::resume(Format::ZeekConnCsv, &decoder.header().unwrap());
+    assert_eq!(told(&mut second, &[&longer]), all[..1]);
+}
+
+#[test]
+fn a_spoilt_row_that_names_some_columns_is_no_header() {
+    let row = row();
+    let spoilt = row.replacen("1767225600,10.0.0.1,49152", "ts,id.orig_h,id.orig_p", 1);
+    let mut decoder = Decoder::new(Format::ZeekConnCsv);
+    let all = told(&mut decoder, &[NAMES, &spoilt, "proto,service", &row]);
+    assert_eq!(all[..2], ["bad_field", "column_count"]);
+    assert!(all[2].contains(r#""ip":"10.0.0.1""#), "{all:?}");
+    // What names most of them is one all the same: by the columns before, rows would be read as something else.
+    let incomplete = NAMES.replace("conn_state", "state");
+    assert_eq!(told(&mut decoder, &[&incomplete, &row]), ["missing_column"]);
+    let mut second = Decoder::resume(Format::ZeekConnCsv, &decoder.header().unwrap());
+    assert_eq!(told(&mut second, &[&row, NAMES, &row])[..1], ["missing_column"]);
+    assert!(told(&mut second, &[&row])[0].contains(r#""ip":"10.0.0.1""#));
 }
 
 #[test]

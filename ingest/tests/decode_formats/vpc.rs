@@ -39,7 +39,7 @@ fn lines_of_version_2_need_no_header() {
             (&ping, &pinged),
             (&LINE.replace(" OK", " SKIPDATA"), ""),
             ("2 1 eni-1 - - - - - - - 1767225600 1767225660 - NODATA", ""),
-            ("version account-id interface-id srcaddr", ""),
+            ("version account-id interface-id srcaddr dstaddr srcport dstport", ""),
         ],
     );
     let told = super::native(VpcFlowLog, &answer.replace("ACCEPT", "REJECT"), None).unwrap().unwrap();
@@ -61,6 +61,13 @@ fn a_header_is_the_schema_of_what_follows() {
     }
     assert!(told[4].contains(r#""ip":"10.0.0.1""#) && told[4].contains("reset"), "{}", told[4]);
     assert_eq!(told[5], "column_count");
+}
+
+#[test]
+fn a_line_with_a_column_s_name_in_it_is_not_yet_a_header() {
+    let odd = LINE.replace("eni-1", "start").replace("123456789010", "end");
+    let told = file(&format!("{odd}\nversion account-id interface-id srcaddr\nthe end\n{LINE}\n"));
+    assert_eq!(told, [MEANT, "column_count", "column_count", MEANT]);
 }
 
 #[test]

@@ -59,19 +59,34 @@ impl Vpc {
 
     pub fn with_header(line: &str) -> Vpc {
         let slots: Vec<Option<usize>> = line.split_ascii_whitespace().map(NAMES.find).collect();
-        let has = |field: &Field| slots.contains(&Some(*field as usize));
-        let missing = REQUIRED.iter().find(|either| !either.iter().any(has));
+        let missing = REQUIRED.iter().find(|either| !has_one(&slots, either));
         let missing = missing.map(|[field, _]| NAMES.names[*field as usize]);
         Vpc { slots, missing }
     }
 
+    /// The header that the line is, if it is one: it names at least half of what has to be there. A row that is spoilt does
+    /// not, and must not take the place of the header.
+    fn names_in(line: &str) -> Option<Vpc> {
+        let header = Vpc::with_header(line);
+        let named = REQUIRED.iter().filter(|either| has_one(&header.slots, either)).count();
+        (2 * named >= REQUIRED.len()).then_some(header)
+    }
+
     /// `Ok(None)`: a header, or an interval without data (`NODATA`, `SKIPDATA`).
     pub fn decode(&mut self, line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
-        let cells = line.split_ascii_whitespace();
-        if cells.clone().any(|cell| (NAMES.find)(cell).is_some()) {
-            *self = Vpc::with_header(line);
+        let row = self.row(line, position);
+        // Names are no row under any header: rows that are fine need not be looked at for them.
+        if row.is_err()
+            && let Some(header) = Vpc::names_in(line)
+        {
+            *self = header;
             return Ok(None);
         }
+        row
+    }
+
+    fn row(&self, line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
+        let cells = line.split_ascii_whitespace();
         if let Some(column) = self.missing {
             return Err(RejectReason::MissingColumn { column });
         }
@@ -95,6 +110,10 @@ impl Vpc {
         }
         reading(&row, position).map(Some)
     }
+}
+
+fn has_one(slots: &[Option<usize>], either: &[Field; 2]) -> bool {
+    either.iter().any(|field| slots.contains(&Some(*field as usize)))
 }
 
 fn reading(row: &Record<'_, FIELDS>, position: Position) -> Result<Reading, RejectReason> {

@@ -1,4 +1,4 @@
-//! Zeek's conn.log in columns: TSV with Zeek's `#` headers, or CSV with a line of names.
+//! Zeek's conn.log in columns: TSV with Zeek's `#` headers, or CSV with lines of names.
 //!
 //! IoT-23 publishes its TSV with the last three columns (`tunnel_parents`, `label`, `detailed-label`) joined by three
 //! spaces, in the header as in every row. A header whose last name holds three spaces announces just that.
@@ -18,7 +18,7 @@ const NEXT: &str = "\n#";
 /// State carried from line to line: what the headers said.
 #[derive(Debug)]
 pub(in crate::decode) struct Delimited {
-    /// CSV: cells may be quoted, and the first line names the columns.
+    /// CSV: cells may be quoted, and lines of names say which columns follow.
     quoted: bool,
     separator: char,
     unset: String,
@@ -28,7 +28,7 @@ pub(in crate::decode) struct Delimited {
 
 #[derive(Debug)]
 struct Header {
-    /// The line itself: files put together repeat it.
+    /// The line itself, to be handed on.
     line: String,
     /// For each column, its place in the record, where we want it.
     slots: Vec<Option<usize>>,
@@ -63,11 +63,7 @@ impl Delimited {
         if self.empty != new.empty {
             add("empty_field", &self.empty);
         }
-        // A first line of CSV that names too little was no header, as where retention took the one there was: the next
-        // line may be one.
-        if let Some(header) = &self.header
-            && (!self.quoted || header.missing.is_none())
-        {
+        if let Some(header) = &self.header {
             add("fields", &header.line);
         }
         (!headers.is_empty()).then(|| format!("#{}", headers.join(NEXT)))
@@ -83,16 +79,27 @@ impl Delimited {
             self.directive(directive);
             return Ok(None);
         }
-        let Some(header) = &self.header else {
-            if self.quoted {
-                self.header = Some(self.header_of(line));
-                return Ok(None);
-            }
-            return Err(RejectReason::NoHeader { expected: "`#fields` and the names, as Zeek writes them" });
-        };
-        if self.quoted && line == header.line {
+        let row = self.row(line, position);
+        // Names are no row under any header: rows that are fine need not be looked at for them.
+        if self.quoted
+            && row.is_err()
+            && let Some(header) = self.names_in(line)
+        {
+            self.header = Some(header);
             return Ok(None);
         }
+        row.map(Some)
+    }
+
+    fn row(&self, line: &str, position: Position) -> Result<Reading, RejectReason> {
+        let Some(header) = &self.header else {
+            let expected = if self.quoted {
+                "a line of Zeek's names, such as `ts,uid,id.orig_h`"
+            } else {
+                "`#fields` and the names, as Zeek writes them"
+            };
+            return Err(RejectReason::NoHeader { expected });
+        };
         if let Some(column) = header.missing {
             return Err(RejectReason::MissingColumn { column });
         }
@@ -110,7 +117,7 @@ impl Delimited {
         if found != header.slots.len() {
             return Err(RejectReason::ColumnCount { found, expected: header.slots.len() });
         }
-        super::reading(&conn, position).map(Some)
+        super::reading(&conn, position)
     }
 
     /// A line that began with `#`. Those that say nothing of the columns (`path`, `types`, `open`) are passed over.
@@ -128,6 +135,15 @@ impl Delimited {
             "empty_field" => self.empty = rest.to_string(),
             _ => {}
         }
+    }
+
+    /// The header of CSV that the line is, if it is one: it names at least half of the columns that have to be there. A row
+    /// that is spoilt does not, and must not take the place of the header.
+    fn names_in(&self, line: &str) -> Option<Header> {
+        let header = self.header_of(line);
+        let required = super::REQUIRED_COLUMNS.iter();
+        let named = required.filter(|field| header.slots.contains(&Some(**field as usize))).count();
+        (2 * named >= super::REQUIRED_COLUMNS.len()).then_some(header)
     }
 
     fn header_of(&self, line: &str) -> Header {
