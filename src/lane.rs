@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use detect::rules::columns::{ColumnMemory, Columns};
 use detect::rules::{RuleHit, RuleKind};
-use detect::{CurveFinding, Judge, Prepared, ToldEvidence};
+use detect::{CurveFinding, Forgotten, Judge, Prepared, ToldEvidence};
 use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Resume, Tick, Window};
 use ingest::Lane;
 use ingest::windows::{LaneCounters, LaneMemory};
@@ -205,14 +205,15 @@ impl LaneWorker {
         self.lane.counters()
     }
 
-    /// Until the channel closes; gives the lane's counters, and who was heard. `flushed` is told of each flush.
+    /// Until the channel closes; gives the lane's counters, who was heard, and what of them was forgotten. `flushed` is told of
+    /// each flush.
     pub fn run(
         self,
         input: &Receiver<LaneInput>,
         store: Arc<dyn Store>,
         out: Sender<StepOutcome>,
         flushed: Sender<()>,
-    ) -> anyhow::Result<(LaneCounters, Heard)> {
+    ) -> anyhow::Result<(LaneCounters, Heard, Forgotten)> {
         let keeper = Keeper { store, names: self.names.clone(), out, flushed };
         let (steps, to_keep) = bounded(0);
         thread::scope(|scope| {
@@ -220,8 +221,8 @@ impl LaneWorker {
             let judged = self.judge_all(input, &steps);
             drop(steps);
             // A keeper that fails takes the judge along; its own error says why.
-            let heard = keeper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            Ok((judged?, heard))
+            let (heard, forgotten) = keeper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            Ok((judged?, heard, forgotten))
         })
     }
 
@@ -283,6 +284,7 @@ impl LaneWorker {
         let mut evidence = Vec::new();
         let mut curve = Vec::new();
         let mut devices = Vec::new();
+        let mut forgotten = Forgotten::default();
         for tick in ticks {
             if tick.baseline_version != self.judge.version() {
                 self.judge.use_version(self.version(tick.baseline_version)?);
@@ -294,6 +296,7 @@ impl LaneWorker {
             }
             findings.extend(self.judge.take_facts(&tick));
             let judgement = self.judge.judge(&tick, &hits.next().unwrap_or_default());
+            forgotten.add(judgement.forgotten);
             findings.extend(judgement.findings);
             curve.extend(judgement.curve);
             evidence.extend(judgement.evidence.into_iter().map(|told| self.evidence_row(&tick, told)));
@@ -308,7 +311,16 @@ impl LaneWorker {
             }
         }
         let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
-        Ok(Some(Judged { first_tick: first, last_tick: last, ticks: closed, resume, windows, evidence, outcome }))
+        Ok(Some(Judged {
+            first_tick: first,
+            last_tick: last,
+            ticks: closed,
+            resume,
+            windows,
+            evidence,
+            forgotten,
+            outcome,
+        }))
     }
 
     fn version(&self, version: u32) -> anyhow::Result<Arc<Prepared>> {

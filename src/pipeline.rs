@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, bounded};
 use datasets::Departure;
 use datasets::scorecard::curve::CurveInput;
-use detect::{RuleSet, Version};
+use detect::{Forgotten, RuleSet, Version};
 use fleet::{Device, EventTime, Fact, MICROS_PER_SECOND};
 use ingest::identity::Router;
 use ingest::windows::LaneCounters;
@@ -43,6 +43,7 @@ pub struct Outcome {
     pub tally: Tally,
     pub lanes: LaneCounters,
     pub heard: Heard,
+    pub forgotten: Forgotten,
     pub reached: Option<EventTime>,
     pub version: Option<Version>,
     pub curve: CurveInput,
@@ -100,12 +101,14 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
         drop(fetched);
         let mut counters = LaneCounters::default();
         let mut heard = Heard::default();
+        let mut forgotten = Forgotten::default();
         let mut failure = joined(reader.join(), "reader").err();
         for lane in lanes {
             match joined(lane.join(), "lane") {
-                Ok((of_lane, heard_by_lane)) => {
+                Ok((of_lane, heard_by_lane, forgotten_by_lane)) => {
                     add(&mut counters, of_lane);
                     heard.extend(heard_by_lane);
+                    forgotten.add(forgotten_by_lane);
                 }
                 Err(error) => {
                     failure.get_or_insert(error);
@@ -124,6 +127,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
             tally,
             lanes: counters,
             heard,
+            forgotten,
             reached: fed.route.reached(),
             curve,
             devices: fed.route.devices().to_vec(),

@@ -237,6 +237,23 @@ fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome) -> Vec<String> {
     } else if tally.readings > 0 && version.is_none() {
         notes.push(format!("nothing was learned before `learn_until` ({learn_until}): judged by peers and rules only"));
     }
+    if outcome.forgotten.destinations > 0 {
+        let device = outcome.forgotten.device.and_then(|key| outcome.devices.get(key.0 as usize));
+        notes.push(format!(
+            "{} destinations were forgotten while devices were still there, of `{}` for one; raise \
+             `max_episodes_per_device` under [detect] (now {})",
+            outcome.forgotten.destinations,
+            device.map_or("", |device| device.id.as_str()),
+            config.detect.max_episodes_per_device
+        ));
+    }
+    if let Some((destinations, most)) = version.as_ref().and_then(|version| version.baselines.forgotten()) {
+        notes.push(format!(
+            "{destinations} known destinations were forgotten, most of type `{}`: going there again is rare to it; raise \
+             `max_destinations` under [baseline] (now {})",
+            most.device_type, config.baseline.max_destinations
+        ));
+    }
     if let Some(version) = version.as_ref().filter(|version| !version.calibration.bears(config.detect.budget)) {
         notes.push(format!(
             "a budget of {} false findings per 1,000 device-days is less than one in the {} device-days learned from; \

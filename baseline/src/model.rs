@@ -27,6 +27,14 @@ impl Baselines {
     pub fn of(&self, device_type: &str, segment: &str) -> Option<&TypeBaseline> {
         self.types.iter().find(|learned| learned.device_type == device_type && learned.segment == segment)
     }
+
+    /// Known destinations that `max_destinations` left no room for: of all types, and the type that has most. `None`: there
+    /// was room.
+    pub fn forgotten(&self) -> Option<(u64, &TypeBaseline)> {
+        let most = self.types.iter().max_by_key(|learned| learned.destinations.forgotten)?;
+        let all: u64 = self.types.iter().map(|learned| learned.destinations.forgotten).sum();
+        (all > 0).then_some((all, most))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ pub struct Config {
     pub sample_size: usize,
     pub forest_components: usize,
     pub seed: u64,
-    /// Devices and destinations remembered, per lane and per device.
+    /// Destinations remembered of a device that its type does not know; beyond it the oldest are forgotten, and counted.
     pub max_episodes_per_device: usize,
 }
 

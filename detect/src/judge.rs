@@ -10,7 +10,7 @@ use smol_str::SmolStr;
 use crate::account::{Account, Groups, Shared};
 use crate::calibration::DailyMaxima;
 use crate::config::Config;
-use crate::detectors::{self, Detector, Scene, Sightings};
+use crate::detectors::{self, Detector, Forgotten, Scene, Sightings};
 use crate::evidence::Evidence;
 use crate::explain;
 use crate::prepared::Prepared;
@@ -75,6 +75,7 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// What other budgets would have found.
     pub curve: Vec<CurveFinding>,
+    pub forgotten: Forgotten,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -219,6 +220,7 @@ impl Judge {
         for detector in &mut self.detectors {
             detector.observe(&scene, &mut sightings);
         }
+        judgement.forgotten = sightings.forgotten;
         for hit in hits {
             sightings.score(hit.window, hit.evidence.weight);
             sightings.evidence.push(hit.evidence.clone());

@@ -28,6 +28,7 @@ pub mod rules;
 pub mod train;
 
 pub use config::Config;
+pub use detectors::Forgotten;
 pub use error::Error;
 pub use joiner::Joiner;
 pub use judge::{CurveFinding, Judge, Judgement, ToldEvidence, WindowScore};

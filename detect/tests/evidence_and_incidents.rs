@@ -4,9 +4,10 @@ mod support;
 
 use std::net::IpAddr;
 
+use detect::{Config, Forgotten, Prepared};
 use fleet::reading::Protocol;
-use fleet::{Confidence, FindingKind, Scope};
-use support::{JUDGED, Minute, World, at, id_of};
+use fleet::{Confidence, DeviceKey, FindingKind, Scope};
+use support::{DAY, JUDGED, Lane, Minute, World, at, id_of};
 
 const MORNING: i64 = JUDGED + 6 * 60;
 
@@ -103,4 +104,29 @@ fn an_explanation_holds_value_expectation_technique_and_records() {
     let totals = World::usual().inject(1, MORNING, MORNING + 60, |minute, _| minute.multiply_bytes(10)).run();
     let reason = &totals.about(1)[0].reasons[0];
     assert!(reason.expected_device.as_ref().is_some_and(|expected| expected.contains("bytes a window")), "{reason:?}");
+}
+
+#[test]
+fn destinations_that_are_forgotten_before_their_time_are_counted() {
+    // A device that does nothing but look, at three places.
+    let looks = |third: i64| {
+        World::usual()
+            .minutes(2 * DAY)
+            .inject(1, JUDGED, JUDGED + 2 * DAY, |minute, _| minute.silence())
+            .inject(1, MORNING, MORNING + 1, look(1))
+            .inject(1, MORNING + 1, MORNING + 2, look(2))
+            .inject(1, third, third + 1, look(3))
+    };
+    let forgotten = |world: &World, most: usize| {
+        let config = Config { max_episodes_per_device: most, ..world.config.clone() };
+        let mut lane = Lane::new(&config, vec![Prepared::new(&world.learned(), &config).unwrap()]);
+        let mut all = Forgotten::default();
+        world.ticks().iter().for_each(|tick| all.add(lane.tick(tick).judgement.forgotten));
+        all
+    };
+    let together = looks(MORNING + 2);
+    assert_eq!(forgotten(&together, 3), Forgotten::default());
+    assert_eq!(forgotten(&together, 2), Forgotten { destinations: 1, device: Some(DeviceKey(1)) });
+    let a_day_later = looks(MORNING + DAY + 60);
+    assert_eq!(forgotten(&a_day_later, 2), Forgotten::default(), "those before are over");
 }

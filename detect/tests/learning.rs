@@ -5,6 +5,7 @@ mod support;
 use std::net::IpAddr;
 
 use fleet::reading::Protocol;
+use fleet::{DeviceKey, EventTime};
 use support::{Attack, DAY, JUDGED, Minute, World, address_of, at};
 
 const NOON: i64 = 12 * 60;
@@ -72,4 +73,24 @@ fn windows_of_an_attacks_shape_do_not_train() {
     let learned = world.learned();
     let cameras = learned.baselines.of("camera", "").unwrap();
     assert_eq!(cameras.left_out.values().sum::<u64>(), 30, "{:?}", cameras.left_out);
+}
+
+#[test]
+fn known_destinations_without_room_are_counted() {
+    let world = World::usual();
+    let windows = world.windows(0, JUDGED);
+    let devices = &world.devices;
+    let lookup = |key: DeviceKey| devices.get(key.0 as usize).map(AsRef::as_ref);
+    let period = baseline::Period { since: EventTime(at(0).0 - 1), until: at(JUDGED) };
+    let learn = |max_destinations| {
+        let config = baseline::Config { max_destinations, ..baseline::Config::default() };
+        baseline::learn(&windows, &lookup, &|_| None, &period, 1, &config).unwrap()
+    };
+    let all = learn(4096);
+    assert!(all.forgotten().is_none());
+    let without_room: Vec<u64> = all.types.iter().map(|it| it.destinations.known.len() as u64 - 1).collect();
+    let one_each = learn(1);
+    let (forgotten, most) = one_each.forgotten().unwrap();
+    assert_eq!(forgotten, without_room.iter().sum::<u64>());
+    assert_eq!(Some(most.destinations.forgotten), without_room.iter().copied().max());
 }

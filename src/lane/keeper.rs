@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use crossbeam_channel::{Receiver, Sender};
+use detect::Forgotten;
 use fleet::{DeviceKey, EventTime, Resume};
 use rustc_hash::FxHashMap;
 use store::{DeviceNames, EvidenceRow, ScoredWindow, Step, Store};
@@ -19,6 +20,7 @@ pub struct Judged {
     pub resume: Resume,
     pub windows: Vec<ScoredWindow>,
     pub evidence: Vec<EvidenceRow>,
+    pub forgotten: Forgotten,
     /// Goes out once the rest is stored.
     pub outcome: StepOutcome,
 }
@@ -59,20 +61,21 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Until the channel closes; gives who was heard.
-    pub fn run(self, steps: &Receiver<ToKeep>) -> anyhow::Result<Heard> {
-        let mut heard = Heard::default();
+    /// Until the channel closes; gives who was heard, and what of them was forgotten.
+    pub fn run(self, steps: &Receiver<ToKeep>) -> anyhow::Result<(Heard, Forgotten)> {
+        let (mut heard, mut forgotten) = (Heard::default(), Forgotten::default());
         for message in steps {
             match message {
                 ToKeep::Step(judged) => {
                     note_heard(&mut heard, &judged.windows);
+                    forgotten.add(judged.forgotten);
                     self.keep(judged)?;
                 }
                 // Whoever asked may have given up; that is theirs to report.
                 ToKeep::Flush => _ = self.flushed.send(()),
             }
         }
-        Ok(heard)
+        Ok((heard, forgotten))
     }
 
     fn keep(&self, judged: Judged) -> anyhow::Result<()> {

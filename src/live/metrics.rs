@@ -20,6 +20,7 @@ pub const LANE_CLOSED: &str = "vedette_lane_closed_through";
 pub const LANE_PAUSED: &str = "vedette_lane_paused";
 pub const LATE: &str = "vedette_late";
 pub const DUPLICATES: &str = "vedette_duplicates";
+pub const FORGOTTEN: &str = "vedette_forgotten";
 pub const STEPS: &str = "vedette_steps";
 pub const WINDOWS: &str = "vedette_windows";
 pub const STEP_SECONDS: &str = "vedette_step";
@@ -30,6 +31,10 @@ pub const FINDINGS: &str = "vedette_findings";
 pub const BASELINE_IN_FORCE: &str = "vedette_baseline_in_force";
 pub const BASELINES_LEARNED: &str = "vedette_baselines_learned";
 pub const TRAINING_SECONDS: &str = "vedette_training";
+
+/// Settings that bound what is remembered: values of the label `limit`.
+pub const EPISODES: &str = "max_episodes_per_device";
+pub const DESTINATIONS: &str = "max_destinations";
 
 /// Seconds.
 const DELAYS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0];
@@ -43,6 +48,7 @@ pub struct Metrics {
     pub retention_lost: Counter<u64>,
     pub late: Counter<u64>,
     pub duplicates: Counter<u64>,
+    pub forgotten: Counter<u64>,
     pub steps: Counter<u64>,
     pub windows: Counter<u64>,
     pub step_seconds: Histogram<f64>,
@@ -72,6 +78,7 @@ pub fn metrics() -> &'static Metrics {
             retention_lost: counter(RETENTION_LOST, "entries that retention deleted before they were read"),
             late: counter(LATE, "readings that came after their window had closed"),
             duplicates: counter(DUPLICATES, "readings a lane had seen before"),
+            forgotten: counter(FORGOTTEN, "destinations beyond what is remembered, by the setting that bounds it"),
             steps: counter(STEPS, "steps stored, published and committed"),
             windows: counter(WINDOWS, "windows stored"),
             step_seconds: histogram(STEP_SECONDS, "to store, publish and commit a step"),
@@ -95,6 +102,7 @@ pub fn metrics() -> &'static Metrics {
 pub fn begin(config: &Config, status: &Status) {
     let all = metrics();
     [&all.records, &all.readings, &all.store_retries].into_iter().for_each(|counter| counter.add(0, &[]));
+    [EPISODES, DESTINATIONS].iter().for_each(|limit| all.forgotten.add(0, &[KeyValue::new("limit", *limit)]));
     FindingKind::ALL.iter().for_each(|kind| all.findings.add(0, &[KeyValue::new("kind", kind.name())]));
     let kafka = &config.source.kafka;
     for topic in kafka.topics.iter().map(|topic| &topic.name).chain([&kafka.readings]) {
@@ -174,6 +182,7 @@ mod tests {
             LANE_PAUSED,
             LATE,
             DUPLICATES,
+            FORGOTTEN,
             STEPS,
             WINDOWS,
             STEP_SECONDS,

@@ -62,6 +62,22 @@ fn what_a_score_card_rests_on_is_said() {
 }
 
 #[test]
+fn what_there_was_no_room_for_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("vedette.toml");
+    std::fs::write(&config, "[baseline]\nmax_destinations = 1\n[detect]\nmax_episodes_per_device = 1\n").unwrap();
+    let three = |line: &str| ["203.0.113.9", "198.51.100.7", "192.0.2.5"].map(|to| line.replace("203.0.113.9", to));
+    let lines: Vec<String> = lamp_flows(120).lines().flat_map(three).collect();
+    let set = lamp_set(folder.path(), lines.join("\n").as_bytes(), 60);
+    let out = folder.path().join("out");
+    let output = vedette(&["replay", text(&set), "--out", text(&out), "--config", text(&config), "--quiet"]);
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("2 known destinations were forgotten, most of type `lamp`"), "{told}");
+    assert!(told.contains("destinations were forgotten while devices were still there, of `lamp-"), "{told}");
+}
+
+#[test]
 fn a_truncated_gzip_gives_what_could_be_read_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

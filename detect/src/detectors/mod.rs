@@ -101,6 +101,23 @@ pub struct Sightings {
     pub drifts: Vec<(DeviceKey, f64)>,
     /// Cohorts that stop together.
     pub together: Vec<gap::Together>,
+    pub forgotten: Forgotten,
+}
+
+/// Destinations that a device was still at, forgotten because it was at more than `max_episodes_per_device`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub destinations: u64,
+    /// Whose they were; of several devices, the last.
+    pub device: Option<DeviceKey>,
+}
+
+impl Forgotten {
+    /// Those that came after.
+    pub fn add(&mut self, later: Forgotten) {
+        self.destinations += later.destinations;
+        self.device = later.device.or(self.device);
+    }
 }
 
 impl Sightings {

@@ -13,7 +13,7 @@ use crate::config::{Config, Misuse};
 use crate::live::open_beside;
 use crate::live::trainer::announce::{announce, before_present, present};
 use crate::live::trainer::positions::Positions;
-use crate::live::trainer::{Trained, rows_of, train as learn};
+use crate::live::trainer::{Forgotten, Trained, rows_of, train as learn};
 use crate::show::say;
 use crate::trainer::record::{Announcement, By, Training, announcements, training};
 
@@ -172,7 +172,7 @@ fn wait_for_act(positions: &Positions, patience: Duration) -> anyhow::Result<()>
 }
 
 fn told(trained: &Trained) -> String {
-    let Trained { version, types, windows, training } = trained;
+    let Trained { version, types, windows, forgotten, training } = trained;
     let mut text = format!(
         "baseline version {version}: {types} types from {} windows of {} devices, {} to {}\n",
         grouped(*windows),
@@ -184,6 +184,12 @@ fn told(trained: &Trained) -> String {
         text += &format!(
             "by chance {} of {} devices were learned from: `trainer.max_windows`\n",
             training.devices, training.of_devices
+        );
+    }
+    if let Some(Forgotten { destinations, device_type }) = forgotten {
+        text += &format!(
+            "{} known destinations were forgotten, most of type {device_type}: `baseline.max_destinations`\n",
+            grouped(*destinations)
         );
     }
     if training.not_normal > 0 {

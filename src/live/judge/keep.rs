@@ -18,9 +18,9 @@ use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
 use crate::live::judge::publisher::Publisher;
-use crate::live::logs::are_brokers_away;
+use crate::live::logs::{EachMinute, are_brokers_away};
 use crate::live::message::StepMessage;
-use crate::live::metrics::{metrics, of_lane};
+use crate::live::metrics::{EPISODES, metrics, of_lane};
 use crate::live::retry::until_it_works;
 use crate::live::trace::Part;
 
@@ -51,6 +51,9 @@ pub struct Keep {
     /// Offset that goes with the memory that is stored, and what was committed.
     pub offset: u64,
     pub position: LanePosition,
+    /// `max_episodes_per_device`, and that more was forgotten.
+    pub max_episodes: usize,
+    pub said: EachMinute,
 }
 
 impl Keep {
@@ -155,13 +158,26 @@ impl Keep {
         Ok(true)
     }
 
-    fn count(&self, kept: &Kept, judged: &Judged) {
+    fn count(&mut self, kept: &Kept, judged: &Judged) {
         let (all, lane) = (metrics(), of_lane(self.lane));
         all.steps.add(1, &lane);
         all.baseline_in_force.record(u64::from(judged.resume.versions.baseline), &lane);
         all.windows.add(judged.windows.len() as u64, &lane);
         all.late.add(kept.late, &lane);
         all.duplicates.add(kept.duplicates, &lane);
+        let forgotten = judged.forgotten;
+        all.forgotten.add(forgotten.destinations, &[KeyValue::new("limit", EPISODES)]);
+        if forgotten.destinations > 0 && self.said.is_due() {
+            let device = forgotten.device.and_then(|key| kept.names.get(key)).map_or("", |device| device.id.as_str());
+            tracing::warn!(
+                lane = self.lane,
+                device,
+                destinations = forgotten.destinations,
+                limit = self.max_episodes,
+                "a device is at more destinations than are remembered of it, and the oldest are forgotten; see what it does, \
+                 and if it is meant to, raise `max_episodes_per_device` under [detect]"
+            );
+        }
         for finding in &judged.outcome.findings {
             all.findings.add(1, &[KeyValue::new("kind", finding.kind.name())]);
         }

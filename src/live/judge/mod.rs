@@ -250,6 +250,8 @@ impl Judging {
             lease: lease.clone(),
             offset,
             position: position.unwrap_or(LanePosition::START),
+            max_episodes: self.config.detect.max_episodes_per_device,
+            said: EachMinute::default(),
         };
         let (input, entries) = bounded(WAITING);
         let of_thread = lease.clone();

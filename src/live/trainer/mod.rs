@@ -36,7 +36,14 @@ pub struct Trained {
     pub version: u32,
     pub types: usize,
     pub windows: u64,
+    pub forgotten: Option<Forgotten>,
     pub training: Training,
+}
+
+/// Known destinations that `max_destinations` left no room for, and the type that has most of them.
+pub struct Forgotten {
+    pub destinations: u64,
+    pub device_type: SmolStr,
 }
 
 /// Learns the next version from windows that start in `span`, checks it and stores it. `None`: there is no window of a known
@@ -99,6 +106,10 @@ fn learn_and_store(
         version: version.baselines.version,
         types: version.baselines.types.len(),
         windows: version.baselines.types.iter().map(|learned| learned.windows).sum(),
+        forgotten: version
+            .baselines
+            .forgotten()
+            .map(|(destinations, most)| Forgotten { destinations, device_type: most.device_type.clone() }),
         training,
     }))
 }

@@ -13,10 +13,11 @@ use fleet::{EventTime, MICROS_PER_SECOND};
 use opentelemetry::KeyValue;
 use store::Home;
 
+use super::Forgotten;
 use super::announce::announce;
 use super::positions::Positions;
 use crate::config::Config;
-use crate::live::metrics::metrics;
+use crate::live::metrics::{DESTINATIONS, metrics};
 use crate::live::stop::Stop;
 use crate::trainer::record::{By, Training, announcements, training};
 
@@ -153,6 +154,17 @@ impl Schedule {
         let Training { checked, held_back, .. } = &trained.training;
         let (before, after) = checked.as_ref().map_or((0, 0), |checked| (checked.before, checked.after));
         let (version, types, windows) = (trained.version, trained.types, trained.windows);
+        if let Some(Forgotten { destinations, device_type }) = &trained.forgotten {
+            metrics().forgotten.add(*destinations, &[KeyValue::new("limit", DESTINATIONS)]);
+            tracing::warn!(
+                version,
+                destinations,
+                most_of = device_type.as_str(),
+                limit = self.config.baseline.max_destinations,
+                "types know more destinations than are kept, and the rarest are forgotten: going there again is rare to \
+                 them; raise `max_destinations` under [baseline]"
+            );
+        }
         match held_back {
             Some(reason) => {
                 metrics().baselines_learned.add(1, &[KeyValue::new("outcome", "held_back")]);

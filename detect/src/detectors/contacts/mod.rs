@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use self::episode::Episode;
-use crate::detectors::{Detector, Scene, Sightings, Subject};
+use crate::detectors::{Detector, Forgotten, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence};
 use crate::prepared::PreparedType;
 use crate::rates::MAX_WEIGHT;
@@ -105,7 +105,7 @@ impl Detector for Contacts {
                         continue;
                     }
                 }
-                let score = memory.judge(&seen, part, &mut sightings.evidence);
+                let score = memory.judge(&seen, part, sightings);
                 sightings.score(index, score);
             }
         }
@@ -162,14 +162,14 @@ impl DeviceContacts {
     }
 
     /// Gives how strange this part of the window is.
-    fn judge(&mut self, seen: &Seen<'_>, part: &Folded<'_>, out: &mut Vec<Evidence>) -> f64 {
+    fn judge(&mut self, seen: &Seen<'_>, part: &Folded<'_>, out: &mut Sightings) -> f64 {
         let now = seen.window.end;
         let application = (part.key.direction, part.key.place, part.key.application);
         if let Some(prepared) = seen.prepared
             && let Some(known) = prepared.index.known(&part.key)
         {
             self.last_known_use.insert(application, now);
-            return self.known.judge(seen, part, &prepared.learned.destinations.known[known], out);
+            return self.known.judge(seen, part, &prepared.learned.destinations.known[known], &mut out.evidence);
         }
         if part.key.place == Place::Group {
             return 0.0;
@@ -183,7 +183,11 @@ impl DeviceContacts {
             self.episodes.remove(&part.key);
         }
         if !self.episodes.contains_key(&part.key) && self.episodes.len() >= seen.scene.config.max_episodes_per_device {
-            forget_oldest(&mut self.episodes);
+            let last = forget_oldest(&mut self.episodes);
+            // One that was over would have been forgotten at the end of the day.
+            if last.is_some_and(|last| now.seconds_since(last) <= DAY_SECONDS) {
+                out.forgotten.add(Forgotten { destinations: 1, device: Some(seen.window.device) });
+            }
         }
         let episode = self
             .episodes
@@ -198,9 +202,9 @@ impl DeviceContacts {
             score = MAX_WEIGHT;
         }
         // The scan is told once, not host by host.
-        out.extend(improved.filter(|evidence| evidence.attack || !fanning_out));
-        out.extend(beacon);
-        out.extend(scan);
+        out.evidence.extend(improved.filter(|evidence| evidence.attack || !fanning_out));
+        out.evidence.extend(beacon);
+        out.evidence.extend(scan);
         score
     }
 
@@ -245,12 +249,11 @@ impl DeviceContacts {
     }
 }
 
-fn forget_oldest(episodes: &mut FxHashMap<ContactKey, Episode>) {
+/// Gives when it was last met.
+fn forget_oldest(episodes: &mut FxHashMap<ContactKey, Episode>) -> Option<EventTime> {
     let oldest =
         episodes.iter().min_by_key(|(key, episode)| (episode.last, (*key).clone())).map(|(key, _)| key.clone());
-    if let Some(key) = oldest {
-        episodes.remove(&key);
-    }
+    Some(episodes.remove(&oldest?)?.last)
 }
 
 pub(crate) fn class_of(part: &Folded<'_>) -> ContactClass {
