@@ -1,11 +1,8 @@
 //! A raw partition that is paused because it runs ahead of another, while routers come and go.
 
-use std::time::Duration;
-
-use super::site::{Site, until};
+use super::site::{Site, begun, until};
 use super::stream::{SECOND, Sender, committed};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::Service;
 
 const BEGIN: i64 = 1_772_755_200 * SECOND;
 const TOPIC: &str = "ahead.raw";
@@ -52,12 +49,4 @@ fn a_partition_that_is_paused_is_read_on_wherever_it_goes() {
     site.wait_records(&mut judge, "far", 220);
     first.stop();
     judge.stop();
-}
-
-/// Waits until so many times in all a router has begun to read a partition. All of them write one log.
-#[track_caller]
-fn begun(route: &mut Service, times: usize) {
-    route.wait_until("a partition that goes", Duration::from_secs(30), |said| {
-        said.matches("reading raw partition").count() >= times
-    });
 }

@@ -10,3 +10,4 @@ mod records;
 mod secure;
 mod site;
 mod stream;
+mod zombie;

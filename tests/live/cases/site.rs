@@ -135,6 +135,14 @@ pub fn until(service: &mut Service, what: &str, mut is_so: impl FnMut(&Service) 
     }
 }
 
+/// Waits until so many times in all a router has begun to read a partition. All of them write one log.
+#[track_caller]
+pub fn begun(route: &mut Service, times: usize) {
+    route.wait_until("partitions that are read", PATIENCE, |said| {
+        said.matches("reading raw partition").count() >= times
+    });
+}
+
 /// The sum of a metric over the label sets that contain `label`.
 pub fn metric(service: &Service, name: &str, label: &str) -> f64 {
     let text = get(&service.admin, "/metrics").unwrap_or_default();
