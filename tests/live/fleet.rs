@@ -75,10 +75,11 @@ fn sixteen_lanes_with_restarts(broker: &Broker, replayed: &Replayed, data: &Path
     demand_the_same(&replayed.store, &site.folder.path().join("store"));
 }
 
+/// Four lanes: one of the processes has two.
 fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let mut site = site_named(broker, replayed, 16, "three");
+    let mut site = site_named(broker, replayed, 4, "three");
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     std::fs::write(&site.config, with_engine(&toml, site.folder.path(), &engine)).expect("it is written");
     prepare(&site, replayed, 3);
@@ -92,7 +93,7 @@ fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
         services[1] = configured(&site, &engine, 1);
         feeding.join().expect("the set was fed");
     });
-    wait_closed(&mut services, 16, replayed.through);
+    wait_closed(&mut services, 4, replayed.through);
     wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
     demand_the_same_there(replayed, &engine);
