@@ -74,6 +74,7 @@ struct LaneReadiness {
     seconds_since_commit: Option<f64>,
     late: u64,
     duplicates: u64,
+    forced: u64,
     failure: Option<String>,
 }
 
@@ -155,6 +156,7 @@ fn lane_readiness(report: LaneReport, most_lag: f64) -> LaneReadiness {
         seconds_since_commit: since(report.status.committed_at),
         late: report.status.counters.late,
         duplicates: report.status.counters.duplicates,
+        forced: report.status.counters.forced,
         failure,
     }
 }

@@ -20,6 +20,7 @@ pub const LANE_CLOSED: &str = "vedette_lane_closed_through";
 pub const LANE_PAUSED: &str = "vedette_lane_paused";
 pub const LATE: &str = "vedette_late";
 pub const DUPLICATES: &str = "vedette_duplicates";
+pub const FORCED: &str = "vedette_forced";
 pub const FORGOTTEN: &str = "vedette_forgotten";
 pub const STEPS: &str = "vedette_steps";
 pub const WINDOWS: &str = "vedette_windows";
@@ -48,6 +49,7 @@ pub struct Metrics {
     pub retention_lost: Counter<u64>,
     pub late: Counter<u64>,
     pub duplicates: Counter<u64>,
+    pub forced: Counter<u64>,
     pub forgotten: Counter<u64>,
     pub steps: Counter<u64>,
     pub windows: Counter<u64>,
@@ -78,6 +80,10 @@ pub fn metrics() -> &'static Metrics {
             retention_lost: counter(RETENTION_LOST, "entries that retention deleted before they were read"),
             late: counter(LATE, "readings that came after their window had closed"),
             duplicates: counter(DUPLICATES, "readings a lane had seen before"),
+            forced: counter(
+                FORCED,
+                "ticks closed before every source vouched for them, because too many windows were open",
+            ),
             forgotten: counter(FORGOTTEN, "destinations beyond what is remembered, by the setting that bounds it"),
             steps: counter(STEPS, "steps stored, published and committed"),
             windows: counter(WINDOWS, "windows stored"),
@@ -182,6 +188,7 @@ mod tests {
             LANE_PAUSED,
             LATE,
             DUPLICATES,
+            FORCED,
             FORGOTTEN,
             STEPS,
             WINDOWS,

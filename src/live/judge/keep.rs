@@ -39,6 +39,8 @@ pub struct Kept {
     /// Readings too late, and seen before, since the last hand-over.
     pub late: u64,
     pub duplicates: u64,
+    /// Ticks since then that were closed without waiting for every source.
+    pub forced: u64,
 }
 
 pub struct Keep {
@@ -165,6 +167,7 @@ impl Keep {
         all.windows.add(judged.windows.len() as u64, &lane);
         all.late.add(kept.late, &lane);
         all.duplicates.add(kept.duplicates, &lane);
+        all.forced.add(kept.forced, &lane);
         let forgotten = judged.forgotten;
         all.forgotten.add(forgotten.destinations, &[KeyValue::new("limit", EPISODES)]);
         if forgotten.destinations > 0 && self.said.is_due() {

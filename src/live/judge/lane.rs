@@ -4,7 +4,7 @@
 //! and doing it again leaves one copy. What the judge remembers is stored now and then; after a crash it is loaded and
 //! the log read again from there, in silence up to what was committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +23,7 @@ use crate::live::judge::keep::{Keep, Kept};
 use crate::live::judge::lease::Lease;
 use crate::live::judge::members::LaneMembers;
 use crate::live::judge::position::LanePosition;
+use crate::live::judge::sources::{Forced, Sources};
 use crate::live::now;
 use crate::live::trace::{Part, Taken};
 use crate::rules::CompiledRules;
@@ -67,47 +68,13 @@ struct Memory {
     refused: BTreeMap<u32, u64>,
 }
 
-/// Which source is of which topic, so that a topic made again takes the place of the one before.
-#[derive(Clone, Default, Serialize, Deserialize)]
-struct Sources {
-    of_topic: BTreeMap<u32, (SmolStr, SmolStr)>,
-    superseded: BTreeSet<SmolStr>,
-}
-
-impl Sources {
-    /// Sources that the mark's topic takes the place of; `None`: the mark itself is of a topic that is no more.
-    fn meet(&mut self, mark: &LoggedMark) -> Option<Vec<u32>> {
-        if self.superseded.contains(&mark.topic_id) {
-            return None;
-        }
-        let mut gone = Vec::new();
-        for (source, (topic, id)) in &self.of_topic {
-            if *topic == mark.topic && *id != mark.topic_id {
-                self.superseded.insert(id.clone());
-                gone.push(*source);
-            }
-        }
-        for source in &gone {
-            self.of_topic.remove(source);
-        }
-        self.of_topic.insert(mark.source, (mark.topic.clone(), mark.topic_id.clone()));
-        Some(gone)
-    }
-
-    /// Sources of a topic that is no more.
-    fn leave(&mut self, topic: &str) -> Vec<u32> {
-        let gone = self.of_topic.iter().filter(|(_, (name, _))| name == topic).map(|(source, _)| *source).collect();
-        self.of_topic.retain(|_, (name, _)| name != topic);
-        gone
-    }
-}
-
 pub struct LiveLane {
     lane: i32,
     worker: LaneWorker,
     intern: Intern,
     names: Names,
     sources: Sources,
+    forced: Forced,
     members: LaneMembers,
     heard: Heard,
     rejected: Vec<RejectedRow>,
@@ -140,6 +107,7 @@ impl LiveLane {
             lane: begin.lane,
             intern: Intern::default(),
             sources: Sources::default(),
+            forced: Forced::new(begin.lane, config),
             members: LaneMembers::default(),
             heard: Heard::default(),
             rejected: Vec::new(),
@@ -330,6 +298,10 @@ impl LiveLane {
         let heard = memory.is_some().then(|| self.device_rows());
         let counters = *self.worker.counters();
         let before = std::mem::replace(&mut self.counted, counters);
+        let forced = counters.forced - before.forced;
+        if let Some(source) = counters.not_waited_for {
+            self.forced.tell(forced, source, &self.sources);
+        }
         steps
             .send(Kept {
                 judged,
@@ -341,6 +313,7 @@ impl LiveLane {
                 mark_appended: self.appended,
                 late: counters.late - before.late,
                 duplicates: counters.duplicates - before.duplicates,
+                forced,
             })
             .map_err(|_| anyhow!("the keeper of lane {} has stopped", self.lane))
     }
@@ -406,24 +379,45 @@ mod tests {
     use crossbeam_channel::unbounded;
     use detect::RuleSet;
     use fleet::device::Standing;
-    use ingest::log::{Members, encode};
+    use fleet::id::source_id;
+    use fleet::{Owner, Position, Role};
+    use ingest::log::{BatchDraft, Members, encode};
+    use ingest::{Decoder, Format};
+
+    /// Of a partition of the topic `raw`; the roster names partitions too.
+    fn mark(partition: i32, roster: &[i32], through: &str) -> Message {
+        let source = |partition: i32| source_id("id", partition);
+        Message::Mark(LoggedMark {
+            source: source(partition),
+            topic: "raw".into(),
+            topic_id: "id".into(),
+            partition,
+            roster: roster.iter().copied().map(source).collect(),
+            through: EventTime::parse(through).unwrap(),
+            below: 0,
+        })
+    }
+
+    /// Readings of the device `a` in one message, at these times and offsets of a partition.
+    fn batch(partition: i32, readings: &[(&str, u64)]) -> Vec<u8> {
+        let mut draft = BatchDraft::default();
+        let mut decoder = Decoder::new(Format::Native);
+        for (time, offset) in readings {
+            let line = format!(r#"{{"kind":"message","time":"{time}","client_id":"a","topic":"t"}}"#);
+            let position = Position { source: source_id("id", partition), offset: *offset };
+            let reading = decoder.decode(line.as_bytes(), position).unwrap().unwrap();
+            let owner = Owner { device: DeviceKey(0), role: Role::Originator, peer: None };
+            draft.push(&reading, &[owner], |_| "a".into());
+        }
+        draft.take()
+    }
 
     /// What a lane remembers once the messages, and whatever they say, are in force.
     fn remembered(rules: &Arc<CompiledRules>, messages: &[Message]) -> (Vec<u8>, Vec<SmolStr>) {
         let begin = Begin { lane: 0, position: None, memory: None };
         let mut lane = LiveLane::begin(&Config::default(), begin, &Shelf::default(), rules).unwrap();
         // The first says where event time begins; the second closes a tick.
-        let marks = ["2026-03-06T00:00:00Z", "2026-03-06T00:01:00Z"].map(|through| {
-            Message::Mark(LoggedMark {
-                source: 1,
-                topic: "raw".into(),
-                topic_id: "id".into(),
-                partition: 0,
-                roster: vec![1],
-                through: EventTime::parse(through).unwrap(),
-                below: 0,
-            })
-        });
+        let marks = ["2026-03-06T00:00:00Z", "2026-03-06T00:01:00Z"].map(|through| mark(0, &[0], through));
         let (steps, kept) = unbounded();
         for (offset, message) in (0..).zip(messages.iter().chain(&marks)) {
             lane.take(offset, &encode(message), &steps).unwrap();
@@ -431,6 +425,33 @@ mod tests {
         assert_eq!(kept.len(), 1, "the second mark closes a tick");
         let present = lane.members.present().map(|record| record.id.clone()).collect();
         (lane.worker.memory().unwrap(), present)
+    }
+
+    #[test]
+    fn whoever_is_not_waited_for_is_counted_and_has_a_name() {
+        let rules = Arc::new(CompiledRules::compile(RuleSet::shipped().unwrap()).unwrap());
+        let ingest = ingest::Config { max_open_windows: 2, ..ingest::Config::default() };
+        let config = Config { ingest, ..Config::default() };
+        let begin = Begin { lane: 0, position: None, memory: None };
+        let mut lane = LiveLane::begin(&config, begin, &Shelf::default(), &rules).unwrap();
+        let device = LoggedFact::Device { device: record("a", Standing::Active), from: EventTime::MIN };
+        let (steps, kept) = unbounded();
+        let three = [("2026-03-06T00:00:05Z", 0), ("2026-03-06T00:01:05Z", 1), ("2026-03-06T00:02:05Z", 2)];
+        let entries = [
+            encode(&Message::Facts(vec![device])),
+            encode(&mark(0, &[0, 7], "2026-03-06T00:00:00Z")),
+            batch(0, &three),
+            encode(&mark(0, &[0, 7], "2026-03-06T00:03:00Z")),
+            batch(7, &[("2026-03-06T00:00:20Z", 0)]),
+            encode(&mark(7, &[0, 7], "2026-03-06T00:03:00Z")),
+        ];
+        for (offset, entry) in (0..).zip(&entries) {
+            lane.take(offset, entry, &steps).unwrap();
+        }
+        let counted: Vec<(u64, u64)> = kept.try_iter().map(|kept| (kept.forced, kept.late)).collect();
+        assert_eq!(counted, [(1, 0), (0, 1)], "the first window closes without it, the others do not");
+        let source = lane.worker.counters().not_waited_for.unwrap();
+        assert_eq!(lane.sources.name(source, &[]), "raw/7");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod lease;
 mod members;
 pub mod position;
 mod publisher;
+mod sources;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
