@@ -39,6 +39,11 @@ enum State {
 /// A format in which every record stands for itself.
 type DecodeLine = fn(&str, &Context<'_>) -> Result<Option<Reading>, RejectReason>;
 
+/// A header that was the first line of a file may have a byte order mark before its first name.
+fn without_mark(header: &str) -> &str {
+    header.strip_prefix('\u{feff}').unwrap_or(header)
+}
+
 impl Decoder {
     pub fn new(format: Format) -> Decoder {
         Decoder(match format {

@@ -74,6 +74,29 @@ fn a_first_line_of_csv_that_is_no_header_is_rejected() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_header_hides_no_name() {
+    let marked = |line: &str| format!("\u{feff}{line}");
+    let quoted = NAMES.split(',').map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
+    let (csv, quoted, row) = (marked(NAMES), marked(&quoted), row());
+    let fields = format!("#fields\t{NAMES}").replace(',', "\t");
+    let (directive, fields) = (marked("#separator \\x09"), marked(&fields));
+    let flows = marked("srcaddr dstaddr srcport dstport protocol packets bytes end");
+    let tabs = row.replace(',', "\t");
+    let flow = "10.0.0.1 203.0.113.9 49152 443 6 20 4249 1767225660";
+    for (format, headers, row) in [
+        (Format::ZeekConnCsv, &[csv.as_str(), quoted.as_str()][..], row.as_str()),
+        (Format::ZeekConnTsv, &[directive.as_str(), fields.as_str()][..], tabs.as_str()),
+        (Format::VpcFlowLog, &[flows.as_str()][..], flow),
+    ] {
+        let mut first = after(format, headers);
+        let mut second = Decoder::resume(format, &first.header().unwrap());
+        let all = told(&mut first, &[row]);
+        assert!(all[0].contains(r#""ip":"10.0.0.1""#), "{all:?}");
+        assert_eq!(told(&mut second, &[headers[0], row]), all, "also in the middle, and of what is handed on");
+    }
+}
+
+#[test]
 fn a_later_line_of_names_says_which_columns_follow() {
     let reverse = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",");
     let (row, names) = (row(), reverse(NAMES));

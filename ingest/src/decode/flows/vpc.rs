@@ -10,6 +10,7 @@ use super::{OneWay, span, tcp};
 use crate::decode::record::{Names, Record, fields};
 use crate::decode::reject::RejectReason;
 use crate::decode::value::Scalar;
+use crate::decode::without_mark;
 
 fields! { Field, VPC:
     SrcAddr "srcaddr", DstAddr "dstaddr", PktSrcAddr "pkt-srcaddr", PktDstAddr "pkt-dstaddr", SrcPort "srcport",
@@ -77,7 +78,7 @@ impl Vpc {
         let row = self.row(line, position);
         // Names are no row under any header: rows that are fine need not be looked at for them.
         if row.is_err()
-            && let Some(header) = Vpc::names_in(line)
+            && let Some(header) = Vpc::names_in(without_mark(line))
         {
             *self = header;
             return Ok(None);

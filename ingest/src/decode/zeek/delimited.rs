@@ -10,6 +10,7 @@ use fleet::{Position, Reading};
 use crate::decode::record::Record;
 use crate::decode::reject::RejectReason;
 use crate::decode::value::Scalar;
+use crate::decode::without_mark;
 
 const JOINT: &str = "   ";
 /// Between the headers that a decoder hands on.
@@ -75,7 +76,7 @@ impl Delimited {
     }
 
     pub fn decode(&mut self, line: &str, position: Position) -> Result<Option<Reading>, RejectReason> {
-        if let Some(directive) = line.strip_prefix('#') {
+        if let Some(directive) = without_mark(line).strip_prefix('#') {
             self.directive(directive);
             return Ok(None);
         }
@@ -83,7 +84,7 @@ impl Delimited {
         // Names are no row under any header: rows that are fine need not be looked at for them.
         if self.quoted
             && row.is_err()
-            && let Some(header) = self.names_in(line)
+            && let Some(header) = self.names_in(without_mark(line))
         {
             self.header = Some(header);
             return Ok(None);
