@@ -1,6 +1,5 @@
 //! The bare batch consume: librdkafka's batch call over all partitions of a topic, and nothing done with what comes.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::Failure;
+use crate::stand::mortal;
 use crate::usage::cpu_seconds;
 
 /// As `route` takes them.
@@ -62,8 +62,7 @@ pub struct Bare {
 
 /// In a process of its own, so that nothing else is counted.
 pub fn run(brokers: &str, topic: &str, messages: u64) -> Result<Bare, Failure> {
-    let output =
-        Command::new(std::env::current_exe()?).args(["bare", brokers, topic, &messages.to_string()]).output()?;
+    let output = mortal(&std::env::current_exe()?).args(["bare", brokers, topic, &messages.to_string()]).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
     }

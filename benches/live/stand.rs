@@ -1,5 +1,5 @@
 //! The bench's stand: a broker, an engine where one is needed, configurations, and processes of the released binary. All
-//! of them end with it.
+//! of them end with it, also when it is killed.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,9 +31,20 @@ fn binary() -> Result<PathBuf, Failure> {
     if binary.exists() { Ok(binary) } else { Err("build the binary first: cargo build --release --workspace".into()) }
 }
 
+/// A program that the kernel kills when the bench ends, however that ends. The kernel goes by the thread that started it: let
+/// that be the first, which lives as long as the bench. The program keeps the id it was started with.
+pub fn mortal(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
 /// A command of the binary; its standard output.
 pub fn vedette(arguments: &[&OsStr]) -> Result<String, Failure> {
-    let output = Command::new(binary()?).args(arguments).output()?;
+    let output = mortal(&binary()?)
+        .args(arguments)
+        .output()
+        .map_err(|error| format!("`setpriv` cannot be started ({error}); install util-linux"))?;
     if !output.status.success() {
         return Err(format!("vedette {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
@@ -208,7 +219,7 @@ impl Stand {
         let path = self.configured(name, toml, name, &admin)?;
         let log = self.folder.path().join(format!("{name}.log"));
         let out = std::fs::File::options().create(true).append(true).open(&log)?;
-        let child = Command::new(binary()?)
+        let child = mortal(&binary()?)
             .args(["run", "--roles", roles, "--config"])
             .arg(&path)
             .stdin(Stdio::null())
