@@ -77,6 +77,12 @@ pub enum Error {
     #[error("ClickHouse at `{url}`: {problem}")]
     ClickHouse { url: String, problem: String, retry: bool },
 
+    #[error(
+        "database `{database}` does not exist at `{url}`, or this user may not see it; correct [store.clickhouse] database, \
+         or make it with `vedette migrate`"
+    )]
+    NoDatabase { url: String, database: String },
+
     #[error("{problem}")]
     Migration { problem: String },
 

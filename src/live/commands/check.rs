@@ -96,7 +96,16 @@ fn store(config: &Config) -> Found {
 fn clickhouse(config: &Config) -> Found {
     let settings = &config.store.clickhouse;
     match store::ClickHouseStore::look(settings) {
-        Ok(version) => Found::Fine(format!("ClickHouse {version} at `{}`", settings.url)),
+        Ok((version, has_database)) => {
+            // A name that is mistyped is seen here, or nowhere: it would be made.
+            let made = if has_database { "" } else { ", which is not there yet and is made at the start" };
+            let database = settings.database();
+            Found::Fine(format!("ClickHouse {version} at `{}`, database `{database}`{made}", settings.url))
+        }
+        Err(error @ store::Error::NoDatabase { .. }) => wrong(
+            error.to_string(),
+            "if the name is right, run `vedette migrate`, or set migrate = true under [store.clickhouse]",
+        ),
         Err(error) => wrong(error.to_string(), clickhouse_remedy(&error.to_string())),
     }
 }
@@ -114,9 +123,6 @@ fn clickhouse_remedy(problem: &str) -> &'static str {
     match problem {
         text if text.contains("Code: 516") || text.contains("Code: 193") || text.contains("Code: 194") => {
             "correct [store.clickhouse] user and password (a file or an environment variable)"
-        }
-        text if text.contains("Code: 81") => {
-            "make the database with `vedette migrate`, or correct [store.clickhouse] database"
         }
         text if text.contains("Code: 497") => "grant the user what store/migrations/users.sql says",
         text if text.contains("migration") => "run `vedette migrate`, or set migrate = true under [store.clickhouse]",

@@ -173,12 +173,24 @@ fn is_not_there(error: &Error) -> bool {
     matches!(error, Error::ClickHouse { problem, .. } if problem.contains("Code: 60.") || problem.contains("Code: 81."))
 }
 
+/// Whether the database is there; one that this user has no right to is not.
+pub(super) fn has_database(server: &Server, config: &ClickHouseConfig) -> Result<bool, Error> {
+    let sql = format!("SELECT 1 FROM system.databases WHERE name = {}", quoted(config.database()));
+    Ok(!server.fetch(&sql, "RowBinary")?.is_empty())
+}
+
 /// # Errors
-/// A migration that was not applied, by name.
+/// A database that does not exist; a migration that was not applied, by name.
 pub(super) fn demand(server: &Server, config: &ClickHouseConfig) -> Result<(), Error> {
     let first = match missing(server, config) {
         Ok(missing) => missing.first().map(|migration| migration.name),
-        Err(error) if is_not_there(&error) => migrations().first().map(|migration| migration.name),
+        // Which of the two it is, servers say by one code or the other.
+        Err(error) if is_not_there(&error) => {
+            if !has_database(server, config)? {
+                return Err(Error::NoDatabase { url: server.url.clone(), database: config.database().to_owned() });
+            }
+            migrations().first().map(|migration| migration.name)
+        }
         Err(error) => return Err(error),
     };
     match first {

@@ -105,14 +105,14 @@ impl ClickHouseStore {
     }
 
     /// # Errors
-    /// As when opening; nothing is changed. Gives the server's version.
-    pub fn look(config: &ClickHouseConfig) -> Result<String, Error> {
+    /// As when opening; nothing is changed. Gives the server's version, and whether the database is there.
+    pub fn look(config: &ClickHouseConfig) -> Result<(String, bool), Error> {
         let server = Server::new(config)?;
         let version = server.fetch("SELECT version()", "TabSeparatedRaw")?;
         if !config.migrate {
             migrate::demand(&server, config)?;
         }
-        Ok(String::from_utf8_lossy(&version).trim().to_owned())
+        Ok((String::from_utf8_lossy(&version).trim().to_owned(), migrate::has_database(&server, config)?))
     }
 
     pub(super) fn rows<R: Row>(&self, condition: &str) -> Result<Vec<R>, Error> {

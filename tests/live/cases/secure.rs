@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::engine::{Engine, with_engine};
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{demand_the_same, prepare_with, replayed_demo, site};
+use crate::tables::change;
 use crate::vedette::{Service, text, vedette, vedette_with};
 
 const PLAIN: (&str, &str) = ("plain", "plain-secret");
@@ -210,12 +211,17 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
     let is_it_up = "is the server up, and [store.clickhouse] url its HTTP interface";
     let by_whom = "correct [store.clickhouse] user and password";
     let not_migrated = ["`0001_database` was not applied", "run `vedette migrate`"];
+    let mend_or_make =
+        |what: &'static str| [what, "correct [store.clickhouse] database", "`vedette migrate`", "set migrate = true"];
+    let fresh = mend_or_make("database `vedette` does not exist");
+    let elsewhere = mend_or_make("database `elsewhere` does not exist");
     let config = written(folder.path(), &good);
     let topics = vedette(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"]);
     assert!(topics.status.success(), "{}", said(&topics));
-    demand(folder.path(), &Case { what: "nothing migrated", config: good.clone(), expected: &not_migrated });
+    demand(folder.path(), &Case { what: "a server nobody used yet", config: good.clone(), expected: &fresh });
     let migrated = vedette(&["migrate", "--config", text(&written(folder.path(), &good))]);
     assert!(migrated.status.success(), "{}", said(&migrated));
+    change(&engine, "CREATE DATABASE bare");
     let cases = [
         Case {
             what: "a host that is none",
@@ -245,6 +251,11 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
         Case {
             what: "a database that is missing",
             config: changed("migrate = false", "migrate = false\ndatabase = \"elsewhere\""),
+            expected: &elsewhere,
+        },
+        Case {
+            what: "a database without tables",
+            config: changed("migrate = false", "migrate = false\ndatabase = \"bare\""),
             expected: &not_migrated,
         },
     ];
@@ -253,6 +264,10 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
     }
     let output = vedette(&["check", "--config", text(&written(folder.path(), &good))]);
     assert!(output.status.success() && said(&output).contains("all is well"), "{}", said(&output));
+    let to_be_made = changed("migrate = false", "migrate = true\ndatabase = \"elsewhere\"");
+    let output = vedette(&["check", "--config", text(&written(folder.path(), &to_be_made))]);
+    let words = said(&output);
+    assert!(output.status.success() && words.contains("`elsewhere`, which is not there yet and is made"), "{words}");
 }
 
 fn written(folder: &Path, config: &str) -> PathBuf {

@@ -41,7 +41,7 @@ fn ask(engine: &Engine, user: &str, path: &str, sql: &str) -> Result<String, Str
 }
 
 #[track_caller]
-fn change(engine: &Engine, sql: &str) {
+pub fn change(engine: &Engine, sql: &str) {
     ask(engine, "writer", "mutations_sync=2", sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"));
 }
 
