@@ -46,7 +46,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
                     Box::new(ParquetStore::create(&folder.path().join(format!("store-{round}")), Config::default())?)
                 }
                 // Another log: its rows are others.
-                _ => Box::new(ClickHouseStore::open(&config, &format!("bench-{round}"))?),
+                _ => Box::new(ClickHouseStore::open(&config, &format!("bench-{round}"), &|_| {})?),
             };
             let (mut seconds, mut cpu, mut rows) = (0.0, 0.0, 0_u64);
             let engine_before = usage::cpu_seconds(engine.pid())?;

@@ -256,7 +256,8 @@ fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
 fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     let kafka = &config.source.kafka;
     let readings = readings_topic(admin(kafka)?.inner(), kafka)?;
-    Ok(Arc::new(ClickHouseStore::open(&config.store.clickhouse, &readings.id)?))
+    let tell = |what: &str| tracing::warn!("{what}");
+    Ok(Arc::new(ClickHouseStore::open(&config.store.clickhouse, &readings.id, &tell)?))
 }
 
 /// The readings log, as the brokers have it: each of its partitions is a lane.
@@ -286,7 +287,7 @@ pub fn migrate(args: &commands::topics::ConfigArg) -> anyhow::Result<()> {
     }
     #[cfg(feature = "clickhouse")]
     {
-        let applied = ClickHouseStore::migrate(&config.store.clickhouse)?;
+        let applied = ClickHouseStore::migrate(&config.store.clickhouse, &|what| eprintln!("note: {what}"))?;
         applied.iter().for_each(|name| println!("applied {name}"));
         println!("the tables of `{}` are as this release needs them", config.store.clickhouse.database());
     }

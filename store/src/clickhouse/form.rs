@@ -46,22 +46,27 @@ impl Form {
         self.is_cluster().then(|| format!("SYSTEM SYNC REPLICA{on_cluster} {database}.{table}_local LIGHTWEIGHT"))
     }
 
-    /// The lock's table, with its database first. Statements for a cluster are queued in one order for all its servers, so
-    /// here too only one can make it.
-    pub fn take_lock(&self) -> [String; 2] {
-        let (database, on_cluster) = (&self.database, self.on_cluster());
-        [
-            format!("CREATE DATABASE IF NOT EXISTS {database}{on_cluster}"),
-            format!("CREATE TABLE {}{on_cluster} (taken UInt8) ENGINE = MergeTree ORDER BY taken", self.lock()),
-        ]
+    pub fn make_database(&self) -> String {
+        format!("CREATE DATABASE IF NOT EXISTS {}{}", self.database, self.on_cluster())
+    }
+
+    /// Statements for a cluster are queued in one order for all its servers, so here too only one can make the table.
+    pub fn take_lock(&self, comment: &str) -> String {
+        let ((database, table), on_cluster) = (self.lock(), self.on_cluster());
+        format!(
+            "CREATE TABLE {database}.{table}{on_cluster} (taken UInt8) ENGINE = MergeTree ORDER BY taken COMMENT {}",
+            quoted(comment)
+        )
     }
 
     pub fn give_lock_back(&self) -> String {
-        format!("DROP TABLE IF EXISTS {}{} SYNC", self.lock(), self.on_cluster())
+        let ((database, table), on_cluster) = (self.lock(), self.on_cluster());
+        format!("DROP TABLE IF EXISTS {database}.{table}{on_cluster} SYNC")
     }
 
-    pub(super) fn lock(&self) -> String {
-        format!("{}.migrations_lock", self.database)
+    /// Database and table.
+    pub(super) fn lock(&self) -> (&str, &'static str) {
+        (self.database.as_str(), "migrations_lock")
     }
 }
 
@@ -82,6 +87,8 @@ mod tests {
                 .starts_with("DELETE FROM vedette.lane_memory_local ON CLUSTER 'main' WHERE who = 'it\\'s'")
         );
         assert!(many.catch_up("lane_memory").unwrap().contains("ON CLUSTER 'main' vedette.lane_memory_local"));
-        assert!(many.take_lock().iter().chain([&many.give_lock_back()]).all(|sql| sql.contains("ON CLUSTER 'main'")));
+        for sql in [many.make_database(), many.take_lock("it's ours"), many.give_lock_back()] {
+            assert!(sql.contains("ON CLUSTER 'main'"), "{sql}");
+        }
     }
 }

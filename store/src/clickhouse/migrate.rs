@@ -1,10 +1,11 @@
 //! Numbered files of SQL, applied once each, in order, under a lock. `store/migrations/README.md` has their syntax.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::client::Server;
 use super::config::{ClickHouseConfig, KEPT_DAYS};
 use super::form::Form;
+use super::lock::Lock;
 use super::memory::quoted;
 use crate::dictionary::Table;
 use crate::error::Error;
@@ -31,8 +32,6 @@ pub fn migrations() -> &'static [Migration] {
 const TOKENS: u32 = 100_000;
 /// Of a replicated one; each is a node in the cluster's keeper.
 const TOKENS_REPLICATED: u32 = 20_000;
-/// Whoever migrates holds the lock for less.
-const LOCK_SECONDS: u64 = 120;
 
 /// The table that rows of `table` are inserted into.
 pub(super) fn written_as(table: Table) -> String {
@@ -105,29 +104,33 @@ fn with_engines(text: &str, is_cluster: bool) -> String {
     out
 }
 
-/// Applies what is missing, and gives its names.
+/// Applies what is missing, and gives its names. `tell` is told whom it waits for.
 ///
 /// # Errors
 /// The server's own words for the statement it refuses; what came before it stays applied, and every statement may be
 /// repeated. A file that was changed after it was applied.
-pub(super) fn apply(server: &Server, config: &ClickHouseConfig) -> Result<Vec<String>, Error> {
-    // Nearly always: then there is nothing to wait for, and no lock that somebody who was killed might have kept.
+pub(super) fn apply(server: &Server, config: &ClickHouseConfig, tell: &dyn Fn(&str)) -> Result<Vec<String>, Error> {
+    // Nearly always: then there is nothing to wait for.
     match missing(server, config) {
         Ok(missing) if missing.is_empty() => return Ok(Vec::new()),
         Err(error) if !is_not_there(&error) => return Err(error),
         _ => {}
     }
-    let lock = Lock::take(server, Form::of(config))?;
+    let lock = Lock::take(server, Form::of(config), Duration::from_secs(config.timeout_seconds()), tell)?;
+    let execute = |sql: &str| {
+        lock.demand()?;
+        server.execute(sql)
+    };
     // Every one of the first file's statements may be repeated.
     for statement in migrations().first().map(|first| statements(first, config)).unwrap_or_default() {
-        server.execute(&statement)?;
+        execute(&statement)?;
     }
     let mut applied = Vec::new();
     for migration in missing(server, config)? {
         for statement in statements(migration, config) {
-            server.execute(&statement)?;
+            execute(&statement)?;
         }
-        server.execute(&format!(
+        execute(&format!(
             "INSERT INTO {}.migrations (number, name, checksum) VALUES ({}, {}, {})",
             config.database(),
             migration.number,
@@ -207,53 +210,6 @@ fn recorded(server: &Server, database: &str, number: u32) -> Result<Option<Strin
     let sql = format!("SELECT checksum FROM {database}.migrations FINAL WHERE number = {number} LIMIT 1");
     let row = server.fetch(&sql, "RowBinary")?;
     Ok(super::rowbinary::read_bytes(&row).map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
-}
-
-/// A table that only one can make: ClickHouse has no locks, but `CREATE TABLE` without `IF NOT EXISTS` fails for the second.
-struct Lock<'a> {
-    server: &'a Server,
-    form: Form,
-    held: bool,
-}
-
-impl Lock<'_> {
-    fn take(server: &Server, form: Form) -> Result<Lock<'_>, Error> {
-        let [database, take] = form.take_lock();
-        server.execute(&database)?;
-        let began = Instant::now();
-        loop {
-            match server.execute(&take) {
-                Ok(()) => return Ok(Lock { server, form, held: true }),
-                Err(Error::ClickHouse { problem, .. }) if problem.contains("Code: 57.") => {
-                    if began.elapsed() > Duration::from_secs(LOCK_SECONDS) {
-                        return Err(Error::Migration {
-                            problem: format!(
-                                "somebody else has been migrating for {LOCK_SECONDS} s; if nobody is, `{}`",
-                                form.give_lock_back()
-                            ),
-                        });
-                    }
-                    std::thread::sleep(Duration::from_millis(500));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn give_back(mut self) -> Result<(), Error> {
-        // Once: a second time it could be somebody else's.
-        self.held = false;
-        self.server.execute(&self.form.give_lock_back())
-    }
-}
-
-impl Drop for Lock<'_> {
-    fn drop(&mut self) {
-        // When a statement was refused.
-        if self.held {
-            let _ = self.server.execute(&self.form.give_lock_back());
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! * [`config`]: the section `[store.clickhouse]`; there without the feature `clickhouse` too
 //! * [`client`]: one server's HTTP interface, its errors, every setting that matters
-//! * [`migrate`]: numbered files, applied once under a lock
+//! * [`migrate`]: numbered files, applied once under a [`lock`]
 //! * [`form`]: what a cluster is told otherwise
 //! * [`rowbinary`], [`header`]: batches as rows, and which columns they have
 //! * [`tables`], [`read`], [`memory`]: what is written and read back
@@ -17,6 +17,8 @@ mod form;
 mod header;
 #[cfg(feature = "clickhouse")]
 mod history;
+#[cfg(feature = "clickhouse")]
+mod lock;
 #[cfg(feature = "clickhouse")]
 mod memory;
 #[cfg(feature = "clickhouse")]

@@ -36,14 +36,15 @@ pub struct ClickHouseStore {
 }
 
 impl ClickHouseStore {
-    /// `log`: the id of the readings topic; steps of another log are other steps.
+    /// `log`: the id of the readings topic; steps of another log are other steps. `tell` is told for whom it waits while others
+    /// migrate.
     ///
     /// # Errors
     /// No server answers, it refuses the user, or the tables are not there and may not be made.
-    pub fn open(config: &ClickHouseConfig, log: &str) -> Result<ClickHouseStore, Error> {
+    pub fn open(config: &ClickHouseConfig, log: &str, tell: &dyn Fn(&str)) -> Result<ClickHouseStore, Error> {
         let server = Server::new(config)?;
         if config.migrate {
-            migrate::apply(&server, config)?;
+            migrate::apply(&server, config, tell)?;
         } else {
             migrate::demand(&server, config)?;
         }
@@ -57,9 +58,9 @@ impl ClickHouseStore {
         })
     }
 
-    /// Applies what is missing; gives the names of what was applied.
-    pub fn migrate(config: &ClickHouseConfig) -> Result<Vec<String>, Error> {
-        migrate::apply(&Server::new(config)?, config)
+    /// Applies what is missing; gives the names of what was applied. `tell` as when opening.
+    pub fn migrate(config: &ClickHouseConfig, tell: &dyn Fn(&str)) -> Result<Vec<String>, Error> {
+        migrate::apply(&Server::new(config)?, config, tell)
     }
 
     /// Latest states get the time at the server as their version: the last one written wins.

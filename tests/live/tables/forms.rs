@@ -39,8 +39,7 @@ fn the_cluster_form_and_the_grants_are_taken_by_the_engines_parser() {
         let form = Form::of(&config);
         let mut all = tables(&config);
         all.extend(users(&config));
-        all.extend(form.take_lock());
-        all.extend([form.give_lock_back(), form.forget("log/0", 7)]);
+        all.extend([form.make_database(), form.take_lock("it's ours"), form.give_lock_back(), form.forget("log/0", 7)]);
         all.extend(form.catch_up("lane_memory"));
         for sql in &all {
             let parsed = ask(&engine, "writer", "", &format!("EXPLAIN AST {sql}"));
