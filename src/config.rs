@@ -126,6 +126,7 @@ mod tests {
             ("detect", "max_episodes_per_device", "0"),
             ("responders", "cap_share", "2.0"),
             ("store", "memory_mib", "1"),
+            ("store", "merge_files", "1"),
             ("store.clickhouse", "keep_days", "{ windows = 0 }"),
             ("telemetry", "sample_ratio", "1.5"),
             ("trainer", "hold_back_factor", "0.5"),

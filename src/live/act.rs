@@ -13,9 +13,11 @@ use fleet::{Device, DeviceKey, EventTime};
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
+use ingest::kafka::config::KafkaConfig;
 use ingest::log::DeviceRecord;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
@@ -32,7 +34,7 @@ use crate::live::retry::until_it_works;
 use crate::live::status::Status;
 use crate::live::stop::Stop;
 use crate::live::trace::{PARENT, Part, acted, finding_ids, origin};
-use crate::live::{Role, now, readings_topic};
+use crate::live::{Role, now, our_topic, readings_topic};
 
 const POLL: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
@@ -40,6 +42,21 @@ const MEMORY: &str = "act";
 const FORMAT: Format = Format { of: "role `act`", version: 2 };
 /// Findings that wait to be told and whose origin is known, at most.
 const ORIGINS: usize = 4_096;
+
+/// The findings log's part of the names of what is stored: a log that is made again has other messages at the same offsets.
+pub fn log_name<C: ClientContext>(client: &Client<C>, kafka: &KafkaConfig) -> anyhow::Result<String> {
+    Ok(fleet::id::stable_id(&[&our_topic(client, &kafka.findings)?.id]))
+}
+
+fn name(log: &str, offset: u64) -> String {
+    format!("act-{log}-{offset}")
+}
+
+/// Whether nobody stores anything under this name any more: `taken` messages of the log were taken for good.
+pub fn is_settled(name: &str, log: &str, taken: u64) -> bool {
+    let Some((of, offset)) = name.strip_prefix("act-").and_then(|rest| rest.rsplit_once('-')) else { return false };
+    of != log || offset.parse::<u64>().is_ok_and(|offset| offset < taken)
+}
 
 pub fn run(config: &Config, store: &Arc<dyn Store>, status: &Status, stop: &Stop) -> anyhow::Result<()> {
     let kafka = &config.source.kafka;
@@ -114,6 +131,7 @@ struct Acting<'c> {
     lease: Lease,
     stop: Stop,
     act: Act,
+    log: String,
     lanes: usize,
     /// Whom findings named so far: as many as there are devices.
     devices: BTreeMap<SmolStr, DeviceRecord>,
@@ -140,6 +158,7 @@ impl<'c> Acting<'c> {
     ) -> anyhow::Result<Acting<'c>> {
         let kafka = &config.source.kafka;
         let lanes = readings_topic(consumer.client(), kafka)?.partitions.len();
+        let log = log_name(consumer.client(), kafka)?;
         let mut act = Act::new(config, lanes, type_sizes(inventory(config)?.devices()), Arc::clone(store));
         let mark = committed(consumer, &kafka.findings, 0)?;
         let (first, _) = bounds(consumer, &kafka.findings, 0)?;
@@ -168,6 +187,7 @@ impl<'c> Acting<'c> {
             lease,
             stop: stop.clone(),
             act,
+            log,
             lanes,
             devices,
             closed,
@@ -207,7 +227,7 @@ impl<'c> Acting<'c> {
         }
         let Some(message) = self.parts.join(message) else { return Ok(()) };
         *closed = message.through;
-        let name = format!("act-{offset}");
+        let name = name(&self.log, offset);
         for record in message.devices {
             self.act.meet(device(&record));
             self.devices.insert(record.id.clone(), record);
@@ -328,4 +348,19 @@ pub fn inventory(config: &Config) -> anyhow::Result<Inventory> {
     let file = std::fs::File::open(path)
         .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?;
     Ok(Inventory::from_csv(file, &path.display().to_string())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_settled_once_their_message_was_taken_for_good() {
+        let (log, other) = (fleet::id::stable_id(&["a+b/c="]), fleet::id::stable_id(&["the one before"]));
+        let of = |log, offset| is_settled(&name(log, offset), &fleet::id::stable_id(&["a+b/c="]), 7);
+        assert!(of(log.as_str(), 6) && !of(log.as_str(), 7) && of(other.as_str(), 1_000));
+        for not_ours in ["act-6", "version-1", "announced-1-at-6", "finding-1"] {
+            assert!(!is_settled(not_ours, &log, 7), "{not_ours}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! * [`trainer`]: new baselines from what is stored
 //! * [`commands`]: `feed`, `check`, `topics`, `baselines train`, `pin` and `rollback`
 //! * [`admin`], [`status`], [`metrics`], [`trace`]: what the outside may ask, and is told
-//! * [`run_file`]: what whoever looks at the embedded store must know
+//! * [`run_file`]: what whoever looks at the embedded store must know; [`tidy`]: its many files become few
 //! * [`assignment`], [`retry`], [`logs`], [`stop`]: what the roles share
 
 mod act;
@@ -22,6 +22,7 @@ mod route;
 mod run_file;
 mod status;
 mod stop;
+mod tidy;
 mod trace;
 pub mod trainer;
 
@@ -229,7 +230,7 @@ fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn
     let mut pause = Pause::default();
     let mut said: Option<Instant> = None;
     loop {
-        let error = match open_store(config) {
+        let error = match open_store(config, stop) {
             Err(error) if config.store.clickhouse.is_used() && may_pass(&error) => error,
             opened => return opened.map(Some),
         };
@@ -243,13 +244,14 @@ fn wait_for_store(config: &Config, stop: &Stop) -> anyhow::Result<Option<Arc<dyn
     }
 }
 
-fn open_store(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
+fn open_store(config: &Config, stop: &Stop) -> anyhow::Result<Arc<dyn Home>> {
     if config.store.clickhouse.is_used() {
         return clickhouse(config);
     }
-    let store = ParquetStore::create(&config.store.path, config.store.clone())?;
+    let store = Arc::new(ParquetStore::create(&config.store.path, config.store.clone())?);
     run_file::note(config)?;
-    Ok(Arc::new(store))
+    tidy::start(config, &store, stop)?;
+    Ok(store)
 }
 
 #[cfg(feature = "clickhouse")]

@@ -14,6 +14,8 @@ pub struct Config {
     pub compression_level: i32,
     /// Rows of a row group: what a query skips or reads as one.
     pub row_group_rows: usize,
+    /// Loose files of a table from which a service merges those that are committed.
+    pub merge_files: usize,
     /// Memory for sorting and grouping, in compactions and queries, MiB; sorts beyond it go to temporary files.
     pub memory_mib: usize,
     /// Folder of the embedded store of `vedette run`; a replay has its `--out`.
@@ -35,6 +37,7 @@ impl Default for Config {
         Config {
             compression_level: 1,
             row_group_rows: 131_072,
+            merge_files: 512,
             memory_mib: 1_024,
             path: PathBuf::from("vedette-data"),
             clickhouse: ClickHouseConfig::default(),
@@ -54,6 +57,9 @@ impl Config {
         }
         if self.row_group_rows == 0 {
             return bad("row_group_rows", "0".to_owned(), "at least 1");
+        }
+        if self.merge_files < 2 {
+            return bad("merge_files", self.merge_files.to_string(), "at least 2");
         }
         if self.memory_mib < 64 {
             return bad("memory_mib", self.memory_mib.to_string(), "at least 64");

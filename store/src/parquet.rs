@@ -17,7 +17,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use arrow::record_batch::RecordBatch;
 use fleet::{Contact, DeviceKey, EventTime, Window};
@@ -26,7 +26,7 @@ use rayon::prelude::*;
 pub use read::ALWAYS;
 pub use writer::write_file;
 
-use self::compact::{Compaction, remove};
+use self::compact::{Compaction, Settled, merged_tables, remove};
 use self::manifest::{FileName, MANIFEST, Manifest, TABLES, names_in, snapshot, table_dir};
 use self::read::{Wanted, for_each_batch};
 use self::writer::{ParquetDraft, Stays, is_draft, sync_folder_of};
@@ -52,8 +52,10 @@ pub struct ParquetStore {
     dir: PathBuf,
     config: Config,
     metrics: Metrics,
-    /// Held for writing while compacting, so that no file appears between listing and swapping.
+    /// Held for writing while it changes, so that no file appears between looking and swapping.
     manifest: RwLock<Manifest>,
+    /// Held while compacting; files that the last [`ParquetStore::tidy`] merged.
+    merged: Mutex<Vec<PathBuf>>,
     /// Held as long as the store is open for writing; the system drops it with the process.
     lock: Option<File>,
     /// Beside the one that writes: may add baselines, and nothing else.
@@ -90,6 +92,7 @@ impl ParquetStore {
             config,
             metrics: Metrics::default(),
             manifest: RwLock::new(manifest),
+            merged: Mutex::default(),
             lock: Some(lock),
             beside: false,
         })
@@ -113,6 +116,7 @@ impl ParquetStore {
             config: Config::default(),
             metrics: Metrics::default(),
             manifest: RwLock::new(manifest),
+            merged: Mutex::default(),
             lock: None,
             beside: false,
         })
@@ -187,16 +191,50 @@ impl ParquetStore {
     }
 
     /// Merges the files of all steps that end at or before `through` (they must be committed: what is merged is not
-    /// written again) into one file per table, rows in the table's order.
+    /// written again), and all others, into one file per table, rows in the table's order.
     ///
     /// # Errors
     /// As for writing; the tables are as before then. Must not be called from async code.
     pub fn compact(&self, through: EventTime) -> Result<(), Error> {
+        let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        merged.extend(self.merge(&Settled { through, named: &|_| true })?);
+        remove_all(&mut merged)
+    }
+
+    /// The same beside those who write and read. Of files that are no step's, those that `settled` says nobody writes again;
+    /// what is merged is removed the next time, for it may have been listed by whoever reads. Gives how many files were merged.
+    ///
+    /// # Errors
+    /// As for [`ParquetStore::compact`].
+    pub fn tidy(&self, through: EventTime, settled: &dyn Fn(&str) -> bool) -> Result<usize, Error> {
+        let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        remove_all(&mut merged)?;
+        *merged = self.merge(&Settled { through, named: settled })?;
+        Ok(merged.len())
+    }
+
+    /// Files that no compaction has taken up, of the table that has most of them.
+    pub fn loose(&self) -> Result<usize, Error> {
+        let manifest = self.manifest.read().unwrap_or_else(PoisonError::into_inner);
+        let mut most = 0;
+        for table in merged_tables() {
+            most = most.max(manifest::loose_files(&self.dir, table, &manifest)?.len());
+        }
+        Ok(most)
+    }
+
+    /// Gives the files that count no more.
+    fn merge(&self, settled: &Settled<'_>) -> Result<Vec<PathBuf>, Error> {
         self.check_writable()?;
-        let mut manifest = self.manifest.write().unwrap_or_else(PoisonError::into_inner);
-        let compaction = Compaction::merge(&self.dir, &manifest, through, &self.config)?;
+        let before = self.manifest.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let compaction = Compaction::merge(&self.dir, &before, settled, &self.config)?;
         if compaction.replaced.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
+        }
+        let mut manifest = self.manifest.write().unwrap_or_else(PoisonError::into_inner);
+        if !compaction.is_whole()? {
+            compaction.give_up();
+            return Ok(Vec::new());
         }
         if let Err(error) = compaction.next.save(&self.dir) {
             // It may have been renamed before the failure: what is on the disk is true.
@@ -207,11 +245,8 @@ impl ParquetStore {
             return Err(error);
         }
         manifest.clone_from(&compaction.next);
-        for path in &compaction.replaced {
-            remove(path)?;
-        }
         self.metrics.merged(compaction.replaced.len());
-        Ok(())
+        Ok(compaction.replaced)
     }
 
     /// The files that make up each table now.
@@ -376,6 +411,14 @@ impl ParquetStore {
         }
         Ok(windows)
     }
+}
+
+fn remove_all(paths: &mut Vec<PathBuf>) -> Result<(), Error> {
+    while let Some(path) = paths.last() {
+        remove(path)?;
+        paths.pop();
+    }
+    Ok(())
 }
 
 /// What `read` makes of each file, in the order of the files.

@@ -1,17 +1,19 @@
-//! Compaction: the files of committed steps become one file per table, in the table's order.
+//! Compaction: the files of committed steps become one file per table, in the table's order, or, where steps come for ever,
+//! one after the other: a file that is large enough is not taken up again.
 //!
 //! Merge (under a temporary name) -> publish the merged files -> swap the manifest -> remove the old files. Before the
 //! swap a merged file is not in the manifest and counts for nothing; after it the old files are covered and count for
 //! nothing. So a crash between any two of them loses nothing and doubles nothing; what it leaves behind is removed by
 //! the next writer.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fleet::EventTime;
 
-use super::manifest::{FileName, Manifest, compacted_name, is_compacted, loose_files, names_in, table_dir};
+use super::manifest::{Compacted, FileName, Manifest, compacted_name, is_compacted, loose_files, names_in, table_dir};
 use super::read::count_rows;
 use super::writer::{ParquetDraft, Stays, is_draft};
 use crate::config::Config;
@@ -19,11 +21,22 @@ use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
 use crate::query::engine::Engine;
 
+/// Row groups of a compacted file that is large enough: what a compaction writes again at most, and sorts in memory.
+const ENOUGH: u64 = 4;
+
+/// Files that nobody writes again.
+pub(super) struct Settled<'a> {
+    /// Steps that end at or before it.
+    pub(super) through: EventTime,
+    /// Of others, by name.
+    pub(super) named: &'a dyn Fn(&str) -> bool,
+}
+
 /// One compaction on its way.
 pub(super) struct Compaction<'a> {
     dir: &'a Path,
     config: &'a Config,
-    through: EventTime,
+    settled: &'a Settled<'a>,
     engine: Engine,
     /// The manifest as it will be.
     pub(super) next: Manifest,
@@ -33,18 +46,18 @@ pub(super) struct Compaction<'a> {
 }
 
 impl<'a> Compaction<'a> {
-    /// Merges what ends at or before `through`; nothing counts yet.
+    /// Merges what is settled; nothing counts yet.
     pub(super) fn merge(
         dir: &'a Path,
         manifest: &Manifest,
-        through: EventTime,
+        settled: &'a Settled<'a>,
         config: &'a Config,
     ) -> Result<Compaction<'a>, Error> {
         let next = Manifest { generation: manifest.generation + 1, ..manifest.clone() };
         let engine = Engine::new(config)?;
         let mut compaction =
-            Compaction { dir, config, through, engine, next, merged: Vec::new(), replaced: Vec::new() };
-        for table in Table::ALL.into_iter().filter(|table| !table.is_written_whole()) {
+            Compaction { dir, config, settled, engine, next, merged: Vec::new(), replaced: Vec::new() };
+        for table in merged_tables() {
             if let Err(error) = compaction.merge_table(table) {
                 compaction.give_up();
                 return Err(error);
@@ -55,12 +68,18 @@ impl<'a> Compaction<'a> {
 
     fn merge_table(&mut self, table: Table) -> Result<(), Error> {
         let mut loose = loose_files(self.dir, table, &self.next)?;
-        loose.retain(|name| !matches!(name, FileName::Step { last, .. } if *last > self.through.0));
+        loose.retain(|name| match name {
+            FileName::Step { last, .. } => *last <= self.settled.through.0,
+            FileName::Named(name) => (self.settled.named)(name),
+        });
         if loose.is_empty() {
             return Ok(());
         }
         let folder = table_dir(self.dir, table);
         let mut compacted = self.next.compacted(table).cloned().unwrap_or_default();
+        if compacted.rows >= ENOUGH * self.config.row_group_rows as u64 {
+            compacted.full.push(std::mem::take(&mut compacted.file));
+        }
         let mut files: Vec<PathBuf> = loose.iter().map(|name| folder.join(name.file())).collect();
         if !compacted.file.is_empty() {
             files.push(folder.join(&compacted.file));
@@ -87,6 +106,21 @@ impl<'a> Compaction<'a> {
         Ok(())
     }
 
+    /// Whether nothing was written meanwhile that would count as merged, and is not: whoever says what is settled may err.
+    pub(super) fn is_whole(&self) -> Result<bool, Error> {
+        let replaced: BTreeSet<&Path> = self.replaced.iter().map(PathBuf::as_path).collect();
+        let before = Manifest::load(self.dir)?;
+        for table in merged_tables() {
+            let folder = table_dir(self.dir, table);
+            for file in loose_files(self.dir, table, &before)? {
+                if self.next.covers(table, &file) && !replaced.contains(folder.join(file.file()).as_path()) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Removes the merged files, which may be what fills the disk. One that stays counts for nothing.
     pub(super) fn give_up(&self) {
         for path in &self.merged {
@@ -95,15 +129,19 @@ impl<'a> Compaction<'a> {
     }
 }
 
+pub(super) fn merged_tables() -> impl Iterator<Item = Table> {
+    Table::ALL.into_iter().filter(|table| !table.is_written_whole())
+}
+
 /// Removes what a crash left: temporary files, merged files that never came into the manifest, files it covers.
 pub(super) fn sweep(dir: &Path, manifest: &Manifest) -> Result<(), Error> {
     sweep_temporary(dir)?;
     for table in Table::ALL {
         let folder = table_dir(dir, table);
         sweep_temporary(&folder)?;
-        let current = manifest.compacted(table).map(|compacted| compacted.file.as_str());
+        let current: BTreeSet<&str> = manifest.compacted(table).into_iter().flat_map(Compacted::files).collect();
         for name in names_in(&folder)? {
-            if is_compacted(&name) && Some(name.as_str()) != current {
+            if is_compacted(&name) && !current.contains(name.as_str()) {
                 remove(&folder.join(name))?;
             }
         }

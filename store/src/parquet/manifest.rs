@@ -1,6 +1,6 @@
 //! Which files make up a table.
 //!
-//! A table is its compacted file, if the manifest names one, and every other `.parquet` file in its folder that the
+//! A table is its compacted files, if the manifest names any, and every other `.parquet` file in its folder that the
 //! manifest does not call covered. The manifest changes in one rename, so between any two moments of a compaction a
 //! reader sees each row once: before the rename the new file counts for nothing, after it the old ones do.
 
@@ -33,13 +33,17 @@ pub(super) struct Manifest {
     pub(super) tables: BTreeMap<String, Compacted>,
 }
 
-/// A table's compacted file, and what its rows came from.
+/// A table's compacted files, and what their rows came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Compacted {
+    /// The last one, which the next compaction takes up, and its rows.
     pub(super) file: String,
     pub(super) rows: u64,
-    /// By lane: every step whose last tick is at or before this (microseconds) is in the file.
+    /// Those before it, which stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) full: Vec<String>,
+    /// By lane: every step whose last tick is at or before this (microseconds) is in the files.
     #[serde(default)]
     pub(super) steps: BTreeMap<u32, i64>,
     /// Files that are no step's, by name.
@@ -85,13 +89,17 @@ impl Manifest {
         self.tables.get(table.name())
     }
 
-    /// Whether the rows of this file are in the table's compacted file already.
+    /// Whether the rows of this file are in the table's compacted files already.
     pub(super) fn covers(&self, table: Table, name: &FileName) -> bool {
         self.compacted(table).is_some_and(|compacted| compacted.covers(name))
     }
 }
 
 impl Compacted {
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        self.full.iter().chain([&self.file]).map(String::as_str).filter(|file| !file.is_empty())
+    }
+
     fn covers(&self, name: &FileName) -> bool {
         match name {
             FileName::Step { lane, last, .. } => self.steps.get(lane).is_some_and(|through| *last <= *through),
@@ -221,9 +229,9 @@ pub(super) fn snapshot(dir: &Path) -> Result<BTreeMap<Table, Vec<PathBuf>>, Erro
     let mut tables = BTreeMap::new();
     for (table, files) in listed {
         let folder = table_dir(dir, table);
-        let compacted = manifest.compacted(table).map(|compacted| folder.join(&compacted.file));
+        let compacted = manifest.compacted(table).into_iter().flat_map(Compacted::files).map(|file| folder.join(file));
         let loose = files.iter().filter(|file| !manifest.covers(table, file)).map(|file| folder.join(file.file()));
-        tables.insert(table, compacted.into_iter().chain(loose).collect());
+        tables.insert(table, compacted.chain(loose).collect());
     }
     Ok(tables)
 }

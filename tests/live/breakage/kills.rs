@@ -25,6 +25,10 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
     let site = site(&broker, &replayed, 4);
+    let (toml, path) = (std::fs::read_to_string(&site.config).expect("it is there"), "path = \"store\"\n");
+    assert!(toml.contains(path), "{toml}");
+    // So that it is also killed while it merges.
+    std::fs::write(&site.config, toml.replace(path, &format!("{path}merge_files = 8\n"))).expect("it is written");
     prepare(&site, &replayed, 3);
     let log = site.folder.path().join("log");
     let feed = fed_meanwhile(&replayed, &broker, kills() as f64 * LIFE);
@@ -34,7 +38,14 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     feed.join();
     services[0].wait_closed(4, replayed.through, Duration::from_secs(240));
     services[0].stop();
-    demand_the_same(&replayed.store, &site.folder.path().join("store"));
+    let store = site.folder.path().join("store");
+    for table in ["windows", "findings"] {
+        let files = std::fs::read_dir(store.join("tables").join(table)).expect("the table is there");
+        let names: Vec<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
+        let is_merged = names.iter().any(|name| name.to_string_lossy().starts_with("compacted-"));
+        assert!(is_merged, "{table}: no files were merged: {names:?}");
+    }
+    demand_the_same(&replayed.store, &store);
 }
 
 /// Route, judge and act as processes of their own, one of which is killed each time.
