@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::engine::Engine;
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, Site, prepare, replayed_demo, site_named};
-use super::vedette::{Service, query, succeed, text, vedette};
+use super::vedette::{Service, get, query, succeed, text, vedette};
 
 /// After everything the demo has.
 const NEVER: &str = "4000000000000000";
@@ -41,6 +41,9 @@ fn versions_are_trained_compared_pinned_rolled_back_and_held_back() {
     the_same_windows_give_the_replays_version(&embedded, &replayed);
     let said = an_incident_is_not_learned(&embedded);
     the_present_can_be_changed(&embedded);
+    let mut of_blind = services.pop().expect("three were started");
+    of_blind.stop();
+    services.push(a_poisoned_history_is_held_back_on_schedule(&blind));
     a_poisoned_history_is_held_back(&blind, &replayed);
 
     train(&clickhouse, &["--until", &learned_until(&replayed), "--no-announce"]);
@@ -109,16 +112,42 @@ fn the_present_can_be_changed(site: &Site) {
     assert!(forth.contains("version 3 holds from"), "{forth}");
 }
 
-/// Nobody judged the days with the attacks: what is learned from them alone takes them for normal.
+/// Nobody judged the day with the attacks: what is learned from it alone takes them for normal. Its last full hour is the first
+/// that the schedule sees.
+fn a_poisoned_history_is_held_back_on_schedule(site: &Site) -> Service {
+    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
+    let toml = toml + "[trainer]\nevery_hours = 1\nlearn_days = 1\nmin_days = 0\n";
+    std::fs::write(&site.config, toml).expect("the configuration is written");
+    let mut service = start(site);
+    let words = "new baselines are held back";
+    service.wait_until_said(words, Duration::from_secs(120));
+    let said = service.said();
+    let line = said.lines().find(|line| line.contains(words)).expect("it was said");
+    assert!(line.contains(" WARN ") && line.contains("it would have raised"), "{line}");
+    assert!(line.contains("version=2") && line.contains("version 1 would have raised"), "{line}");
+    let metrics = get(&site.admin, "/metrics").expect("the service answers");
+    let learned = |outcome: &str| {
+        let is_it = |line: &&str| line.starts_with("vedette_baselines_learned_total{") && line.contains(outcome);
+        metrics.lines().find(is_it).map(str::to_owned)
+    };
+    assert!(learned("outcome=\"held_back\"").is_some_and(|line| line.ends_with(" 1")), "{metrics}");
+    assert_eq!(learned("outcome=\"announced\""), None);
+    let (first, second) = (version_line(site, 1), version_line(site, 2));
+    assert!(second.contains("schedule") && second.contains("held back"), "{second}");
+    assert!(first.contains("in force"), "nothing was announced: {first}");
+    service
+}
+
+/// The same by command.
 fn a_poisoned_history_is_held_back(site: &Site, replayed: &Replayed) {
     let said = train(site, &["--from", &learned_until(replayed)]);
     eprintln!("{said}{}", baselines(site, &["list"]));
     assert!(said.contains("held back: it would have raised") && !said.contains("it holds from"), "{said}");
-    assert!(version_line(site, 2).contains("held back"), "{}", baselines(site, &["list"]));
-    assert!(baselines(site, &["list"]).contains("version 2 was held back: it would have raised"));
+    assert!(version_line(site, 3).contains("held back"), "{}", baselines(site, &["list"]));
+    assert!(baselines(site, &["list"]).contains("version 3 was held back: it would have raised"));
     assert!(version_line(site, 1).contains("in force"), "nothing was announced");
-    let pinned = succeed(&["baselines", "pin", "2", "--config", text(&site.config)]);
-    assert!(pinned.contains("version 2 holds from"), "a person may think otherwise: {pinned}");
+    let pinned = succeed(&["baselines", "pin", "3", "--config", text(&site.config)]);
+    assert!(pinned.contains("version 3 holds from"), "a person may think otherwise: {pinned}");
 }
 
 /// The first lane's owner learns at midnight, from the second day on; every lane changes at the same window.
@@ -141,7 +170,7 @@ fn a_version_is_learned_on_schedule_and_holds_from_one_window_on() {
     while learned(&store).len() < 2 && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(500));
     }
-    let metrics = super::vedette::get(&site.admin, "/metrics").expect("the service answers");
+    let metrics = get(&site.admin, "/metrics").expect("the service answers");
     service.stop();
     let said = service.said();
     for learned in ["vedette_baselines_learned_total{", "vedette_training_seconds_count"] {

@@ -2,6 +2,7 @@
 //! batch that the server refuses stops its lane until the table is mended.
 
 mod forms;
+mod left_out;
 mod lock;
 mod panels;
 pub mod slt;
