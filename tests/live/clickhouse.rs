@@ -114,6 +114,43 @@ fn lanes_begin_while_the_store_hangs() {
     assert!(!said.contains("max.poll.interval.ms"), "it lost its place in the group:\n{said}");
 }
 
+/// Act takes what was found when the store hangs already, and for longer than it may be without polling.
+#[test]
+fn act_keeps_its_place_while_the_store_hangs() {
+    if !are_there("act while the store hangs") {
+        return;
+    }
+    let replayed = replayed_demo();
+    let broker = Broker::start(&[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(folder.path());
+    let site = site(&broker, &replayed, 2);
+    let properties = "[source.kafka.properties]\n";
+    let toml = site
+        .keep_in(&engine)
+        .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
+        .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
+    std::fs::write(&site.config, &toml).expect("it is written");
+    prepare(&site, &replayed, 1);
+    let log = |name: &str| site.folder.path().join(name);
+    let mut judging = Service::start(&site.config, "route,judge", &log("log"), &site.admin);
+    feed(&broker, &replayed, "vedette", "device");
+    judging.wait_closed(2, replayed.through, Duration::from_secs(240));
+    judging.stop();
+
+    engine.fault("hang@insert");
+    let mut acting = Service::start(&site.config, "act", &log("log-act"), &site.admin);
+    acting.wait_until_said("cannot store ", Duration::from_secs(60));
+    std::thread::sleep(Duration::from_secs(15));
+    engine.fault("ok");
+    wait_for_findings(&replayed.store, &engine);
+    let said = acting.said();
+    acting.stop();
+    assert!(!said.contains("max.poll.interval.ms"), "it lost its place in the group:\n{said}");
+    assert_eq!(said.matches("act begins").count(), 1, "it began again:\n{said}");
+    demand_the_same_there(&replayed, &engine);
+}
+
 /// Topics, tables, baselines, and three processes with all roles.
 fn three(broker: &Broker, replayed: &Replayed, engine: &Engine, name: &str, lanes: u16) -> (Site, Vec<Service>) {
     let mut site = site_named(broker, replayed, lanes, name);

@@ -1,6 +1,4 @@
-//! The role `act`: all lanes' findings in the order of event time, joined into incidents, answered, stored.
-//!
-//! The findings topic has one partition, so one process works and the others stand by. Like a lane it is a function of its
+//! What `act` does with a message, on a thread of its own: the store may take its time. Like a lane it is a function of its
 //! log: what it stores is named by the log's offset, and what it remembers is stored now and then.
 
 use std::collections::BTreeMap;
@@ -8,112 +6,53 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use fleet::memory::Format;
 use fleet::{Device, DeviceKey, EventTime};
-use ingest::Inventory;
-use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::{ToCommit, bounds, commit, committed};
-use ingest::kafka::config::KafkaConfig;
 use ingest::log::DeviceRecord;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
-use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::Store;
 
+use super::names::{log_name, name};
+use super::{ToAct, inventory};
 use crate::act::{Act, ActMemory, type_sizes};
 use crate::config::Config;
-use crate::live::assignment::{Change, Member};
+use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
 use crate::live::logs::{EachMinute, are_brokers_away};
 use crate::live::message::{Parts, StepMessage};
 use crate::live::retry::until_it_works;
-use crate::live::status::Status;
 use crate::live::stop::Stop;
-use crate::live::trace::{PARENT, Part, acted, finding_ids, origin};
-use crate::live::{Role, now, our_topic, readings_topic};
+use crate::live::trace::{Part, acted, finding_ids};
+use crate::live::{now, readings_topic};
 
-const POLL: Duration = Duration::from_millis(200);
+/// How often it looks whether it is time to commit.
+const LOOK_UP: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
 const FORMAT: Format = Format { of: "role `act`", version: 2 };
 /// Findings that wait to be told and whose origin is known, at most.
 const ORIGINS: usize = 4_096;
 
-/// The findings log's part of the names of what is stored: a log that is made again has other messages at the same offsets.
-pub fn log_name<C: ClientContext>(client: &Client<C>, kafka: &KafkaConfig) -> anyhow::Result<String> {
-    Ok(fleet::id::stable_id(&[&our_topic(client, &kafka.findings)?.id]))
+/// What it works with.
+pub struct Means {
+    pub config: Arc<Config>,
+    pub store: Arc<dyn Store>,
+    pub consumer: Arc<BaseConsumer<Member>>,
+    pub lease: Lease,
+    pub stop: Stop,
 }
 
-fn name(log: &str, offset: u64) -> String {
-    format!("act-{log}-{offset}")
-}
-
-/// Whether nobody stores anything under this name any more: `taken` messages of the log were taken for good.
-pub fn is_settled(name: &str, log: &str, taken: u64) -> bool {
-    let Some((of, offset)) = name.strip_prefix("act-").and_then(|rest| rest.rsplit_once('-')) else { return false };
-    of != log || offset.parse::<u64>().is_ok_and(|offset| offset < taken)
-}
-
-pub fn run(config: &Config, store: &Arc<dyn Store>, status: &Status, stop: &Stop) -> anyhow::Result<()> {
-    let kafka = &config.source.kafka;
-    let member = Member::default();
-    let lease = Arc::new(std::sync::Mutex::new(Lease::default()));
-    let of_member = Arc::clone(&lease);
-    member.before_revoked(Box::new(move |partitions| {
-        if partitions.is_empty() {
-            return;
-        }
-        of_member.lock().unwrap_or_else(std::sync::PoisonError::into_inner).withdraw();
-    }));
-    let consumer: BaseConsumer<Member> = create(kafka, Purpose::Member { role: "act" }, member)?;
-    consumer.subscribe(&[&kafka.findings]).context("subscribing to the findings")?;
-    let mut acting: Option<Acting<'_>> = None;
-    while !stop.is_asked() {
-        let polled = consumer.poll(POLL);
-        for change in consumer.context().changes() {
-            let is_assigned = matches!(change, Change::Assigned(_));
-            match change {
-                // With cooperative rebalancing a member is also told that nothing changed for it.
-                Change::Assigned(partitions) | Change::Revoked(partitions) if partitions.is_empty() => {}
-                Change::Assigned(_) => {
-                    let fresh = Lease::default();
-                    *lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
-                    acting = Some(Acting::begin(config, store, &consumer, fresh, stop)?);
-                }
-                Change::Revoked(_) => {
-                    acting = None;
-                    tracing::info!("act stands by");
-                }
-            }
-            if is_assigned {
-                status.joined(Role::Act);
-            }
-        }
-        consumer.context().check()?;
-        match polled {
-            Some(Ok(record)) => {
-                let Some(acting) = &mut acting else { continue };
-                let offset = u64::try_from(record.offset()).unwrap_or(0);
-                acting.take(offset, record.payload().unwrap_or_default(), sent_from(&record))?;
-            }
-            // The client's context has told of it.
-            Some(Err(_)) => {}
-            None => {}
-        }
-        if let Some(acting) = &mut acting {
-            acting.commit_if_due(&consumer, false)?;
-        }
+impl Means {
+    /// Whether a store that is away is worth waiting for.
+    fn are_wanted(&self) -> bool {
+        self.lease.holds() && !self.stop.is_pressing()
     }
-    if let Some(acting) = &mut acting {
-        acting.commit_if_due(&consumer, true)?;
-    }
-    consumer.unsubscribe();
-    tracing::info!("act has stopped");
-    Ok(())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,11 +64,8 @@ struct Memory {
     next: u64,
 }
 
-struct Acting<'c> {
-    config: &'c Config,
-    store: Arc<dyn Store>,
-    lease: Lease,
-    stop: Stop,
+pub struct Acting {
+    means: Means,
     act: Act,
     log: String,
     lanes: usize,
@@ -148,14 +84,10 @@ struct Acting<'c> {
     remembered_next: u64,
 }
 
-impl<'c> Acting<'c> {
-    fn begin(
-        config: &'c Config,
-        store: &Arc<dyn Store>,
-        consumer: &BaseConsumer<Member>,
-        lease: Lease,
-        stop: &Stop,
-    ) -> anyhow::Result<Acting<'c>> {
+impl Acting {
+    /// `None`: it is not wanted any more.
+    pub fn begin(means: Means) -> anyhow::Result<Option<Acting>> {
+        let (config, store, consumer) = (&means.config, &means.store, &means.consumer);
         let kafka = &config.source.kafka;
         let lanes = readings_topic(consumer.client(), kafka)?.partitions.len();
         let log = log_name(consumer.client(), kafka)?;
@@ -167,8 +99,15 @@ impl<'c> Acting<'c> {
         let mut next = mark.offset.unwrap_or(first);
         if let Some(tick) = mark.metadata.strip_prefix("v1 memory=") {
             let tick = EventTime(tick.parse().with_context(|| format!("`{tick}` is no memory's name"))?);
-            let bytes = store
-                .read_memory(MEMORY, tick)?
+            let mut bytes = None;
+            let asked = until_it_works("read what act remembers", &|| means.are_wanted(), || {
+                bytes = store.read_memory(MEMORY, tick)?;
+                Ok(())
+            })?;
+            if !asked {
+                return Ok(None);
+            }
+            let bytes = bytes
                 .with_context(|| format!("what `act` remembers at {tick} is not in the store; was it emptied?"))?;
             let memory: Memory = FORMAT.load(&bytes)?;
             act.recall(&memory.act)?;
@@ -181,11 +120,8 @@ impl<'c> Acting<'c> {
         }
         tracing::info!(from = next, "act begins");
         let remembered_next = next;
-        Ok(Acting {
-            config,
-            store: Arc::clone(store),
-            lease,
-            stop: stop.clone(),
+        Ok(Some(Acting {
+            means,
             act,
             log,
             lanes,
@@ -198,7 +134,25 @@ impl<'c> Acting<'c> {
             next,
             remembered: None,
             remembered_next,
-        })
+        }))
+    }
+
+    /// Until nobody gives it anything any more; then what it remembers is stored and committed, if that is still its right.
+    pub fn run(mut self, messages: &Receiver<ToAct>) -> anyhow::Result<()> {
+        loop {
+            match messages.recv_timeout(LOOK_UP) {
+                Ok(message) => {
+                    self.means.lease.taken(message.payload.len());
+                    if !self.means.lease.holds() {
+                        return Ok(());
+                    }
+                    self.take(message.offset, &message.payload, message.from)?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.commit_if_due(true),
+            }
+            self.commit_if_due(false)?;
+        }
     }
 
     fn take(&mut self, offset: u64, payload: &[u8], from: Option<SpanContext>) -> anyhow::Result<()> {
@@ -270,8 +224,8 @@ impl<'c> Acting<'c> {
                 KeyValue::new("incidents", count(answered.incidents.len())),
             ],
         );
-        let store = &self.store;
-        let stored = until_it_works("store findings", &|| self.is_wanted(), || {
+        let store = &self.means.store;
+        let stored = until_it_works("store findings", &|| self.means.are_wanted(), || {
             if !answered.findings.is_empty() {
                 store.write_findings(&name, &answered.findings)?;
             }
@@ -282,21 +236,18 @@ impl<'c> Acting<'c> {
         })?;
         if !stored {
             // Nothing after this may be committed: the message is read again.
-            self.lease.withdraw();
+            self.means.lease.withdraw();
         }
         Ok(())
     }
 
-    fn is_wanted(&self) -> bool {
-        self.lease.holds() && !self.stop.is_pressing()
-    }
-
     /// What is remembered goes with the offset: after a crash the log is read again from there, and everything stored
     /// again under the same names.
-    fn commit_if_due(&mut self, consumer: &BaseConsumer<Member>, now: bool) -> anyhow::Result<()> {
-        let every = Duration::from_secs(u64::from(self.config.run.memory_seconds));
+    fn commit_if_due(&mut self, now: bool) -> anyhow::Result<()> {
+        let Means { config, store, consumer, lease, .. } = &self.means;
+        let every = Duration::from_secs(u64::from(config.run.memory_seconds));
         let due = self.remembered.is_none_or(|at| at.elapsed() >= every);
-        if !(due || now) || self.next == self.remembered_next || !self.lease.holds() {
+        if !(due || now) || self.next == self.remembered_next || !lease.holds() {
             return Ok(());
         }
         // The last commit would wait as long as a session may be silent.
@@ -312,18 +263,17 @@ impl<'c> Acting<'c> {
         let devices = self.devices.values().cloned().collect();
         let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
         let bytes = FORMAT.save(&memory);
-        let store = &self.store;
-        let stored = until_it_works("store what act remembers", &|| self.is_wanted(), || {
+        let stored = until_it_works("store what act remembers", &|| self.means.are_wanted(), || {
             store.write_memory(MEMORY, tick, &bytes)
         })?;
         if !stored {
             return Ok(());
         }
         let metadata = format!("v1 memory={}", tick.0);
-        let topic = &self.config.source.kafka.findings;
+        let topic = &config.source.kafka.findings;
         let to_commit = [ToCommit { topic, partition: 0, offset: self.next, metadata: &metadata }];
         let mode = if now { CommitMode::Sync } else { CommitMode::Async };
-        if let Some(Err(error)) = self.lease.while_held(|| commit(consumer, &to_commit, mode)) {
+        if let Some(Err(error)) = lease.while_held(|| commit(consumer, &to_commit, mode)) {
             tracing::debug!(%error, "act's offset was not committed");
         }
         self.remembered = Some(Instant::now());
@@ -332,35 +282,7 @@ impl<'c> Acting<'c> {
     }
 }
 
-/// The span that a message was published in.
-fn sent_from(record: &BorrowedMessage<'_>) -> Option<SpanContext> {
-    let parent = record.headers()?.iter().find(|header| header.key == PARENT)?;
-    origin(parent.value?)
-}
-
 /// A key means nothing here: findings name devices by id.
 fn device(record: &DeviceRecord) -> Arc<Device> {
     Arc::new(record.device(DeviceKey(0), Arc::new(record.profile())))
-}
-
-pub fn inventory(config: &Config) -> anyhow::Result<Inventory> {
-    let Some(path) = &config.source.inventory else { return Ok(Inventory::empty()) };
-    let file = std::fs::File::open(path)
-        .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?;
-    Ok(Inventory::from_csv(file, &path.display().to_string())?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_settled_once_their_message_was_taken_for_good() {
-        let (log, other) = (fleet::id::stable_id(&["a+b/c="]), fleet::id::stable_id(&["the one before"]));
-        let of = |log, offset| is_settled(&name(log, offset), &fleet::id::stable_id(&["a+b/c="]), 7);
-        assert!(of(log.as_str(), 6) && !of(log.as_str(), 7) && of(other.as_str(), 1_000));
-        for not_ours in ["act-6", "version-1", "announced-1-at-6", "finding-1"] {
-            assert!(!is_settled(not_ours, &log, 7), "{not_ours}");
-        }
-    }
 }
