@@ -52,7 +52,7 @@ fn rows(minutes: Vec<(usize, Minute)>, devices: &[Arc<Device>]) -> Vec<Columns> 
         let start = at(position as i64 + 15 * 60);
         let window = minute.window(devices[device].key, start, devices).unwrap();
         let tick = Tick { end: window.end, windows: vec![window], facts: Vec::new(), baseline_version: 0 };
-        rows.extend(memory.rows(&tick, &roster, &|_| None));
+        rows.extend(memory.rows(&tick, &roster, |_: &Device| None));
     }
     rows
 }

@@ -142,7 +142,7 @@ fn matched(windows: &[Window]) -> Vec<BTreeSet<String>> {
     let mut columns = Vec::new();
     for window in windows {
         let tick = Tick { end: window.end, windows: vec![window.clone()], facts: Vec::new(), baseline_version: 1 };
-        columns.extend(memory.rows(&tick, &roster, &learned));
+        columns.extend(memory.rows(&tick, &roster, learned));
     }
     let mut matched = vec![BTreeSet::new(); windows.len()];
     let windows: Vec<&Window> = windows.iter().collect();

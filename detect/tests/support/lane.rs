@@ -73,7 +73,7 @@ impl Lane {
         let mut findings = self.judge.take_facts(tick);
         let prepared = self.judge.prepared();
         let learned = |device: &Device| prepared.of(&device.device_type, &device.segment).map(|it| &it.learned);
-        let columns = self.columns.rows(tick, self.judge.roster(), &learned);
+        let columns = self.columns.rows(tick, self.judge.roster(), learned);
         let hits = self.rules.hits(tick, &columns, &self.judge);
         let mut judgement = self.judge.judge(tick, &hits);
         findings.append(&mut judgement.findings);

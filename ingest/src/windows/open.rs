@@ -46,7 +46,7 @@ impl Places {
     /// All of them, ordered by device; none is left.
     fn drain(&mut self) -> Vec<(DeviceKey, u32)> {
         self.devices.sort_unstable();
-        let place = |device: DeviceKey| std::mem::take(&mut self.by_device[device.0 as usize]) - 1;
+        let mut place = |device: DeviceKey| std::mem::take(&mut self.by_device[device.0 as usize]) - 1;
         self.devices.drain(..).map(|device| (device, place(device))).collect()
     }
 }
