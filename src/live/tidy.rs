@@ -46,12 +46,14 @@ pub fn start(config: &Config, store: &Arc<ParquetStore>, stop: &Stop) -> std::io
 }
 
 fn tidy(config: &Config, store: &ParquetStore) -> anyhow::Result<usize> {
-    if store.loose()? < config.store.merge_files {
+    let at_least = config.store.merge_files;
+    // Before anybody is asked what of it is committed.
+    if store.loose()? < at_least {
         return Ok(0);
     }
     let kafka = &config.source.kafka;
     let positions = Positions::new(kafka)?;
     let Some(closed) = positions.closed()? else { return Ok(0) };
     let (log, taken) = (log_name(admin(kafka)?.inner(), kafka)?, positions.acted_on()?);
-    Ok(store.tidy(closed, &|name| is_settled(name, &log, taken))?)
+    Ok(store.tidy(at_least, closed, &|name| is_settled(name, &log, taken))?)
 }

@@ -14,7 +14,7 @@ pub struct Config {
     pub compression_level: i32,
     /// Rows of a row group: what a query skips or reads as one.
     pub row_group_rows: usize,
-    /// Loose files of a table from which a service merges those that are committed.
+    /// Committed files of a table from which a service merges them.
     pub merge_files: usize,
     /// Memory for sorting and grouping, in compactions and queries, MiB; sorts beyond it go to temporary files.
     pub memory_mib: usize,

@@ -201,24 +201,36 @@ impl ParquetStore {
         remove_all(&mut merged)
     }
 
-    /// The same beside those who write and read. Of files that are no step's, those that `settled` says nobody writes again;
-    /// what is merged is removed the next time, for it may have been listed by whoever reads. Gives how many files were merged.
+    /// The same beside those who write and read, once a table has `at_least` files to be merged: each time the last merged
+    /// file is written again. Of files that are no step's, those that `settled` says nobody writes again; what is merged is
+    /// removed the next time, for it may have been listed by whoever reads. Gives how many files were merged.
     ///
     /// # Errors
     /// As for [`ParquetStore::compact`].
-    pub fn tidy(&self, through: EventTime, settled: &dyn Fn(&str) -> bool) -> Result<usize, Error> {
+    pub fn tidy(&self, at_least: usize, through: EventTime, settled: &dyn Fn(&str) -> bool) -> Result<usize, Error> {
+        let settled = Settled { through, named: settled };
         let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.most(&|name| settled.has(name))? < at_least {
+            return Ok(0);
+        }
         remove_all(&mut merged)?;
-        *merged = self.merge(&Settled { through, named: settled })?;
+        *merged = self.merge(&settled)?;
         Ok(merged.len())
     }
 
     /// Files that no compaction has taken up, of the table that has most of them.
     pub fn loose(&self) -> Result<usize, Error> {
-        let manifest = self.manifest.read().unwrap_or_else(PoisonError::into_inner);
+        self.most(&|_| true)
+    }
+
+    /// Of those, the ones that count.
+    fn most(&self, counts: &dyn Fn(&FileName) -> bool) -> Result<usize, Error> {
         let mut most = 0;
         for table in merged_tables() {
-            most = most.max(manifest::loose_files(&self.dir, table, &manifest)?.len());
+            let manifest = self.manifest.read().unwrap_or_else(PoisonError::into_inner);
+            let files = manifest::loose_files(&self.dir, table, &manifest)?;
+            drop(manifest);
+            most = most.max(files.iter().filter(|file| counts(file)).count());
         }
         Ok(most)
     }

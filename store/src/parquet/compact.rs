@@ -32,6 +32,15 @@ pub(super) struct Settled<'a> {
     pub(super) named: &'a dyn Fn(&str) -> bool,
 }
 
+impl Settled<'_> {
+    pub(super) fn has(&self, name: &FileName) -> bool {
+        match name {
+            FileName::Step { last, .. } => *last <= self.through.0,
+            FileName::Named(name) => (self.named)(name),
+        }
+    }
+}
+
 /// One compaction on its way.
 pub(super) struct Compaction<'a> {
     dir: &'a Path,
@@ -68,10 +77,7 @@ impl<'a> Compaction<'a> {
 
     fn merge_table(&mut self, table: Table) -> Result<(), Error> {
         let mut loose = loose_files(self.dir, table, &self.next)?;
-        loose.retain(|name| match name {
-            FileName::Step { last, .. } => *last <= self.settled.through.0,
-            FileName::Named(name) => (self.settled.named)(name),
-        });
+        loose.retain(|name| self.settled.has(name));
         if loose.is_empty() {
             return Ok(());
         }
