@@ -16,7 +16,11 @@ pub fn name(log: &str, offset: u64) -> String {
 
 /// Whether nobody stores anything under this name any more: `taken` messages of the log were taken for good.
 pub fn is_settled(name: &str, log: &str, taken: u64) -> bool {
-    let Some((of, offset)) = name.strip_prefix("act-").and_then(|rest| rest.rsplit_once('-')) else { return false };
+    let Some(rest) = name.strip_prefix("act-") else { return false };
+    let Some((of, offset)) = rest.rsplit_once('-') else {
+        // Without a log, as they were before: of these nobody stores any more.
+        return rest.parse::<u64>().is_ok();
+    };
     of != log || offset.parse::<u64>().is_ok_and(|offset| offset < taken)
 }
 
@@ -29,7 +33,8 @@ mod tests {
         let (log, other) = (fleet::id::stable_id(&["a+b/c="]), fleet::id::stable_id(&["the one before"]));
         let of = |of: &str, offset| is_settled(&name(of, offset), &log, 7);
         assert!(of(&log, 6) && !of(&log, 7) && of(&other, 1_000));
-        for not_ours in ["act-6", "version-1", "announced-1-at-6", "finding-1"] {
+        assert!(is_settled("act-6", &log, 0), "as it was before names had their log");
+        for not_ours in ["act-", "act-x", "version-1", "announced-1-at-6", "finding-1"] {
             assert!(!is_settled(not_ours, &log, 7), "{not_ours}");
         }
     }
