@@ -40,6 +40,9 @@ use crate::rows::{BaselineRow, EvidenceRow, Row, Step, contact_batch, restore, w
 /// seventh of the time a step took.
 const PIECE: usize = 4096;
 
+/// Files of a table that are merged at once beside those who write, where more have come together: what is sorted is bounded.
+const AT_ONCE: usize = 512;
+
 const LOCK: &str = ".lock";
 /// Held while a version of the baselines is written, by whichever process.
 const TURN: &str = ".baselines.lock";
@@ -197,7 +200,7 @@ impl ParquetStore {
     /// As for writing; the tables are as before then. Must not be called from async code.
     pub fn compact(&self, through: EventTime) -> Result<(), Error> {
         let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
-        merged.extend(self.merge(&Settled { through, named: &|_| true })?);
+        merged.extend(self.merge(&Settled { through, named: &|_| true, at_most: usize::MAX })?);
         remove_all(&mut merged)
     }
 
@@ -208,7 +211,7 @@ impl ParquetStore {
     /// # Errors
     /// As for [`ParquetStore::compact`].
     pub fn tidy(&self, at_least: usize, through: EventTime, settled: &dyn Fn(&str) -> bool) -> Result<usize, Error> {
-        let settled = Settled { through, named: settled };
+        let settled = Settled { through, named: settled, at_most: at_least.max(AT_ONCE) };
         let mut merged = self.merged.lock().unwrap_or_else(PoisonError::into_inner);
         if self.most(&|name| settled.has(name))? < at_least {
             return Ok(0);

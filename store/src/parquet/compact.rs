@@ -21,7 +21,7 @@ use crate::dictionary::{Table, TextLayout};
 use crate::error::Error;
 use crate::query::engine::Engine;
 
-/// Row groups of a compacted file that is large enough: what a compaction writes again at most, and sorts in memory.
+/// Row groups of a compacted file that is large enough: what a compaction writes again at most.
 const ENOUGH: u64 = 4;
 
 /// Files that nobody writes again.
@@ -30,6 +30,8 @@ pub(super) struct Settled<'a> {
     pub(super) through: EventTime,
     /// Of others, by name.
     pub(super) named: &'a dyn Fn(&str) -> bool,
+    /// Of one table at once, the earliest: all of them are sorted together.
+    pub(super) at_most: usize,
 }
 
 impl Settled<'_> {
@@ -38,6 +40,29 @@ impl Settled<'_> {
             FileName::Step { last, .. } => *last <= self.through.0,
             FileName::Named(name) => (self.named)(name),
         }
+    }
+
+    /// Those of `names` that are merged now. With a step all that end no later are, or they would count as merged.
+    fn of(&self, mut names: Vec<FileName>) -> Vec<FileName> {
+        names.retain(|name| self.has(name));
+        names.sort_by_key(end);
+        let mut taken = self.at_most.min(names.len());
+        while 0 < taken
+            && taken < names.len()
+            && end(&names[taken]).is_some_and(|last| end(&names[taken - 1]) == Some(last))
+        {
+            taken += 1;
+        }
+        names.truncate(taken);
+        names
+    }
+}
+
+/// Of a step.
+fn end(name: &FileName) -> Option<i64> {
+    match name {
+        FileName::Step { last, .. } => Some(*last),
+        FileName::Named(_) => None,
     }
 }
 
@@ -76,8 +101,7 @@ impl<'a> Compaction<'a> {
     }
 
     fn merge_table(&mut self, table: Table) -> Result<(), Error> {
-        let mut loose = loose_files(self.dir, table, &self.next)?;
-        loose.retain(|name| self.settled.has(name));
+        let loose = self.settled.of(loose_files(self.dir, table, &self.next)?);
         if loose.is_empty() {
             return Ok(());
         }
@@ -174,5 +198,25 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::write(path)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_are_merged_first_and_never_a_step_before_one_that_ends_sooner() {
+        let step = |lane, first, last| FileName::step(lane, EventTime(first), EventTime(last));
+        let all =
+            [step(0, 0, 60), step(0, 60, 120), step(0, 90, 120), step(0, 120, 180), step(1, 0, 70), step(1, 70, 900)];
+        let of = |at_most| Settled { through: EventTime(180), named: &|_| true, at_most }.of(all.to_vec());
+        assert!(of(0).is_empty());
+        assert_eq!(of(2), [step(0, 0, 60), step(1, 0, 70)]);
+        assert_eq!(of(3), [step(0, 0, 60), step(1, 0, 70), step(0, 60, 120), step(0, 90, 120)], "both that end there");
+        assert_eq!(of(9).len(), 5);
+        let named = ["a", "b", "c"].map(|name| FileName::Named(name.to_owned()));
+        let settled = Settled { through: EventTime(0), named: &|name| name != "a", at_most: 1 };
+        assert_eq!(settled.of(named.to_vec()), named[1..2]);
     }
 }
