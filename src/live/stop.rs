@@ -12,6 +12,11 @@ pub const GRACE: Duration = Duration::from_secs(8);
 pub struct Stop(Arc<OnceLock<Instant>>);
 
 impl Stop {
+    #[cfg(test)]
+    pub fn asked_at(asked: Instant) -> Stop {
+        Stop(Arc::new(OnceLock::from(asked)))
+    }
+
     pub fn ask(&self) {
         self.0.get_or_init(Instant::now);
     }

@@ -137,10 +137,11 @@ impl Acting {
         }))
     }
 
-    /// Until nobody gives it anything any more; then what it remembers is stored and committed, if that is still its right.
+    /// Until nobody gives it anything any more, or it is time to end; then what it remembers is stored and committed, if that is
+    /// still its right.
     pub fn run(mut self, messages: &Receiver<ToAct>) -> anyhow::Result<()> {
         loop {
-            match messages.recv_timeout(LOOK_UP) {
+            match next(messages, &self.means.stop) {
                 Ok(message) => {
                     self.means.lease.taken(message.payload.len());
                     if !self.means.lease.holds() {
@@ -282,7 +283,33 @@ impl Acting {
     }
 }
 
+/// What is to be taken next. Once it is time to end, nothing: what waits is read again, and what was taken is committed.
+fn next(messages: &Receiver<ToAct>, stop: &Stop) -> Result<ToAct, RecvTimeoutError> {
+    if stop.is_pressing() { Err(RecvTimeoutError::Disconnected) } else { messages.recv_timeout(LOOK_UP) }
+}
+
 /// A key means nothing here: findings name devices by id.
 fn device(record: &DeviceRecord) -> Arc<Device> {
     Arc::new(record.device(DeviceKey(0), Arc::new(record.profile())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::stop::GRACE;
+    use crossbeam_channel::unbounded;
+
+    #[test]
+    fn what_waits_is_left_once_it_is_time_to_end() {
+        let (input, messages) = unbounded();
+        for offset in [7, 8] {
+            input.send(ToAct { offset, payload: Vec::new(), from: None }).unwrap();
+        }
+        let now = Instant::now();
+        assert_eq!(next(&messages, &Stop::default()).unwrap().offset, 7);
+        assert_eq!(next(&messages, &Stop::asked_at(now)).unwrap().offset, 8, "there is time left");
+        input.send(ToAct { offset: 9, payload: Vec::new(), from: None }).unwrap();
+        let long_ago = now.checked_sub(GRACE).unwrap();
+        assert!(matches!(next(&messages, &Stop::asked_at(long_ago)), Err(RecvTimeoutError::Disconnected)));
+    }
 }

@@ -216,7 +216,7 @@ impl<'p> Polling<'p> {
         let mut done = Ok(());
         if let Some(Running { input, thread, .. }) = self.running.take() {
             let asked = Instant::now();
-            // What waits is taken, and then committed.
+            // What waits is taken, as long as there is time, and then committed.
             drop(input);
             while !thread.is_finished() && asked.elapsed() < LEFT_BEHIND {
                 std::thread::sleep(POLL / 5);
