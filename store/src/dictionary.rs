@@ -183,6 +183,8 @@ pub fn to_markdown() -> String {
     let mut page = String::from(
         "# Tables\n\n\
          What a run keeps, in `OUT/tables/<table>/*.parquet`, and what `vedette query --store OUT \"select ...\"` can ask.\n\
+         Files that a service merged into others stay for a while and count no more: `manifest.json` says which are\n\
+         merged, and `vedette query` goes by it.\n\
          Times are UTC. This page is printed from the column dictionary (`store/src/dictionary.rs`) by\n\
          `cargo run --release -p store --example tables > docs/tables.md`; a test holds the two together.\n\
          The features of `windows` are explained in [features.md](features.md).\n",
