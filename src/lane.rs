@@ -250,7 +250,7 @@ impl LaneWorker {
 
     fn hand_over(&mut self, steps: &Sender<ToKeep>) -> anyhow::Result<()> {
         while let Some(judged) = self.step()? {
-            steps.send(ToKeep::Step(judged)).map_err(|_| stopped())?;
+            steps.send(ToKeep::Step(Box::new(judged))).map_err(|_| stopped())?;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ pub fn note_heard(heard: &mut Heard, windows: &[ScoredWindow]) {
 }
 
 pub(super) enum ToKeep {
-    Step(Judged),
+    Step(Box<Judged>),
     Flush,
 }
 
@@ -69,7 +69,7 @@ impl Keeper {
                 ToKeep::Step(judged) => {
                     note_heard(&mut heard, &judged.windows);
                     forgotten.add(judged.forgotten);
-                    self.keep(judged)?;
+                    self.keep(*judged)?;
                 }
                 // Whoever asked may have given up; that is theirs to report.
                 ToKeep::Flush => _ = self.flushed.send(()),

@@ -112,11 +112,11 @@ fn the_present_can_be_changed(site: &Site) {
     assert!(forth.contains("version 3 holds from"), "{forth}");
 }
 
-/// Nobody judged the day with the attacks: what is learned from it alone takes them for normal. Its last full hour is the first
-/// that the schedule sees.
+/// Nobody judged the day with the attacks: what is learned from it alone takes them for normal, and finds a fifth more elsewhere,
+/// for which this site holds it back. Its last full hour is the first that the schedule sees.
 fn a_poisoned_history_is_held_back_on_schedule(site: &Site) -> Service {
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    let toml = toml + "[trainer]\nevery_hours = 1\nlearn_days = 1\nmin_days = 0\n";
+    let toml = toml + "[trainer]\nevery_hours = 1\nlearn_days = 1\nmin_days = 0\nhold_back_factor = 1.1\n";
     std::fs::write(&site.config, toml).expect("the configuration is written");
     let mut service = start(site);
     let words = "new baselines are held back";

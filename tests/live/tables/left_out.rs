@@ -134,7 +134,7 @@ fn both_stores_leave_out_the_same_by_verdict_incident_and_age_of_a_change() {
         ..ClickHouseConfig::default()
     };
     let clickhouse = ClickHouseStore::open(&config, "log", &|_| {}).expect("the tables are made");
-    let embedded = ParquetStore::create(&folder.path().join("store"), Config::default()).expect("a store is made");
+    let embedded = ParquetStore::create(&folder.path().join("embedded"), Config::default()).expect("a store is made");
     let homes: [&dyn Home; 2] = [&embedded, &clickhouse];
 
     let rows = rows();
