@@ -1,6 +1,7 @@
 //! The windows of a lane that have not closed, and when each device was last heard.
 
 use fleet::{DeviceKey, EventTime, Routed, Window};
+use rustc_hash::FxHashMap;
 
 use super::builder::Builder;
 use super::features::features;
@@ -17,38 +18,8 @@ struct OpenTick {
     end: EventTime,
     /// Log offset of the first entry that put something in.
     first_offset: u64,
-    places: Places,
-}
-
-/// Where the windows of a tick stand in [`OpenWindows::builders`], by device key: four bytes for each device of the lane,
-/// found with one look.
-#[derive(Default)]
-struct Places {
-    /// Counted from 1; 0 for none.
-    by_device: Vec<u32>,
-    devices: Vec<DeviceKey>,
-}
-
-impl Places {
-    fn get_or_insert_with(&mut self, device: DeviceKey, make: impl FnOnce() -> u32) -> u32 {
-        let index = device.0 as usize;
-        if index >= self.by_device.len() {
-            self.by_device.resize(index + 1, 0);
-        }
-        let place = &mut self.by_device[index];
-        if *place == 0 {
-            *place = make() + 1;
-            self.devices.push(device);
-        }
-        *place - 1
-    }
-
-    /// All of them, ordered by device; none is left.
-    fn drain(&mut self) -> Vec<(DeviceKey, u32)> {
-        self.devices.sort_unstable();
-        let mut place = |device: DeviceKey| std::mem::take(&mut self.by_device[device.0 as usize]) - 1;
-        self.devices.drain(..).map(|device| (device, place(device))).collect()
-    }
+    /// Places in [`OpenWindows::builders`].
+    places: FxHashMap<DeviceKey, u32>,
 }
 
 pub(crate) struct OpenWindows {
@@ -56,7 +27,7 @@ pub(crate) struct OpenWindows {
     /// Ordered by end; rarely more than three.
     ticks: Vec<OpenTick>,
     builders: Pool,
-    spare_places: Vec<Places>,
+    spare_places: Vec<FxHashMap<DeviceKey, u32>>,
     heard: Heard,
     scratch: String,
 }
@@ -139,7 +110,7 @@ impl OpenWindows {
 
     fn place(&mut self, tick: usize, device: DeviceKey) -> u32 {
         let builders = &mut self.builders;
-        self.ticks[tick].places.get_or_insert_with(device, || builders.take())
+        *self.ticks[tick].places.entry(device).or_insert_with(|| builders.take())
     }
 
     pub(crate) fn first_end(&self) -> Option<EventTime> {
@@ -165,8 +136,9 @@ impl OpenWindows {
             return Vec::new();
         }
         let mut tick = self.ticks.remove(0);
-        let devices = tick.places.drain();
+        let mut devices: Vec<(DeviceKey, u32)> = tick.places.drain().collect();
         self.spare_places.push(tick.places);
+        devices.sort_unstable();
         let mut windows = Vec::with_capacity(devices.len());
         for (number, &(device, place)) in devices.iter().enumerate() {
             if number % AT_A_TIME == 0 {
