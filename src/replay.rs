@@ -240,7 +240,7 @@ fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome) -> Vec<String> {
     if outcome.forgotten.destinations > 0 {
         let device = outcome.forgotten.device.and_then(|key| outcome.devices.get(key.0 as usize));
         notes.push(format!(
-            "{} destinations were forgotten while devices were still there, of `{}` for one; raise \
+            "{} destinations were forgotten though devices met them within the day, of `{}` for one; raise \
              `max_episodes_per_device` under [detect] (now {})",
             outcome.forgotten.destinations,
             device.map_or("", |device| device.id.as_str()),

@@ -74,7 +74,7 @@ fn what_there_was_no_room_for_is_said() {
     assert!(output.status.success(), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("2 known destinations were forgotten, most of type `lamp`"), "{told}");
-    assert!(told.contains("destinations were forgotten while devices were still there, of `lamp-"), "{told}");
+    assert!(told.contains("destinations were forgotten though devices met them within the day, of `lamp-"), "{told}");
 }
 
 #[test]

@@ -104,7 +104,8 @@ pub struct Sightings {
     pub forgotten: Forgotten,
 }
 
-/// Destinations that a device was still at, forgotten because it was at more than `max_episodes_per_device`.
+/// Destinations that a device met within the day, each time one is forgotten because it met more than
+/// `max_episodes_per_device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
     pub destinations: u64,

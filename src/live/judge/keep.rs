@@ -156,7 +156,11 @@ impl Keep {
             Some(Err(error)) => tracing::debug!(lane = self.lane, %error, "a step was not committed"),
             Some(Ok(())) => self.lease.note_commit(self.position.step.closed_through, crate::live::now_millis()),
         }
-        metrics().step_seconds.record(began.elapsed().as_secs_f64(), &[]);
+        let (all, lane) = (metrics(), of_lane(self.lane));
+        all.late.add(kept.late, &lane);
+        all.duplicates.add(kept.duplicates, &lane);
+        all.forced.add(kept.forced, &lane);
+        all.step_seconds.record(began.elapsed().as_secs_f64(), &[]);
         Ok(true)
     }
 
@@ -165,9 +169,6 @@ impl Keep {
         all.steps.add(1, &lane);
         all.baseline_in_force.record(u64::from(judged.resume.versions.baseline), &lane);
         all.windows.add(judged.windows.len() as u64, &lane);
-        all.late.add(kept.late, &lane);
-        all.duplicates.add(kept.duplicates, &lane);
-        all.forced.add(kept.forced, &lane);
         let forgotten = judged.forgotten;
         all.forgotten.add(forgotten.destinations, &[KeyValue::new("limit", EPISODES)]);
         if forgotten.destinations > 0 && self.said.is_due() {
@@ -177,7 +178,7 @@ impl Keep {
                 device,
                 destinations = forgotten.destinations,
                 limit = self.max_episodes,
-                "a device is at more destinations than are remembered of it, and the oldest are forgotten; see what it does, \
+                "a device meets more destinations in a day than are remembered of it, and the oldest are forgotten; see what it does, \
                  and if it is meant to, raise `max_episodes_per_device` under [detect]"
             );
         }

@@ -263,6 +263,8 @@ impl LiveLane {
                 self.send(steps, Some(judged), trace, false)?;
             } else {
                 self.taken = Taken::default();
+                // Whoever judged it first counted it.
+                self.counted = *self.worker.counters();
             }
             judging = now();
         }

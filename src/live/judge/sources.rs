@@ -73,17 +73,20 @@ pub struct Forced {
     /// `max_open_windows`.
     limit: usize,
     configured: Vec<String>,
+    /// Not told yet.
+    ticks: u64,
     said: EachMinute,
 }
 
 impl Forced {
     pub fn new(lane: i32, config: &Config) -> Forced {
         let configured = config.source.kafka.topics.iter().map(|topic| topic.name.clone()).collect();
-        Forced { lane, limit: config.ingest.max_open_windows, configured, said: EachMinute::default() }
+        Forced { lane, limit: config.ingest.max_open_windows, configured, ticks: 0, said: EachMinute::default() }
     }
 
-    /// So many ticks were closed since the last time, the last of them without waiting for `source`.
+    /// So many ticks more were closed, the last of them without waiting for `source`.
     pub fn tell(&mut self, ticks: u64, source: u32, sources: &Sources) {
+        self.ticks += ticks;
         if ticks == 0 || !self.said.is_due() {
             return;
         }
@@ -91,7 +94,7 @@ impl Forced {
         tracing::warn!(
             lane = self.lane,
             source,
-            ticks,
+            ticks = std::mem::take(&mut self.ticks),
             limit = self.limit,
             "more windows are open than may be, so they close without waiting for the slowest source; what it has of them \
              comes late and is dropped: see why it is behind, or raise `max_open_windows` under [ingest]"
