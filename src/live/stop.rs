@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 pub const DEADLINE: Duration = Duration::from_secs(25);
 /// Whoever waits for a store by then gives up waiting.
 pub const GRACE: Duration = Duration::from_secs(8);
+/// A role's thread that hangs in a call for so long is not waited for.
+pub const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Default)]
 pub struct Stop(Arc<OnceLock<Instant>>);

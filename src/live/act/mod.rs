@@ -27,15 +27,13 @@ use crate::live::Role;
 use crate::live::assignment::{Change, Member};
 use crate::live::judge::lease::Lease;
 use crate::live::status::Status;
-use crate::live::stop::Stop;
+use crate::live::stop::{LEFT_BEHIND, Stop};
 use crate::live::trace::{PARENT, origin};
 
 const POLL: Duration = Duration::from_millis(200);
 /// What may wait for the store; the partition is paused beyond, and resumed at a quarter.
 const WAITING: usize = 4_096;
 const WAITING_BYTES: usize = 16 << 20;
-/// What is to stop and hangs in a call is left behind after this.
-const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 /// A message of the findings topic.
 pub struct ToAct {

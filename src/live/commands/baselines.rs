@@ -13,7 +13,7 @@ use crate::config::{Config, Misuse};
 use crate::live::open_beside;
 use crate::live::trainer::announce::{announce, before_present, present};
 use crate::live::trainer::positions::Positions;
-use crate::live::trainer::{Forgotten, Trained, rows_of, train as learn};
+use crate::live::trainer::{Trained, WithoutRoom, rows_of, train as learn};
 use crate::show::say;
 use crate::trainer::record::{Announcement, By, Training, announcements, training};
 
@@ -186,7 +186,7 @@ fn told(trained: &Trained) -> String {
             training.devices, training.of_devices
         );
     }
-    if let Some(Forgotten { destinations, device_type }) = forgotten {
+    if let Some(WithoutRoom { destinations, device_type }) = forgotten {
         text += &format!(
             "{} known destinations were forgotten, most of type {device_type}: `baseline.max_destinations`\n",
             grouped(*destinations)

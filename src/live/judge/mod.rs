@@ -38,7 +38,7 @@ use crate::live::judge::publisher::Publisher;
 use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::status::Status;
-use crate::live::stop::{GRACE, Stop};
+use crate::live::stop::{GRACE, LEFT_BEHIND, Stop};
 use crate::live::trainer::schedule::{self, FirstLane};
 use crate::live::{Role, may_pass};
 use crate::rules::CompiledRules;
@@ -55,8 +55,6 @@ const FETCHED_AHEAD: &str = "16384";
 /// Between a lane's failure and its new beginning: what somebody must mend, and what passes by itself.
 const BEGIN_AGAIN: Duration = Duration::from_secs(15);
 const PASSES: Duration = Duration::from_secs(2);
-/// A lane that is to stop and hangs in a call is left behind after this.
-const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 type Leases = Arc<Mutex<BTreeMap<i32, Lease>>>;
 

@@ -36,12 +36,12 @@ pub struct Trained {
     pub version: u32,
     pub types: usize,
     pub windows: u64,
-    pub forgotten: Option<Forgotten>,
+    pub forgotten: Option<WithoutRoom>,
     pub training: Training,
 }
 
 /// Known destinations that `max_destinations` left no room for, and the type that has most of them.
-pub struct Forgotten {
+pub struct WithoutRoom {
     pub destinations: u64,
     pub device_type: SmolStr,
 }
@@ -109,7 +109,7 @@ fn learn_and_store(
         forgotten: version
             .baselines
             .forgotten()
-            .map(|(destinations, most)| Forgotten { destinations, device_type: most.device_type.clone() }),
+            .map(|(destinations, most)| WithoutRoom { destinations, device_type: most.device_type.clone() }),
         training,
     }))
 }

@@ -13,7 +13,7 @@ use fleet::{EventTime, MICROS_PER_SECOND};
 use opentelemetry::KeyValue;
 use store::Home;
 
-use super::Forgotten;
+use super::WithoutRoom;
 use super::announce::announce;
 use super::positions::Positions;
 use crate::config::Config;
@@ -154,7 +154,7 @@ impl Schedule {
         let Training { checked, held_back, .. } = &trained.training;
         let (before, after) = checked.as_ref().map_or((0, 0), |checked| (checked.before, checked.after));
         let (version, types, windows) = (trained.version, trained.types, trained.windows);
-        if let Some(Forgotten { destinations, device_type }) = &trained.forgotten {
+        if let Some(WithoutRoom { destinations, device_type }) = &trained.forgotten {
             metrics().forgotten.add(*destinations, &[KeyValue::new("limit", DESTINATIONS)]);
             tracing::warn!(
                 version,
