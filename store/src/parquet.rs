@@ -247,7 +247,7 @@ impl ParquetStore {
             return Ok(Vec::new());
         }
         let mut manifest = self.manifest.write().unwrap_or_else(PoisonError::into_inner);
-        if !compaction.is_whole()? {
+        if !compaction.is_whole(&before)? {
             compaction.give_up();
             return Ok(Vec::new());
         }

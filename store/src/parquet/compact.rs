@@ -137,12 +137,11 @@ impl<'a> Compaction<'a> {
     }
 
     /// Whether nothing was written meanwhile that would count as merged, and is not: whoever says what is settled may err.
-    pub(super) fn is_whole(&self) -> Result<bool, Error> {
+    pub(super) fn is_whole(&self, before: &Manifest) -> Result<bool, Error> {
         let replaced: BTreeSet<&Path> = self.replaced.iter().map(PathBuf::as_path).collect();
-        let before = Manifest::load(self.dir)?;
         for table in merged_tables() {
             let folder = table_dir(self.dir, table);
-            for file in loose_files(self.dir, table, &before)? {
+            for file in loose_files(self.dir, table, before)? {
                 if self.next.covers(table, &file) && !replaced.contains(folder.join(file.file()).as_path()) {
                     return Ok(false);
                 }
