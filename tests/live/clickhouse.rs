@@ -82,14 +82,7 @@ fn lanes_begin_while_the_store_hangs() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, &replayed, 8);
-    let properties = "[source.kafka.properties]\n";
-    let toml = site
-        .keep_in(&engine)
-        .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
-        .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
-    std::fs::write(&site.config, &toml).expect("it is written");
-    prepare(&site, &replayed, 1);
+    let (site, toml) = impatient(&broker, &replayed, &engine, 8);
     let mut first = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
@@ -124,14 +117,7 @@ fn act_keeps_its_place_while_the_store_hangs() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, &replayed, 2);
-    let properties = "[source.kafka.properties]\n";
-    let toml = site
-        .keep_in(&engine)
-        .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
-        .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
-    std::fs::write(&site.config, &toml).expect("it is written");
-    prepare(&site, &replayed, 1);
+    let (site, _) = impatient(&broker, &replayed, &engine, 2);
     let log = |name: &str| site.folder.path().join(name);
     let mut judging = Service::start(&site.config, "route,judge", &log("log"), &site.admin);
     feed(&broker, &replayed, "vedette", "device");
@@ -151,8 +137,21 @@ fn act_keeps_its_place_while_the_store_hangs() {
     demand_the_same_there(&replayed, &engine);
 }
 
+/// A site, and its configuration, whose members may be away for 10 s, and wait 4 s for an answer of the store.
+fn impatient(broker: &Broker, replayed: &Replayed, engine: &Engine, lanes: u16) -> (Site, String) {
+    let site = site(broker, replayed, lanes);
+    let properties = "[source.kafka.properties]\n";
+    let toml = site
+        .keep_in(engine)
+        .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
+        .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
+    std::fs::write(&site.config, &toml).expect("it is written");
+    prepare(&site, replayed, 1);
+    (site, toml)
+}
+
 /// Topics, tables, baselines, and three processes with all roles.
-fn three(broker: &Broker, replayed: &Replayed, engine: &Engine, name: &str, lanes: u16) -> (Site, Vec<Service>) {
+pub fn three(broker: &Broker, replayed: &Replayed, engine: &Engine, name: &str, lanes: u16) -> (Site, Vec<Service>) {
     let mut site = site_named(broker, replayed, lanes, name);
     let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
     std::fs::write(&site.config, with_engine(&toml, site.folder.path(), engine)).expect("it is written");

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::clickhouse::{configured, demand_the_same_there, wait_closed, wait_for_findings};
-use super::engine::{Engine, with_engine};
+use super::clickhouse::{configured, demand_the_same_there, three, wait_closed, wait_for_findings};
+use super::engine::Engine;
 use super::kafka::{Broker, are_there};
 use super::one_truth::{Replayed, demand_the_same, prepare, replayed_fleet, site_named};
 use super::vedette::{Service, recordings, succeed, text};
@@ -79,13 +79,7 @@ fn sixteen_lanes_with_restarts(broker: &Broker, replayed: &Replayed, data: &Path
 fn three_processes(broker: &Broker, replayed: &Replayed, data: &Path) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let mut site = site_named(broker, replayed, 4, "three");
-    let toml = std::fs::read_to_string(&site.config).expect("the site has a configuration");
-    std::fs::write(&site.config, with_engine(&toml, site.folder.path(), &engine)).expect("it is written");
-    prepare(&site, replayed, 3);
-    site.config = site.folder.path().join("base.toml");
-    std::fs::write(&site.config, toml).expect("it is written");
-    let mut services: Vec<Service> = (0..3).map(|number| configured(&site, &engine, number)).collect();
+    let (site, mut services) = three(broker, replayed, &engine, "three", 4);
     std::thread::scope(|scope| {
         let feeding = scope.spawn(|| feed(broker, data, "three", "none", SPEED));
         std::thread::sleep(Duration::from_secs(10));

@@ -91,6 +91,18 @@ pub fn recordings(what: &str) -> Option<PathBuf> {
     None
 }
 
+/// Waits until the service, or what it left, is as it should be.
+#[track_caller]
+pub fn until(service: &mut Service, what: &str, mut is_so: impl FnMut(&Service) -> bool) {
+    let end = Instant::now() + Duration::from_secs(90);
+    while !is_so(service) {
+        assert!(service.is_running(), "the service ended while waiting for {what}:\n{}", service.said());
+        let readiness = service.readiness();
+        assert!(Instant::now() < end, "waited in vain for {what}: {readiness:?}\n{}", service.said());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
 /// A process of the service; killed when a test fails, and when the tests are.
 pub struct Service {
     child: Child,

@@ -2,12 +2,12 @@
 //! gathered in memory: lanes have their partitions paused.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::namespace::{self, Disk};
 use super::records::{Bench, Options, Sender, message};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::{Service, get, query};
+use crate::vedette::{Service, get, query, until};
 
 const LANES: usize = 2;
 const START: i64 = 1_780_000_020;
@@ -62,7 +62,7 @@ fn a_full_disk_stops_the_lanes_until_there_is_room() {
     // 400 MB: more than it may take, if all of that waited in memory.
     let long = format!("site/{}", "a".repeat(1_000));
     send(&sender, PART + 600..2 * PART, 400_000, &long);
-    wait_until(&mut service, "a lane is paused", |service| paused(service) > 0);
+    until(&mut service, "a lane that is paused", |service| paused(service) > 0);
     std::thread::sleep(Duration::from_secs(6));
     assert!(paused(&service) > 0, "nothing is stored, and there is no room for more");
     assert!(closed(&service) < end(1), "nothing is stored, nothing is finished");
@@ -71,7 +71,7 @@ fn a_full_disk_stops_the_lanes_until_there_is_room() {
     assert!(now < before + MORE, "{before} MiB grew to {now} MiB while the disk was full");
     disk.make_room();
     service.wait_closed(LANES, end(1), Duration::from_secs(90));
-    wait_until(&mut service, "no lane is paused", |service| paused(service) == 0);
+    until(&mut service, "lanes that are not paused", |service| paused(service) == 0);
 
     disk.forbid_writing("store");
     send(&sender, 2 * PART..3 * PART, 4_000, SHORT);
@@ -114,16 +114,6 @@ fn paused(service: &Service) -> usize {
     let lanes: Vec<&str> = metrics.lines().filter(|line| line.starts_with("vedette_lane_paused{")).collect();
     assert_eq!(lanes.len(), LANES, "{metrics}");
     lanes.iter().filter(|line| line.ends_with(" 1")).count()
-}
-
-#[track_caller]
-fn wait_until(service: &mut Service, what: &str, as_it_should: impl Fn(&Service) -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !as_it_should(service) {
-        assert!(service.is_running(), "the service ended:\n{}", service.said());
-        assert!(Instant::now() < until, "waited in vain until {what}:\n{}", service.said());
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// The least that a lane has closed, microseconds.

@@ -1,8 +1,9 @@
 //! A raw partition that is paused because it runs ahead of another, while routers come and go.
 
-use super::site::{Site, begun, until};
+use super::site::{Site, begun};
 use super::stream::{SECOND, Sender, committed};
 use crate::kafka::{Broker, are_there};
+use crate::vedette::until;
 
 const BEGIN: i64 = 1_772_755_200 * SECOND;
 const TOPIC: &str = "ahead.raw";

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::site::{LANES, Site, metric, until};
+use super::site::{LANES, Site, metric};
 use super::stream::{SECOND, Sender, all_of, record, to};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::{Service, query};
+use crate::vedette::{Service, query, until};
 
 const BEGIN: i64 = 1_772_755_200 * SECOND;
 const TOPIC: &str = "cohorts.raw";

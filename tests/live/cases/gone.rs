@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::site::{Site, closed, metric, until};
+use super::site::{Site, closed, metric};
 use super::stream::{SECOND, Sender, all_of, now};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::{Service, succeed, text, vedette};
+use crate::vedette::{Service, succeed, text, until, vedette};
 
 const TOPIC: &str = "gone.raw";
 const LANES_LOG: &str = "gone.readings";

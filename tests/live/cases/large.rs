@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::site::{Site, metric, until};
+use super::site::{Site, metric};
 use super::stream::{SECOND, Sender, all_of, now, record, to};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::{query, text, vedette};
+use crate::vedette::{query, text, until, vedette};
 
 const BEGIN: i64 = 1_772_755_200 * SECOND;
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::Producer;
 
-use super::site::{PATIENCE, Site, closed, late, metric, until};
+use super::site::{PATIENCE, Site, closed, late, metric};
 use super::stream::{Raw, SECOND, Sender, now, record, to};
 use crate::kafka::{Broker, are_there};
 use crate::not_run::not_run;
-use crate::vedette::{Service, query, text};
+use crate::vedette::{Service, query, text, until};
 
 const DEVICES: [&str; 10] =
     ["steady", "kept", "open", "in-time", "behind", "second", "wrong", "ahead", "slow", "moved"];

@@ -8,10 +8,10 @@ use ingest::decode::Message;
 use ingest::{Decoder, Format};
 use rdkafka::producer::Producer;
 
-use super::site::{Site, metric, until};
+use super::site::{Site, metric};
 use super::stream::{Raw, SECOND, Sender, Stored, all_of, committed, record, to};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::query;
+use crate::vedette::{query, until};
 
 const BEGIN: i64 = 1_772_755_200 * SECOND;
 const DEVICES: [&str; 11] =

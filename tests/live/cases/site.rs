@@ -124,17 +124,6 @@ pub fn records_of(store: &Path) -> BTreeMap<String, i64> {
     rows.iter().filter_map(pair).filter(|(_, records)| *records > 0).collect()
 }
 
-#[track_caller]
-pub fn until(service: &mut Service, what: &str, mut is_so: impl FnMut(&Service) -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so(service) {
-        assert!(service.is_running(), "the service ended while waiting for {what}:\n{}", service.said());
-        let readiness = service.readiness();
-        assert!(Instant::now() < end, "waited in vain for {what}: {readiness:?}\n{}", service.said());
-        std::thread::sleep(Duration::from_millis(300));
-    }
-}
-
 /// Waits until so many times in all a router has begun to read a partition. All of them write one log.
 #[track_caller]
 pub fn begun(route: &mut Service, times: usize) {

@@ -1,13 +1,12 @@
 //! The lock of migrations that somebody who was killed left behind.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::super::engine::{Engine, with_engine};
 use super::super::kafka::are_there;
-use super::super::vedette::text;
+use super::super::vedette::{text, vedette};
 use super::{ask, change, rows};
 
 #[test]
@@ -32,10 +31,7 @@ fn a_lock_left_behind_is_respected_for_its_time_and_then_taken_over() {
         ),
     );
     let began = Instant::now();
-    let output = Command::new(env!("CARGO_BIN_EXE_vedette"))
-        .args(["migrate", "--config", text(&config)])
-        .output()
-        .expect("the binary starts");
+    let output = vedette(&["migrate", "--config", text(&config)]);
     let waited = began.elapsed();
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
