@@ -17,31 +17,19 @@ impl FromStr for Mac {
 
     /// `aa:bb:cc:dd:ee:ff`, with `-` or without any separator, in any case.
     fn from_str(text: &str) -> Result<Mac, String> {
-        let mut bytes = [0u8; 6];
-        let mut digits = 0;
+        let (mut bits, mut digits) = (0, 0);
         for character in text.bytes() {
-            let Some(value) = hex_digit(character) else {
-                if matches!(character, b':' | b'-' | b'.') && digits > 0 {
-                    continue;
+            match char::from(character).to_digit(16) {
+                Some(digit) if digits < 12 => {
+                    bits = bits << 4 | u64::from(digit);
+                    digits += 1;
                 }
-                return Err(bad_mac(text));
-            };
-            if digits == 12 {
-                return Err(bad_mac(text));
+                None if matches!(character, b':' | b'-' | b'.') && digits > 0 => {}
+                _ => return Err(bad_mac(text)),
             }
-            bytes[digits / 2] = bytes[digits / 2] << 4 | value;
-            digits += 1;
         }
+        let [_, _, bytes @ ..] = u64::to_be_bytes(bits);
         if digits == 12 { Ok(Mac(bytes)) } else { Err(bad_mac(text)) }
-    }
-}
-
-fn hex_digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        b'A'..=b'F' => Some(character - b'A' + 10),
-        _ => None,
     }
 }
 
