@@ -9,6 +9,7 @@ mod format;
 mod message;
 mod mqtt;
 mod native;
+mod plain;
 mod record;
 mod reject;
 mod suricata;
@@ -22,6 +23,7 @@ use flows::vpc::Vpc;
 pub use format::Format;
 use message::Context;
 pub use message::Message;
+use plain::Order;
 pub use reject::{RejectReason, Rejected, Tally};
 use zeek::delimited::Delimited;
 
@@ -32,12 +34,16 @@ pub struct Decoder(State);
 #[derive(Debug)]
 enum State {
     Lines(DecodeLine),
+    PlainLines(DecodePlainLine, Order),
     Delimited(Delimited),
     Vpc(Vpc),
 }
 
 /// A format in which every record stands for itself.
 type DecodeLine = fn(&str, &Context<'_>) -> Result<Option<Reading>, RejectReason>;
+
+/// The same, where lines are [`plain`] for the most part.
+type DecodePlainLine = fn(&str, &Context<'_>, &mut Order) -> Result<Option<Reading>, RejectReason>;
 
 /// A header that was the first line of a file may have a byte order mark before its first name.
 fn without_mark(header: &str) -> &str {
@@ -47,11 +53,11 @@ fn without_mark(header: &str) -> &str {
 impl Decoder {
     pub fn new(format: Format) -> Decoder {
         Decoder(match format {
-            Format::Native => State::Lines(native::decode),
-            Format::ZeekConnJson => State::Lines(zeek::json::decode),
+            Format::Native => State::PlainLines(native::decode, Order::default()),
+            Format::ZeekConnJson => State::PlainLines(zeek::json::decode, Order::default()),
             Format::ZeekConnTsv => State::Delimited(Delimited::tsv()),
             Format::ZeekConnCsv => State::Delimited(Delimited::csv()),
-            Format::ZeekKafkaJson => State::Lines(zeek::kafka::decode),
+            Format::ZeekKafkaJson => State::PlainLines(zeek::kafka::decode, Order::default()),
             Format::Goflow2Json => State::Lines(flows::goflow2::decode),
             Format::SuricataEveJson => State::Lines(suricata::decode),
             Format::VpcFlowLog => State::Vpc(Vpc::new()),
@@ -65,7 +71,7 @@ impl Decoder {
     pub fn resume(format: Format, header: &str) -> Decoder {
         let mut decoder = Decoder::new(format);
         match &mut decoder.0 {
-            State::Lines(_) => {}
+            State::Lines(_) | State::PlainLines(..) => {}
             State::Delimited(delimited) => delimited.resume(header),
             State::Vpc(vpc) => *vpc = Vpc::with_header(header),
         }
@@ -75,7 +81,7 @@ impl Decoder {
     /// What was said of the columns so far; nothing where a new decoder would do.
     pub fn header(&self) -> Option<String> {
         match &self.0 {
-            State::Lines(_) => None,
+            State::Lines(_) | State::PlainLines(..) => None,
             State::Delimited(delimited) => delimited.header(),
             State::Vpc(vpc) => vpc.header(),
         }
@@ -110,6 +116,7 @@ impl Decoder {
         }
         match &mut self.0 {
             State::Lines(decode) => decode(record, context),
+            State::PlainLines(decode, order) => decode(record, context, order),
             State::Delimited(delimited) => delimited.decode(record, context.position),
             State::Vpc(vpc) => vpc.decode(record, context.position),
         }

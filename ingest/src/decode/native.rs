@@ -7,6 +7,7 @@ use fleet::reading::{Flow, Message, Outcome, Peer, Posture, Protocol, Session, S
 use fleet::{Identity, Kind, Reading};
 
 use super::message::Context;
+use super::plain::Order;
 use super::record::{Names, Record, fields};
 use super::reject::RejectReason;
 use super::value::{lower, shorten};
@@ -29,8 +30,8 @@ static NAMES: Names<FIELDS> = NATIVE;
 
 type Line<'a> = Record<'a, FIELDS>;
 
-pub(super) fn decode(line: &str, context: &Context<'_>) -> Result<Option<Reading>, RejectReason> {
-    let record = Record::from_json(&NAMES, line)?;
+pub(super) fn decode(line: &str, context: &Context<'_>, order: &mut Order) -> Result<Option<Reading>, RejectReason> {
+    let record = Record::from_plain_json(&NAMES, line, order)?;
     let kind = record.get(Field::Kind);
     let kind = match kind.text()?.ok_or_else(|| kind.missing())? {
         "message" => Kind::Message(message(&record)?),

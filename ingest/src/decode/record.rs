@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::plain::{self, Order};
 use super::reject::RejectReason;
 use super::value::{Scalar, Value, shorten};
 
@@ -58,6 +59,10 @@ impl<'a, const N: usize> Record<'a, N> {
         Record { names, places: [0; N], values, used: 0 }
     }
 
+    pub fn names(&self) -> &'static Names<N> {
+        self.names
+    }
+
     pub fn get(&self, field: impl Into<usize>) -> Value<'_> {
         let index = field.into();
         let scalar = match self.places[index] {
@@ -79,6 +84,19 @@ impl<'a, const N: usize> Record<'a, N> {
             self.places[index] = place as u8;
         }
         &mut self.values[place - 1]
+    }
+
+    /// [`Record::from_json`], for formats whose lines are [`plain`] for the most part.
+    pub fn from_plain_json(
+        names: &'static Names<N>,
+        line: &'a str,
+        order: &mut Order,
+    ) -> Result<Record<'a, N>, RejectReason> {
+        let mut record = Record::empty(names);
+        match plain::read(line, order, &mut record) {
+            Some(()) => Ok(record),
+            None => Record::from_json(names, line),
+        }
     }
 
     pub fn from_json(names: &'static Names<N>, line: &'a str) -> Result<Record<'a, N>, RejectReason> {

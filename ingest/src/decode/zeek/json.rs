@@ -5,12 +5,17 @@ use std::borrow::Cow;
 use fleet::Reading;
 
 use crate::decode::message::Context;
+use crate::decode::plain::Order;
 use crate::decode::record::Record;
 use crate::decode::reject::RejectReason;
 use crate::decode::value::Scalar;
 
-pub(in crate::decode) fn decode(line: &str, context: &Context<'_>) -> Result<Option<Reading>, RejectReason> {
-    reading(Record::from_json(&super::CONN_NAMES, line)?, context).map(Some)
+pub(in crate::decode) fn decode(
+    line: &str,
+    context: &Context<'_>,
+    order: &mut Order,
+) -> Result<Option<Reading>, RejectReason> {
+    reading(Record::from_plain_json(&super::CONN_NAMES, line, order)?, context).map(Some)
 }
 
 pub(super) fn reading(

@@ -5,13 +5,18 @@ use fleet::Reading;
 
 use super::json;
 use crate::decode::message::Context;
+use crate::decode::plain::Order;
 use crate::decode::record::Record;
 use crate::decode::reject::RejectReason;
 
 /// `Ok(None)`: another log, where logs are tagged.
-pub(in crate::decode) fn decode(line: &str, context: &Context<'_>) -> Result<Option<Reading>, RejectReason> {
+pub(in crate::decode) fn decode(
+    line: &str,
+    context: &Context<'_>,
+    order: &mut Order,
+) -> Result<Option<Reading>, RejectReason> {
     if !is_tagged(line) {
-        return json::decode(line, context);
+        return json::decode(line, context, order);
     }
     match Record::from_tagged_json(&super::CONN_NAMES, line, "conn")? {
         Some(conn) => json::reading(conn, context).map(Some),
