@@ -94,6 +94,22 @@ impl Acting {
         let mut act = Act::new(config, lanes, type_sizes(inventory(config)?.devices()), Arc::clone(store));
         let mark = committed(consumer, &kafka.findings, 0)?;
         let (first, _) = bounds(consumer, &kafka.findings, 0)?;
+        if mark.offset.is_none() && first > 0 {
+            let mut worked_before = false;
+            let asked = until_it_works("ask whether act worked before", &|| means.are_wanted(), || {
+                worked_before = store.newest_memory(MEMORY)?.is_some();
+                Ok(())
+            })?;
+            if !asked {
+                return Ok(None);
+            }
+            anyhow::ensure!(
+                !worked_before,
+                "the store has what `act` remembers, the group `{}-act` has no commit, and retention has deleted findings; \
+                 was the group deleted? Begin with an empty store, or restore the group's offset",
+                kafka.group
+            );
+        }
         let mut closed = BTreeMap::new();
         let mut devices = BTreeMap::new();
         let mut next = mark.offset.unwrap_or(first);

@@ -1,6 +1,6 @@
 //! What is no more: records that retention deleted, topics made again, sources far behind and sources taken away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::site::{Site, closed, metric};
 use super::stream::{SECOND, Sender, all_of, now};
@@ -9,6 +9,7 @@ use crate::vedette::{Service, succeed, text, until, vedette};
 
 const TOPIC: &str = "gone.raw";
 const LANES_LOG: &str = "gone.readings";
+const FINDINGS_LOG: &str = "gone.findings";
 
 #[test]
 fn what_is_deleted_is_told_of_and_what_is_made_again_is_read_anew() {
@@ -20,7 +21,7 @@ fn what_is_deleted_is_told_of_and_what_is_made_again_is_read_anew() {
         "[[source.kafka.topics]]\nname = \"{TOPIC}\"\nformat = \"native-json\"\nlive = true\nlateness_seconds = 2"
     );
     let devices = ["first", "cut", "while-asleep", "of-the-log", "after", "again", "anew"];
-    let site = Site::new(&broker, "gone", &devices, "", "", &topics);
+    let mut site = Site::new(&broker, "gone", &devices, "", "", &topics);
     site.create_topics(1);
     let sender = Sender::new(site.bootstrap(), &[]);
     let mut judge = site.start_roles("judge,act");
@@ -34,6 +35,7 @@ fn what_is_deleted_is_told_of_and_what_is_made_again_is_read_anew() {
     made_again_while_running(&site, &sender, &mut broker, &mut judge);
     made_again_while_away(&site, &sender, &mut broker, &mut route, &mut judge);
     judge.stop();
+    groups_without_their_offsets(&mut site, &mut broker);
 }
 
 /// Deletes all records of a partition below an offset, as retention would.
@@ -135,6 +137,21 @@ fn made_again_while_away(site: &Site, sender: &Sender, broker: &mut Broker, rout
     site.wait_records(judge, "again", 5);
     assert_eq!(metric(&route, "vedette_retention_lost_total", ""), 0.0, "{}", route.said());
     route.stop();
+}
+
+/// Nobody knows how far they were, and the logs no longer say it: whoever began anew would leave a hole, and say nothing.
+fn groups_without_their_offsets(site: &mut Site, broker: &mut Broker) {
+    delete_below(site, broker, FINDINGS_LOG, 0, end_of(site, FINDINGS_LOG, 0));
+    site.replace("group = \"gone\"", "group = \"other\"");
+    let mut judge = site.start_roles("judge");
+    judge.wait_until_said("the group `other-judge` has no commit", Duration::from_secs(60));
+    judge.stop();
+    let mut act = site.start_roles("act");
+    let end = Instant::now() + Duration::from_secs(60);
+    while act.is_running() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(act.said().contains("the group `other-act` has no commit"), "{}", act.said());
 }
 
 fn make_again(broker: &mut Broker) {
