@@ -231,6 +231,13 @@ fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome) -> Vec<String> {
             lanes.late, tally.readings, config.ingest.lateness_seconds
         ));
     }
+    if lanes.forced > 0 && lanes.late > 0 {
+        notes.push(format!(
+            "{} ticks closed without waiting for every file, because more than `max_open_windows` under [ingest] (now {}) \
+             were open; what comes after that is late ({} readings)",
+            lanes.forced, config.ingest.max_open_windows, lanes.late
+        ));
+    }
     let learn_until = dataset.split().learn_until;
     if reached.is_some_and(|reached| reached <= learn_until) {
         notes.push(format!("the records end before `learn_until` ({learn_until}): nothing was judged"));
