@@ -19,7 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::feed::{Feed, micros};
 use crate::records::BEGIN;
-use crate::stand::{Run, Service, Stand, closed, wait_lanes};
+use crate::stand::{Run, SELDOM, Service, Stand, closed, wait_lanes};
 use crate::{Failure, Options, Report, quantile};
 
 const LABEL: &str = "delay";
@@ -37,7 +37,7 @@ struct Told {
 }
 
 pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let stand = Stand::start(options, 4, 2_000)?;
+    let stand = Stand::start(options, 4, 2_000, SELDOM)?;
     let lanes = stand.partitions;
     let toml = stand.prepare(&Run { label: LABEL, live: false, lanes, memory_seconds: 60, clickhouse: false })?;
     let kafka = KafkaConfig { brokers: stand.brokers.clone(), group: "watching".to_owned(), ..KafkaConfig::default() };

@@ -34,8 +34,8 @@ pub struct Options {
     #[arg(long, global = true)]
     devices: Option<u32>,
     /// Each device sends one message in so many seconds; a window is a minute
-    #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(i64).range(1..=60))]
-    period: i64,
+    #[arg(long, global = true, value_parser = clap::value_parser!(i64).range(1..=60))]
+    period: Option<i64>,
     /// Of the raw topic, and lanes
     #[arg(long, global = true)]
     partitions: Option<u16>,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::feed::Feed;
-use crate::stand::{Run, Service, Stand, closed, wait_lanes};
+use crate::stand::{Run, SELDOM, Service, Stand, closed, wait_lanes};
 use crate::{Failure, Options, Report};
 
 pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let stand = Stand::start(options, 4, 100_000)?;
+    let stand = Stand::start(options, 4, 100_000, SELDOM)?;
     let (lanes, devices) = (stand.partitions, stand.devices);
     let toml = stand.prepare(&Run { label: "memory", live: false, lanes, memory_seconds: 5, clickhouse: false })?;
     let mut services = vec![stand.service(&toml, "one", "route,judge,act")?];

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::feed::{Feed, Paced};
-use crate::stand::{Run, SESSION_MILLIS, Service, Stand};
+use crate::stand::{Run, SELDOM, SESSION_MILLIS, Service, Stand};
 use crate::{Failure, Options, Report, median};
 
 const RATE: u64 = 20_000;
@@ -70,7 +70,7 @@ impl Stream {
 /// Killed and started again under its name.
 pub fn restart(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let rate = options.rate.unwrap_or(RATE);
-    let stand = Stand::start(options, 1, u32::try_from(rate * 5)?)?;
+    let stand = Stand::start(options, 1, u32::try_from(rate * 5)?, SELDOM)?;
     let stream = begin(stand, options, "restart", report)?;
     let mut services = vec![stream.stand.service(&stream.toml, "one", "route,judge,act")?];
     stream.level(&mut services, &[0], Instant::now())?;
@@ -96,7 +96,7 @@ pub fn restart(options: &Options, report: &mut Report) -> Result<(), Failure> {
 /// Two processes; the one with the lane is killed, and the other takes over when the session has ended.
 pub fn takeover(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let rate = options.rate.unwrap_or(RATE);
-    let stand = Stand::start(options, 1, u32::try_from(rate * 5)?)?.with_engine()?;
+    let stand = Stand::start(options, 1, u32::try_from(rate * 5)?, SELDOM)?.with_engine()?;
     let stream = begin(stand, options, "takeover", report)?;
     let mut services = vec![stream.stand.service(&stream.toml, "one", "route,judge,act")?];
     stream.level(&mut services, &[0], Instant::now())?;

@@ -86,6 +86,9 @@ fn signal(child: &Child, name: &str) {
     let _ = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
 }
 
+/// Seconds between a device's messages, where windows and devices count and messages do not.
+pub const SELDOM: i64 = 10;
+
 pub struct Stand {
     // Dropped in this order: services before their folder.
     engine: Option<Helper>,
@@ -112,14 +115,15 @@ pub struct Run<'a> {
 }
 
 impl Stand {
-    pub fn start(options: &Options, partitions: u16, devices: u32) -> Result<Stand, Failure> {
+    pub fn start(options: &Options, partitions: u16, devices: u32, period: i64) -> Result<Stand, Failure> {
         let folder = tempfile::tempdir()?;
         let broker = Helper::start(&["tests/services/kafka.py", "--heap", "1g"])?;
         let facts: Value = serde_json::from_str(&broker.said).map_err(|error| format!("{error}: {}", broker.said))?;
         let brokers = facts["bootstrap"].as_str().ok_or("the broker has no address")?.to_owned();
         let kafka_folder = facts["dir"].as_str().ok_or("the broker has no folder")?.into();
         let devices = options.devices.unwrap_or(devices);
-        let taught = if options.no_baselines { None } else { Some(records::taught(folder.path(), options.period)?) };
+        let period = options.period.unwrap_or(period);
+        let taught = if options.no_baselines { None } else { Some(records::taught(folder.path(), period)?) };
         Ok(Stand {
             engine: None,
             _broker: broker,
@@ -129,7 +133,7 @@ impl Stand {
             taught,
             partitions: options.partitions.unwrap_or(partitions),
             devices,
-            period: options.period,
+            period,
             folder,
         })
     }
