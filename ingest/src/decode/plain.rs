@@ -1,7 +1,7 @@
-//! Plain JSON, read in one look: an object of texts without escapes, of whole and decimal numbers, `true`, `false` and
+//! Plain JSON, read in one pass: an object of texts without escapes, of whole and decimal numbers, `true`, `false` and
 //! `null`. That is what sensors write a million times an hour, each line with the keys of the line before; so the next
 //! key is first compared with the one that stood there last time, as in Y. Li et al., "Mison: A Fast JSON Parser for Data
-//! Analytics" (PVLDB 10, 2017). Of everything else nothing is said here: `serde_json` reads it, or says what is wrong.
+//! Analytics" (PVLDB 10, 2017). Anything else is left to `serde_json`, which reads it or reports the error.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ impl Default for Order {
     }
 }
 
-/// All of the line is in the record afterwards; `None`: some of it may be, and the line is not plain.
+/// `None`: the line is not plain, and the record may hold a part of it.
 pub(super) fn read<'a, const N: usize>(line: &'a str, order: &mut Order, record: &mut Record<'a, N>) -> Option<()> {
     let mut line = Line { text: line, at: 0 };
     line.take(b'{')?;
@@ -63,6 +63,7 @@ impl<'a> Line<'a> {
         self.rest().starts_with(word.as_bytes()).then(|| self.at += word.len())
     }
 
+    /// One, as some writers put it after a colon or comma.
     fn pass_blank(&mut self) {
         if self.peek() == Some(b' ') {
             self.at += 1;
@@ -73,7 +74,7 @@ impl<'a> Line<'a> {
         &self.text.as_bytes()[self.at..]
     }
 
-    /// The index of a key, if it is one of the names; `guess` is the one that stood here last time, and now.
+    /// The index of a key, if it is one of the names. `guess` is the one that stood here last time, and afterwards this one.
     fn key<const N: usize>(&mut self, names: &Names<N>, guess: &mut u8) -> Option<Option<usize>> {
         self.take(b'"')?;
         if let Some(index) = usize::from(*guess).checked_sub(1)
