@@ -26,6 +26,7 @@ mod tidy;
 mod trace;
 pub mod trainer;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -178,8 +179,8 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
                 return Ok(());
             }
             Err(error) if may_pass(&error) => (error, true),
-            // What a store refuses somebody must mend; meanwhile the other roles go on.
-            Err(error) if error.chain().any(|cause| cause.is::<store::Error>()) => (error, false),
+            // Meanwhile the other roles go on.
+            Err(error) if must_be_mended(&error) => (error, false),
             done => return done,
         };
         if began.elapsed() > LONG_ENOUGH {
@@ -198,6 +199,22 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
             return Ok(());
         }
     }
+}
+
+/// What a role cannot do its work without, until somebody mends it.
+#[derive(Debug)]
+pub struct StandsStill(pub String);
+
+impl fmt::Display for StandsStill {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StandsStill {}
+
+fn must_be_mended(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<store::Error>() || cause.is::<StandsStill>())
 }
 
 fn may_pass(error: &anyhow::Error) -> bool {

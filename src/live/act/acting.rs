@@ -26,10 +26,11 @@ use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
 use crate::live::logs::{EachMinute, are_brokers_away};
 use crate::live::message::{Parts, StepMessage};
+use crate::live::metrics::metrics;
 use crate::live::retry::until_it_works;
 use crate::live::stop::Stop;
 use crate::live::trace::{Part, acted, finding_ids};
-use crate::live::{now, readings_topic};
+use crate::live::{StandsStill, now, readings_topic};
 
 /// How often it looks whether it is time to commit.
 const LOOK_UP: Duration = Duration::from_millis(200);
@@ -94,21 +95,8 @@ impl Acting {
         let mut act = Act::new(config, lanes, type_sizes(inventory(config)?.devices()), Arc::clone(store));
         let mark = committed(consumer, &kafka.findings, 0)?;
         let (first, _) = bounds(consumer, &kafka.findings, 0)?;
-        if mark.offset.is_none() && first > 0 {
-            let mut worked_before = false;
-            let asked = until_it_works("ask whether act worked before", &|| means.are_wanted(), || {
-                worked_before = store.newest_memory(MEMORY)?.is_some();
-                Ok(())
-            })?;
-            if !asked {
-                return Ok(None);
-            }
-            anyhow::ensure!(
-                !worked_before,
-                "the store has what `act` remembers, the group `{}-act` has no commit, and retention has deleted findings; \
-                 was the group deleted? Begin with an empty store, or restore the group's offset",
-                kafka.group
-            );
+        if mark.offset.is_none() && !begin_anew(&means, first)? {
+            return Ok(None);
         }
         let mut closed = BTreeMap::new();
         let mut devices = BTreeMap::new();
@@ -123,8 +111,9 @@ impl Acting {
             if !asked {
                 return Ok(None);
             }
-            let bytes = bytes
-                .with_context(|| format!("what `act` remembers at {tick} is not in the store; was it emptied?"))?;
+            let bytes = bytes.ok_or_else(|| {
+                StandsStill(format!("what `act` remembers at {tick} is not in the store; was it emptied?"))
+            })?;
             let memory: Memory = FORMAT.load(&bytes)?;
             act.recall(&memory.act)?;
             devices.extend(memory.devices.into_iter().map(|record| (record.id.clone(), record)));
@@ -133,6 +122,13 @@ impl Acting {
         }
         for record in devices.values() {
             act.meet(device(record));
+        }
+        if next < first {
+            let (topic, lost) = (&kafka.findings, first - next);
+            let words = "retention deleted findings before they were joined; going on from the earliest";
+            tracing::error!(lost, from = next, to = first, "{words}");
+            metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.clone())]);
+            next = first;
         }
         tracing::info!(from = next, "act begins");
         let remembered_next = next;
@@ -297,6 +293,33 @@ impl Acting {
         self.remembered_next = self.next;
         Ok(())
     }
+}
+
+/// Nothing was ever committed. While the log has its beginning, all of it is done again under the same names; otherwise
+/// whoever worked before would leave a hole. `false`: it is not wanted any more.
+fn begin_anew(means: &Means, first: u64) -> anyhow::Result<bool> {
+    let Means { config, store, consumer, lease, .. } = means;
+    let kafka = &config.source.kafka;
+    let mut worked_before = false;
+    let asked = until_it_works("ask whether act worked before", &|| means.are_wanted(), || {
+        worked_before = first > 0 && store.newest_memory(MEMORY)?.is_some();
+        Ok(())
+    })?;
+    if !asked {
+        return Ok(false);
+    }
+    if worked_before {
+        let problem = format!(
+            "the store has what `act` remembers, the group `{}-act` has no commit, and the topic `{}` has lost its \
+             beginning; was the group deleted? Begin with an empty store, or restore the group's offset",
+            kafka.group, kafka.findings
+        );
+        return Err(StandsStill(problem).into());
+    }
+    // Before anything is stored: a crash is to leave no store that remembers beside a group that does not.
+    let beginning = [ToCommit { topic: &kafka.findings, partition: 0, offset: first, metadata: "" }];
+    let committed = lease.while_held(|| commit(consumer, &beginning, CommitMode::Sync)).transpose()?;
+    Ok(committed.is_some())
 }
 
 /// What is to be taken next. Once it is time to end, nothing: what waits is read again, and what was taken is committed.
