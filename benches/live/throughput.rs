@@ -8,8 +8,7 @@ use crate::{Failure, Options, Report, bare, median};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 const DEVICES: u32 = 100_000;
-/// Seconds between a device's messages: somewhat fewer than the 20,000 a second in each of four partitions that come while
-/// recovery is measured.
+/// Seconds between a device's messages.
 const PERIOD: i64 = 2;
 
 /// The raw topic filled, and what the bare consume of it costs.
