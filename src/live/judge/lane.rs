@@ -125,6 +125,10 @@ impl LiveLane {
         if let Some(bytes) = begin.memory {
             let memory: Memory = postcard::from_bytes(&bytes)
                 .map_err(|error| anyhow!("the stored memory of lane {} cannot be read: {error}", begin.lane))?;
+            // Also whom it only knows as a peer.
+            for (key, id) in (0..).map(DeviceKey).zip(&memory.ids) {
+                lane.names.insert(Arc::new(named(key, id)));
+            }
             lane.intern = Intern::from_ids(memory.ids);
             for record in memory.members.all() {
                 lane.names.insert(lane.intern.device(record));
@@ -454,6 +458,33 @@ mod tests {
         assert_eq!(counted, [(1, 0), (0, 1)], "the first window closes without it, the others do not");
         let source = lane.worker.counters().not_waited_for.unwrap();
         assert_eq!(lane.sources.name(source, &[]), "raw/7");
+    }
+
+    #[test]
+    fn a_peer_of_another_lane_keeps_its_name() {
+        let rules = Arc::new(CompiledRules::compile(RuleSet::shipped().unwrap()).unwrap());
+        let begin = Begin { lane: 0, position: None, memory: None };
+        let mut lane = LiveLane::begin(&Config::default(), begin, &Shelf::default(), &rules).unwrap();
+        let line = r#"{"kind":"flow","time":"2026-03-06T00:00:05Z","client_id":"a","responder_ip":"10.0.0.9","protocol":"tcp"}"#;
+        let position = Position { source: source_id("id", 0), offset: 0 };
+        let reading = Decoder::new(Format::Native).decode(line.as_bytes(), position).unwrap().unwrap();
+        let owner = Owner { device: DeviceKey(0), role: Role::Originator, peer: Some(DeviceKey(1)) };
+        let mut draft = BatchDraft::default();
+        draft.push(&reading, &[owner], |key| SmolStr::new(["a", "recorder"][key.0 as usize]));
+        let device = LoggedFact::Device { device: record("a", Standing::Active), from: EventTime::MIN };
+        let marks = ["2026-03-06T00:00:00Z", "2026-03-06T00:01:00Z"].map(|through| encode(&mark(0, &[0], through)));
+        let (steps, kept) = unbounded();
+        let entries = [encode(&Message::Facts(vec![device])), draft.take()];
+        for (offset, entry) in (0..).zip(entries.iter().chain(&marks)) {
+            lane.take(offset, entry, &steps).unwrap();
+        }
+        let (_, memory) = kept.try_recv().unwrap().memory.expect("the first step of a life is remembered");
+        let begin = Begin { lane: 0, position: None, memory: Some(memory) };
+        let again = LiveLane::begin(&Config::default(), begin, &Shelf::default(), &rules).unwrap();
+        let (names, key) = (again.names.now(), again.intern.find("recorder").unwrap());
+        assert_eq!(names.get(key).unwrap().id, "recorder");
+        let known = names.get(again.intern.find("a").unwrap()).unwrap();
+        assert_eq!(known.profile.device_type, "lamp", "whom it has, it has whole");
     }
 
     #[test]
