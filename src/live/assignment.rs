@@ -1,7 +1,8 @@
-//! A member of a consumer group: what it was given and what was taken from it, told on the thread that polls.
+//! A member of a consumer group: what it was given and what was taken from it, told on the thread that polls; leaving.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ingest::Error;
 use ingest::kafka::native::Forwarder;
@@ -11,6 +12,10 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode;
+
+use crate::live::stop::Stop;
+
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 pub enum Change {
     Assigned(Vec<(String, i32)>),
@@ -118,6 +123,15 @@ impl ConsumerContext for Member {
             // The next commit says more; what was not committed is done again.
             Err(error) => tracing::debug!(%error, "a commit was refused"),
         }
+    }
+}
+
+/// Leaves the group. Where no broker answers a commit, librdkafka waits for that as long as a session lasts: whoever is asked
+/// to stop does not, and brokers will miss the member by themselves.
+pub fn leave(member: Arc<BaseConsumer<Member>>, stop: &Stop) {
+    let leaving = std::thread::Builder::new().name("leaving".to_owned()).spawn(move || drop(member));
+    while leaving.as_ref().is_ok_and(|leaving| !leaving.is_finished()) && !stop.is_overdue() {
+        std::thread::sleep(ASK_AGAIN);
     }
 }
 

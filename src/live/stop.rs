@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 pub const DEADLINE: Duration = Duration::from_secs(25);
 /// Whoever waits for a store by then gives up waiting.
 pub const GRACE: Duration = Duration::from_secs(8);
-/// A role's thread that hangs in a call for so long is not waited for.
-pub const LEFT_BEHIND: Duration = Duration::from_secs(15);
+/// Whoever hangs in a call by then is not waited for.
+const LEFT_BEHIND: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Default)]
 pub struct Stop(Arc<OnceLock<Instant>>);
@@ -30,6 +30,11 @@ impl Stop {
     /// Asked for so long ago that nobody waits any more.
     pub fn is_pressing(&self) -> bool {
         self.0.get().is_some_and(|asked| asked.elapsed() >= GRACE)
+    }
+
+    /// Asked for so long ago that whoever hangs in a call is left behind.
+    pub fn is_overdue(&self) -> bool {
+        self.0.get().is_some_and(|asked| asked.elapsed() >= LEFT_BEHIND)
     }
 
     /// Asked for by SIGTERM or SIGINT; a second one ends the process at once.

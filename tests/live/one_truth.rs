@@ -1,6 +1,7 @@
 //! The same set fed through Kafka and replayed from files: the very same findings.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -49,8 +50,19 @@ pub struct Replayed {
     pub through: i64,
 }
 
-/// The demo's data and what a replay of it gives, with a lateness that covers all its disorder.
-pub fn replayed_demo() -> Replayed {
+/// The demo's data and what a replay of it gives, with a lateness that covers all its disorder. Tests that run at the same
+/// time share it.
+pub fn replayed_demo() -> Arc<Replayed> {
+    static SHARED: Mutex<Weak<Replayed>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let made = Arc::new(replay_demo());
+        *shared = Arc::downgrade(&made);
+        made
+    })
+}
+
+fn replay_demo() -> Replayed {
     let folder = tempfile::tempdir().expect("a temporary folder");
     succeed(&["demo", "--out", text(folder.path())]);
     let (descriptor, store) = (folder.path().join("data/demo.toml"), folder.path().join("store"));

@@ -8,7 +8,7 @@ mod names;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Sender, unbounded};
@@ -24,10 +24,10 @@ use self::acting::{Acting, Means};
 pub use self::names::{is_settled, log_name};
 use crate::config::Config;
 use crate::live::Role;
-use crate::live::assignment::{Change, Member};
+use crate::live::assignment::{Change, Member, leave};
 use crate::live::judge::lease::Lease;
 use crate::live::status::Status;
-use crate::live::stop::{LEFT_BEHIND, Stop};
+use crate::live::stop::Stop;
 use crate::live::trace::{PARENT, origin};
 
 const POLL: Duration = Duration::from_millis(200);
@@ -44,14 +44,11 @@ pub struct ToAct {
 }
 
 pub fn run(config: &Config, store: &Arc<dyn Store>, status: &Status, stop: &Stop) -> anyhow::Result<()> {
-    let mut polling = Polling::start(config, store, status, stop)?;
-    while !stop.is_asked() {
-        if let Err(error) = polling.turn() {
-            polling.give_up();
-            return Err(error);
-        }
-    }
-    polling.finish()
+    let polling = Polling::start(config, store, status, stop)?;
+    let consumer = Arc::clone(&polling.consumer);
+    let done = polling.work();
+    leave(consumer, stop);
+    done
 }
 
 struct Polling<'p> {
@@ -94,6 +91,16 @@ impl<'p> Polling<'p> {
         consumer.subscribe(&[&kafka.findings]).context("subscribing to the findings")?;
         let config = Arc::new(config.clone());
         Ok(Polling { config, store, status, stop, consumer, lease, running: None, before: None })
+    }
+
+    fn work(mut self) -> anyhow::Result<()> {
+        while !self.stop.is_asked() {
+            if let Err(error) = self.turn() {
+                self.give_up();
+                return Err(error);
+            }
+        }
+        self.finish()
     }
 
     fn turn(&mut self) -> anyhow::Result<()> {
@@ -213,10 +220,9 @@ impl<'p> Polling<'p> {
     fn finish(mut self) -> anyhow::Result<()> {
         let mut done = Ok(());
         if let Some(Running { input, thread, .. }) = self.running.take() {
-            let asked = Instant::now();
             // What waits is taken, as long as there is time, and then committed.
             drop(input);
-            while !thread.is_finished() && asked.elapsed() < LEFT_BEHIND {
+            while !thread.is_finished() && !self.stop.is_overdue() {
                 std::thread::sleep(POLL / 5);
             }
             if thread.is_finished() {

@@ -28,7 +28,7 @@ use store::{Home, Store};
 
 use crate::config::Config;
 use crate::lane::Shelf;
-use crate::live::assignment::{Change, Member};
+use crate::live::assignment::{Change, Member, leave};
 use crate::live::judge::begin::Beginning;
 use crate::live::judge::keep::Keep;
 use crate::live::judge::lane::ToLane;
@@ -38,7 +38,7 @@ use crate::live::judge::publisher::Publisher;
 use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::status::Status;
-use crate::live::stop::{GRACE, LEFT_BEHIND, Stop};
+use crate::live::stop::Stop;
 use crate::live::trainer::schedule::{self, FirstLane};
 use crate::live::{Role, may_pass};
 use crate::rules::CompiledRules;
@@ -67,16 +67,11 @@ pub struct JudgeParts {
 pub fn run(config: &Config, parts: JudgeParts, stop: &Stop) -> anyhow::Result<()> {
     let first_lane = FirstLane::default();
     schedule::start(config, Arc::clone(&parts.store), &first_lane, stop)?;
-    let mut judge = Judging::start(Arc::new(config.clone()), parts)?;
-    while !stop.is_asked() {
-        first_lane.is_here(judge.lanes.contains_key(&0));
-        if let Err(error) = judge.turn() {
-            judge.give_up();
-            return Err(error);
-        }
-    }
-    first_lane.is_here(false);
-    judge.finish()
+    let judge = Judging::start(Arc::new(config.clone()), parts)?;
+    let consumer = Arc::clone(&judge.consumer);
+    let done = judge.work(&first_lane, stop);
+    leave(consumer, stop);
+    done
 }
 
 struct Judging {
@@ -135,6 +130,19 @@ impl Judging {
             failed: BTreeMap::new(),
             said: BTreeMap::new(),
         })
+    }
+
+    fn work(mut self, first_lane: &FirstLane, stop: &Stop) -> anyhow::Result<()> {
+        while !stop.is_asked() {
+            first_lane.is_here(self.lanes.contains_key(&0));
+            if let Err(error) = self.turn() {
+                self.give_up();
+                return Err(error);
+            }
+        }
+        first_lane.is_here(false);
+        self.finish(stop);
+        Ok(())
     }
 
     fn turn(&mut self) -> anyhow::Result<()> {
@@ -383,22 +391,21 @@ impl Judging {
         }
     }
 
-    fn finish(mut self) -> anyhow::Result<()> {
-        let asked = Instant::now();
+    fn finish(mut self, stop: &Stop) {
         let mut to_tell: Vec<i32> = self.lanes.keys().copied().collect();
         // What waits before it was not judged; it is read again.
         self.lanes.values_mut().for_each(|running| running.overflow.clear());
         while self.lanes.values().any(|running| !running.thread.is_finished()) {
             to_tell.retain(|lane| matches!(self.lanes[lane].input.try_send(ToLane::Stop), Err(TrySendError::Full(_))));
-            if asked.elapsed() >= GRACE {
+            if stop.is_pressing() {
                 self.lanes.values().for_each(|running| running.lease.withdraw());
             }
-            if asked.elapsed() >= LEFT_BEHIND {
+            if stop.is_overdue() {
                 break;
             }
             std::thread::sleep(POLL / 5);
         }
-        if asked.elapsed() >= GRACE {
+        if stop.is_pressing() {
             tracing::warn!("not all lanes could store what was in hand; it is read again at the next start");
         }
         for (partition, running) in std::mem::take(&mut self.lanes) {
@@ -414,7 +421,6 @@ impl Judging {
         }
         self.consumer.unsubscribe();
         tracing::info!("judge has stopped");
-        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
 
 use crate::config::Config;
-use crate::live::assignment::{Change, Member};
+use crate::live::assignment::{Change, Member, leave};
 use crate::live::logs::EachMinute;
 use crate::live::metrics::metrics;
 use crate::live::route::beats::{BEAT, Beat, Beats};
@@ -66,11 +66,11 @@ const ASK: Duration = Duration::from_millis(500);
 const LOOK_AROUND: Duration = Duration::from_secs(10);
 
 pub fn run(config: &Config, status: Status, stop: &Stop) -> anyhow::Result<()> {
-    let mut route = Route::start(config, status, stop.clone())?;
-    while !stop.is_asked() {
-        route.turn()?;
-    }
-    route.finish()
+    let route = Route::start(config, status, stop.clone())?;
+    let consumer = Arc::clone(&route.consumer);
+    let done = route.work();
+    leave(consumer, stop);
+    done
 }
 
 struct Route<'c> {
@@ -178,6 +178,13 @@ impl<'c> Route<'c> {
         route.refresh_roster()?;
         route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
         Ok(route)
+    }
+
+    fn work(mut self) -> anyhow::Result<()> {
+        while !self.stop.is_asked() {
+            self.turn()?;
+        }
+        self.finish()
     }
 
     /// An entry that says nothing comes back with the broker's time: our own clock may be wrong, and no record is to be
