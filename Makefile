@@ -6,6 +6,9 @@
 build:
 	cargo build --release --workspace --locked
 
+# Tests of the service also wait: for brokers, and for sessions to end.
+THREADS = $(or $(RUST_TEST_THREADS),$(shell expr $$(nproc) + 1))
+
 # Tests that did not run leave a line there (tests/not_run).
 NOT_RUN = $(or $(CARGO_TARGET_DIR),target)/not-run.txt
 
@@ -14,7 +17,7 @@ NOT_RUN = $(or $(CARGO_TARGET_DIR),target)/not-run.txt
 # counted at the end.
 test: fuzz-targets services
 	@rm -f "$(NOT_RUN)"
-	@echo cargo test --release --workspace; cargo test --release --workspace; status=$$?; \
+	@echo cargo test --release --workspace; RUST_TEST_THREADS=$(THREADS) cargo test --release --workspace; status=$$?; \
 	  if test -s "$(NOT_RUN)"; then echo; cat "$(NOT_RUN)"; echo "$$(wc -l <"$(NOT_RUN)") groups of tests did not run"; fi; \
 	  exit $$status
 

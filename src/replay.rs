@@ -224,13 +224,7 @@ fn notes(config: &Config, dataset: &DataSet, outcome: &Outcome) -> Vec<String> {
         notes.push(format!("no reading came of {}: are these the right files, in the format named?", files.join(", ")));
     }
     let late = lanes.late as f64 / (tally.readings as f64).max(1.0);
-    if lanes.forced > 0 && lanes.late > 0 {
-        notes.push(format!(
-            "windows were closed without waiting for every file, because more than `max_open_windows` under [ingest] (now {}) \
-             were open; what came for them afterwards is among the {} readings that are late",
-            config.ingest.max_open_windows, lanes.late
-        ));
-    } else if late > MANY_LATE {
+    if late > MANY_LATE {
         notes.push(format!(
             "{} of {} readings came after their window had closed and were dropped; raise `lateness` (now {} s), or \
              set `order = \"event_time\"` if the files are not in the order of time",

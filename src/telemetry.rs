@@ -19,6 +19,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+/// For a collector that hangs when the process ends.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Of libraries that would tell of each request, ours to the exporter among them.
 const QUIET: &str = "clickhouse=warn,hyper=warn,reqwest=warn,opentelemetry=warn,h2=warn";
 
@@ -159,7 +161,7 @@ impl Drop for Telemetry {
     fn drop(&mut self) {
         // At the end nobody can be told of a collector that is away.
         let _ = self.meters.shutdown();
-        let _ = self.tracers.take().map(|tracers| tracers.shutdown());
-        let _ = self.loggers.take().map(|loggers| loggers.shutdown());
+        let _ = self.tracers.take().map(|tracers| tracers.shutdown_with_timeout(PATIENCE));
+        let _ = self.loggers.take().map(|loggers| loggers.shutdown_with_timeout(PATIENCE));
     }
 }

@@ -126,8 +126,8 @@ impl ConsumerContext for Member {
     }
 }
 
-/// Leaves the group. Where no broker answers a commit, librdkafka waits for that as long as a session lasts: whoever is asked
-/// to stop does not, and brokers will miss the member by themselves.
+/// Leaves the group once all commits are answered. Where no broker does that, librdkafka waits as long as a session lasts:
+/// whoever is asked to stop does not, and brokers will miss the member by themselves.
 pub fn leave(member: Arc<BaseConsumer<Member>>, stop: &Stop) {
     let leaving = std::thread::Builder::new().name("leaving".to_owned()).spawn(move || drop(member));
     while leaving.as_ref().is_ok_and(|leaving| !leaving.is_finished()) && !stop.is_overdue() {

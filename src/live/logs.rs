@@ -53,7 +53,7 @@ fn comes_of_brokers_away(error: &KafkaError) -> bool {
 }
 
 /// No broker answers just now: whoever asks would wait in vain.
-pub fn are_brokers_away() -> bool {
+fn are_brokers_away() -> bool {
     lock(&AWAY).0.is_some_and(|away| away.heard.elapsed() < SETTLED)
 }
 

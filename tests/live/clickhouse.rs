@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::breakage::records::{Bench, Options, now};
 use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
-use super::one_truth::{QUESTIONS, Replayed, Site, feed, prepare, replayed_demo, site, site_named};
+use super::one_truth::{OF_ACT, QUESTIONS, Replayed, Site, feed, prepare, replayed_demo, site, site_named};
 use super::tables::slt::time;
 use super::vedette::{Feed, Service, free_address, query, succeed, text};
 
@@ -33,14 +34,14 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
     for (name, lanes) in [("four", 4), ("one", 1)] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let engine = Engine::start(folder.path());
-        let (_site, mut services) = three(&broker, &replayed, &engine, name, lanes);
+        let (_site, mut services) = three(&broker, replayed, &engine, name, lanes);
         // What a server refuses now and then, and what it does without telling.
         engine.fault("500:3@insert,cut:2@insert,cut-after:3@insert,exception-in-200:2@insert,full:2@insert");
-        feed(&broker, &replayed, name, "none");
+        feed(&broker, replayed, name, "none");
         wait_closed(&mut services, usize::from(lanes), replayed.through);
         wait_for_findings(&replayed.store, &engine);
         services.iter_mut().for_each(Service::stop);
-        demand_the_same_there(&replayed, &engine);
+        demand_the_same_there(replayed, &engine);
     }
 }
 
@@ -54,7 +55,7 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let (site, mut services) = three(&broker, &replayed, &engine, "vedette", 4);
+    let (site, mut services) = three(&broker, replayed, &engine, "vedette", 4);
     let demo = replayed.data("demo.toml");
     let feed = Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", "9000", "--quiet"]);
     std::thread::sleep(Duration::from_secs(8));
@@ -67,7 +68,7 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     wait_closed(&mut services, 4, replayed.through);
     wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
-    demand_the_same_there(&replayed, &engine);
+    demand_the_same_there(replayed, &engine);
     drop(site);
 }
 
@@ -78,22 +79,31 @@ fn lanes_begin_while_the_store_hangs() {
     if !are_there("lanes that begin while the store hangs") {
         return;
     }
-    let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let engine = Engine::start(folder.path());
-    let (site, toml) = impatient(&broker, &replayed, &engine, 8);
-    let mut first = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
-    let demo = replayed.data("demo.toml");
-    succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
-    first.wait_closed(8, replayed.through, Duration::from_secs(240));
-    // What lanes remember is stored every other second.
-    std::thread::sleep(Duration::from_secs(5));
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let engine = Engine::start(data.path());
+    let bench = Bench::new(
+        &broker,
+        &Options {
+            inventory: "pump-1,pump,pump-1",
+            raw_partitions: 1,
+            lanes: 8,
+            window_seconds: 5,
+            lateness_seconds: 1,
+            live: true,
+            memory_seconds: 1,
+            store: None,
+        },
+    );
+    let toml = impatient(&bench.config, bench.folder.path(), &engine);
+    let mut first = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
+    let begin = (now() * 1e6) as i64;
+    first.wait_closed(8, begin, Duration::from_secs(120));
 
-    let (admin, config) = (free_address(), site.folder.path().join("second.toml"));
-    let toml = toml.replace(&site.admin, &admin).replace("instance = \"one\"", "instance = \"two\"");
+    let (admin, config) = (free_address(), bench.folder.path().join("second.toml"));
+    let toml = toml.replace(&bench.admin, &admin).replace("instance = \"one\"", "instance = \"two\"");
     std::fs::write(&config, toml).expect("it is written");
-    let mut second = Service::start(&config, "judge", &site.folder.path().join("log-second"), &admin);
+    let mut second = Service::start(&config, "judge", &bench.folder.path().join("log-second"), &admin);
     let began = |said: &str| said.matches("lane begins").count();
     second.wait_until("half of the lanes begin", Duration::from_secs(60), |said| began(said) >= 4);
     engine.fault("hang@query");
@@ -107,7 +117,8 @@ fn lanes_begin_while_the_store_hangs() {
     assert!(!said.contains("max.poll.interval.ms"), "it lost its place in the group:\n{said}");
 }
 
-/// Act takes what was found when the store hangs already, and for longer than it may be without polling.
+/// Act takes what was found when the store hangs already, and for longer than it may be without polling. Lanes have another
+/// store.
 #[test]
 fn act_keeps_its_place_while_the_store_hangs() {
     if !are_there("act while the store hangs") {
@@ -117,13 +128,16 @@ fn act_keeps_its_place_while_the_store_hangs() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let (site, _) = impatient(&broker, &replayed, &engine, 2);
+    let site = site(&broker, replayed, 2);
+    prepare(&site, replayed, 1);
     let log = |name: &str| site.folder.path().join(name);
     let mut judging = Service::start(&site.config, "route,judge", &log("log"), &site.admin);
-    feed(&broker, &replayed, "vedette", "device");
+    feed(&broker, replayed, "vedette", "device");
     judging.wait_closed(2, replayed.through, Duration::from_secs(240));
     judging.stop();
 
+    impatient(&site.config, site.folder.path(), &engine);
+    succeed(&["migrate", "--config", text(&site.config)]);
     engine.fault("hang@insert");
     let mut acting = Service::start(&site.config, "act", &log("log-act"), &site.admin);
     acting.wait_until_said("cannot store ", Duration::from_secs(60));
@@ -134,20 +148,19 @@ fn act_keeps_its_place_while_the_store_hangs() {
     acting.stop();
     assert!(!said.contains("max.poll.interval.ms"), "it lost its place in the group:\n{said}");
     assert_eq!(said.matches("act begins").count(), 1, "it began again:\n{said}");
-    demand_the_same_there(&replayed, &engine);
+    demand_answers(replayed, &engine, &OF_ACT);
 }
 
-/// A site, and its configuration, whose members may be away for 10 s, and wait 4 s for an answer of the store.
-fn impatient(broker: &Broker, replayed: &Replayed, engine: &Engine, lanes: u16) -> (Site, String) {
-    let site = site(broker, replayed, lanes);
+/// A configuration, from now on with the engine as its store, whose members may be away for 10 s, and wait 4 s for an answer
+/// of the store.
+fn impatient(config: &Path, folder: &Path, engine: &Engine) -> String {
     let properties = "[source.kafka.properties]\n";
-    let toml = site
-        .keep_in(engine)
+    let toml = std::fs::read_to_string(config).expect("there is a configuration");
+    let toml = with_engine(&toml, folder, engine)
         .replace("migrate = true", "migrate = true\ntimeout_seconds = 4")
         .replace(properties, &format!("{properties}\"max.poll.interval.ms\" = \"10000\"\n"));
-    std::fs::write(&site.config, &toml).expect("it is written");
-    prepare(&site, replayed, 1);
-    (site, toml)
+    std::fs::write(config, &toml).expect("it is written");
+    toml
 }
 
 /// Topics, tables, baselines, and three processes with all roles.
@@ -175,12 +188,17 @@ pub fn wait_for_findings(replayed: &Path, engine: &Engine) {
 
 #[track_caller]
 pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
-    for sql in QUESTIONS {
-        same(sql, &leveled(&query(&replayed.store, sql)), &leveled(&engine.query(sql)));
-    }
+    demand_answers(replayed, engine, &QUESTIONS);
     let hours = engine.query("select sum(windows) as windows from vedette.windows_1h");
     let all = engine.query("select count(*) as windows from vedette.windows");
     assert_eq!(hours, all, "roll-ups count every window once");
+}
+
+#[track_caller]
+fn demand_answers(replayed: &Replayed, engine: &Engine, questions: &[&str]) {
+    for sql in questions {
+        same(sql, &leveled(&query(&replayed.store, sql)), &leveled(&engine.query(sql)));
+    }
 }
 
 /// Rows as both stores would write them: times alike, and every number as a float.

@@ -15,8 +15,8 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     let away = std::env::var("VEDETTE_AWAY_SECONDS").map_or(30, |text| text.parse().expect("a number of seconds"));
     let replayed = replayed_demo();
     let mut broker = Broker::start(&[]);
-    let site = site(&broker, &replayed, 2);
-    prepare(&site, &replayed, 2);
+    let site = site(&broker, replayed, 2);
+    prepare(&site, replayed, 2);
     let log = site.folder.path().join("log");
     let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
     let demo = replayed.data("demo.toml");

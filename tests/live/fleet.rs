@@ -19,7 +19,8 @@ fn the_fleet_fed_through_kafka_gives_the_findings_of_its_replay() {
     if !are_there("the fleet through Kafka") {
         return;
     }
-    let replayed = replayed_fleet(&data);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let replayed = replayed_fleet(&data, folder.path());
     let broker = Broker::start(&[]);
     // Cases to leave out while looking for a fault in one of them.
     let only = std::env::var("VEDETTE_FLEET_CASE").ok();

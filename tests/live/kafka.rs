@@ -49,7 +49,7 @@ impl Broker {
         Broker { child, input, output, bootstrap, tls: of_tls("tls"), ca: of_tls("ca") }
     }
 
-    /// `stop`, `kill`, `start`, or one of Kafka's own tools.
+    /// `stop`, `kill`, `freeze`, `start`, or one of Kafka's own tools.
     pub fn tell(&mut self, command: &str) -> Value {
         writeln!(self.input, "{command}").expect("the broker's keeper listens");
         let mut line = String::new();

@@ -1,7 +1,7 @@
 //! The same set fed through Kafka and replayed from files: the very same findings.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,19 +30,26 @@ const WINDOWS: &str = "select device_id, count(*) as windows, sum(records) as re
 const CONTACTS: &str = "select device_id, sum(flows) as all_flows, sum(bytes_out) as all_bytes_out, \
                         sum(bytes_in) as all_bytes_in from contacts group by device_id order by device_id";
 
+/// Who of the inventory talks to whom of it.
+const PEERS: &str = "select device_id, peer_device_id, sum(flows) as all_flows, sum(bytes_out) as all_bytes_out from contacts \
+                     where peer_device_id not like 'unknown:%' group by device_id, peer_device_id \
+                     order by device_id, peer_device_id";
+
 const EVIDENCE: &str = "select device_id, detector, count(*) as reasons, max(evidence) as strongest from evidence \
                         group by device_id, detector order by device_id, detector";
 
+/// What `act` stores.
+pub const OF_ACT: [&str; 3] = [FINDINGS, ACTIONS, INCIDENTS];
+
 /// What a replay and a live system must answer alike, whichever store they have.
-pub const QUESTIONS: [&str; 6] = [WINDOWS, CONTACTS, EVIDENCE, FINDINGS, ACTIONS, INCIDENTS];
+pub const QUESTIONS: [&str; 7] = [WINDOWS, CONTACTS, PEERS, EVIDENCE, FINDINGS, ACTIONS, INCIDENTS];
 
 /// Seconds; covers the demo's disorder.
 const LATENESS: u32 = 1_800;
 
 pub struct Replayed {
-    folder: tempfile::TempDir,
+    data: PathBuf,
     pub store: PathBuf,
-    inventory: PathBuf,
     /// Seconds.
     lateness: u32,
     learn_until: i64,
@@ -50,52 +57,56 @@ pub struct Replayed {
     pub through: i64,
 }
 
-/// The demo's data and what a replay of it gives, with a lateness that covers all its disorder. Tests that run at the same
-/// time share it.
-pub fn replayed_demo() -> Arc<Replayed> {
-    static SHARED: Mutex<Weak<Replayed>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let made = Arc::new(replay_demo());
-        *shared = Arc::downgrade(&made);
-        made
-    })
+/// The demo's data and what a replay of it gives, with a lateness that covers all its disorder. All tests share it.
+pub fn replayed_demo() -> &'static Replayed {
+    static SHARED: OnceLock<Replayed> = OnceLock::new();
+    SHARED.get_or_init(|| replay_demo(&shared_folder()))
 }
 
-fn replay_demo() -> Replayed {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    succeed(&["demo", "--out", text(folder.path())]);
-    let (descriptor, store) = (folder.path().join("data/demo.toml"), folder.path().join("store"));
+/// This process's own; those of processes that ended are removed.
+fn shared_folder() -> PathBuf {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live");
+    let own = all.join(std::process::id().to_string());
+    for folder in std::fs::read_dir(&all).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let of_process = Path::new("/proc").join(folder.file_name().unwrap_or_default());
+        if folder == own || !of_process.exists() {
+            // Another run of the tests may just do the same.
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+    std::fs::create_dir_all(&own).expect("a folder for what tests share");
+    own
+}
+
+fn replay_demo(folder: &Path) -> Replayed {
+    succeed(&["demo", "--out", text(folder)]);
+    let (descriptor, store) = (folder.join("data/demo.toml"), folder.join("store"));
     let toml = std::fs::read_to_string(&descriptor).expect("the demo wrote its descriptor");
     let covering = toml.replace("lateness = \"70s\"", &format!("lateness = \"{LATENESS}s\""));
     assert_ne!(toml, covering);
     std::fs::write(&descriptor, covering).expect("the descriptor is written");
-    let inventory = folder.path().join("data/inventory.csv");
-    replayed(folder, &["replay", text(&descriptor), "--out", text(&store), "--quiet"], &store, inventory, LATENESS)
+    replayed(&[text(&descriptor)], folder.join("data"), store, LATENESS)
 }
 
 /// The benchmark fleet of `datasets/fleet.toml`, whose own lateness covers its disorder.
-pub fn replayed_fleet(data: &Path) -> Replayed {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = folder.path().join("store");
-    let replay = ["replay", "datasets/fleet.toml", "--path", text(data), "--out", text(&store), "--quiet"];
-    replayed(folder, &replay, &store, data.join("inventory.csv"), 70)
+pub fn replayed_fleet(data: &Path, folder: &Path) -> Replayed {
+    replayed(&["datasets/fleet.toml", "--path", text(data)], data.to_owned(), folder.join("store"), 70)
 }
 
-fn replayed(folder: tempfile::TempDir, replay: &[&str], store: &Path, inventory: PathBuf, lateness: u32) -> Replayed {
-    succeed(replay);
+fn replayed(set: &[&str], data: PathBuf, store: PathBuf, lateness: u32) -> Replayed {
+    succeed(&[&["replay"], set, &["--out", text(&store), "--quiet"]].concat());
     let info: Value = serde_json::from_slice(&std::fs::read(store.join("run.json")).unwrap()).unwrap();
     assert_eq!(info["late"], 0);
-    let through = query(store, "select cast(max(window_end) as bigint) as through from windows")[0]["through"]
+    let through = query(&store, "select cast(max(window_end) as bigint) as through from windows")[0]["through"]
         .as_i64()
         .expect("windows were closed");
     let learn_until = info["learn_until"].as_i64().expect("a time");
-    Replayed { folder, store: store.to_owned(), inventory, lateness, learn_until, through }
+    Replayed { data, store, lateness, learn_until, through }
 }
 
 impl Replayed {
     pub fn data(&self, name: &str) -> PathBuf {
-        self.folder.path().join("data").join(name)
+        self.data.join(name)
     }
 }
 
@@ -132,7 +143,7 @@ pub fn site_named(broker: &Broker, replayed: &Replayed, partitions: u16, name: &
          [[source.kafka.topics]]\nname = \"{name}.raw\"\nformat = \"native-json\"\nlive = false\n\
          lateness_seconds = {}\n\
          [run]\njudge_from = {}\nadmin = \"{admin}\"\nmemory_seconds = 2\n[store]\npath = \"store\"\n",
-        replayed.inventory.display(),
+        replayed.data("inventory.csv").display(),
         broker.bootstrap,
         replayed.lateness,
         replayed.learn_until,
@@ -148,8 +159,8 @@ fn the_demo_fed_through_kafka_gives_the_findings_of_its_replay() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let site = site(&broker, &replayed, 4);
-    prepare(&site, &replayed, 3);
+    let site = site(&broker, replayed, 4);
+    prepare(&site, replayed, 3);
     let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
     let demo = replayed.data("demo.toml");
     succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
@@ -171,11 +182,11 @@ fn lanes_and_keys_change_nothing_of_the_demo() {
     let broker = Broker::start(&[]);
     for (name, lanes, key) in [("one", 1, "device"), ("sixteen", 16, "device"), ("collector", 4, "collector")] {
         eprintln!("{lanes} lanes, keyed by {key}");
-        let site = site_named(&broker, &replayed, lanes, name);
-        prepare(&site, &replayed, 4);
+        let site = site_named(&broker, replayed, lanes, name);
+        prepare(&site, replayed, 4);
         let log = site.folder.path().join("log");
         let mut service = Service::start(&site.config, "route,judge,act", &log, &site.admin);
-        feed(&broker, &replayed, name, key);
+        feed(&broker, replayed, name, key);
         service.wait_closed(usize::from(lanes), replayed.through, Duration::from_secs(240));
         service.stop();
         demand_the_same(&replayed.store, &site.folder.path().join("store"));

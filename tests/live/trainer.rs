@@ -23,30 +23,30 @@ fn versions_are_trained_compared_pinned_rolled_back_and_held_back() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let embedded = system(&broker, &replayed, "embedded", |toml| toml);
-    let clickhouse = system(&broker, &replayed, "clickhouse", |toml| toml);
+    let embedded = system(&broker, replayed, "embedded", |toml| toml);
+    let clickhouse = system(&broker, replayed, "clickhouse", |toml| toml);
     clickhouse.keep_in(&engine);
-    let blind = system(&broker, &replayed, "blind", |toml| judged_from(toml, NEVER));
+    let blind = system(&broker, replayed, "blind", |toml| judged_from(toml, NEVER));
     let sites = [&embedded, &clickhouse, &blind];
     let mut services = Vec::new();
     for site in sites {
-        prepare(site, &replayed, 3);
+        prepare(site, replayed, 3);
         services.push(start(site));
     }
-    feed(&broker, &replayed, "0");
+    feed(&broker, replayed, "0");
     for service in &mut services {
         service.wait_closed(2, replayed.through, Duration::from_secs(300));
     }
 
-    the_same_windows_give_the_replays_version(&embedded, &replayed);
+    the_same_windows_give_the_replays_version(&embedded, replayed);
     let said = an_incident_is_not_learned(&embedded);
     the_present_can_be_changed(&embedded);
     let mut of_blind = services.pop().expect("three were started");
     of_blind.stop();
     services.push(a_poisoned_history_is_held_back_on_schedule(&blind));
-    a_poisoned_history_is_held_back(&blind, &replayed);
+    a_poisoned_history_is_held_back(&blind, replayed);
 
-    train(&clickhouse, &["--until", &learned_until(&replayed), "--no-announce"]);
+    train(&clickhouse, &["--until", &learned_until(replayed), "--no-announce"]);
     let [there, here] = [&clickhouse, &embedded].map(|site| baselines(site, &["show", "thermostat", "--version", "2"]));
     assert_eq!(there, here, "both stores give the same version");
     let there = train(&clickhouse, &["--no-announce"]);
@@ -158,12 +158,12 @@ fn a_version_is_learned_on_schedule_and_holds_from_one_window_on() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let site = system(&broker, &replayed, "scheduled", |toml| {
+    let site = system(&broker, replayed, "scheduled", |toml| {
         judged_from(toml, "0") + "[trainer]\nevery_hours = 24\nmin_days = 1\n"
     });
     succeed(&["topics", "create", "--config", text(&site.config), "--raw-partitions", "3"]);
     let mut service = start(&site);
-    feed(&broker, &replayed, "4800");
+    feed(&broker, replayed, "4800");
     service.wait_closed(2, replayed.through, Duration::from_secs(240));
     let store = site.folder.path().join("store");
     let until = Instant::now() + Duration::from_secs(120);

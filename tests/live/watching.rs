@@ -24,9 +24,9 @@ fn a_run_is_seen_at_the_collector_and_at_the_admin_listener() {
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
     let collector = Collector::start();
-    let site = site(&broker, &replayed, 2);
+    let site = site(&broker, replayed, 2);
     append(&site.config, &format!("[telemetry]\notlp_endpoint = \"{}\"\ninterval_seconds = 1\n", collector.endpoint));
-    prepare(&site, &replayed, 2);
+    prepare(&site, replayed, 2);
     spoil(&broker.bootstrap);
     let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
     let demo = replayed.data("demo.toml");
@@ -69,10 +69,10 @@ fn a_store_that_is_away_is_seen_and_so_is_its_return() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
     let collector = Collector::start();
-    let site = site(&broker, &replayed, 1);
+    let site = site(&broker, replayed, 1);
     let telemetry = format!("[telemetry]\notlp_endpoint = \"{}\"\ninterval_seconds = 1\n", collector.endpoint);
     std::fs::write(&site.config, site.keep_in(&engine) + &telemetry).expect("it is written");
-    prepare(&site, &replayed, 1);
+    prepare(&site, replayed, 1);
     let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
     wait_ready(&mut service, true, |readiness| readiness["lanes"].as_array().is_some_and(|lanes| lanes.len() == 1));
     // Inserts alone, as on a full disk: questions are answered.

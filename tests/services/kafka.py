@@ -7,6 +7,7 @@ prints one line of JSON when the broker answers, {"bootstrap": "127.0.0.1:PORT",
 and stays as the parent of Java. A line on stdin is a command, answered by one line of JSON with `done` or `error`:
 
     stop | kill | start         SIGTERM, SIGKILL, and the same broker again: same data, same ports
+    freeze                      SIGSTOP: it answers nobody, and keeps its connections
     topics|acls|configs|delete-records ARG...
                                 Kafka's own tool, which needs two seconds to start; its `status` and `output` are in the answer
 
@@ -170,8 +171,10 @@ class Broker:
                 self.start()
             elif name in ("stop", "kill"):
                 self.end(signal.SIGTERM if name == "stop" else signal.SIGKILL)
+            elif name == "freeze":
+                self.process.send_signal(signal.SIGSTOP)
             else:
-                raise Failed(f"unknown command `{name}`, expected start, stop, kill, {', '.join(TOOLS)}")
+                raise Failed(f"unknown command `{name}`, expected start, stop, kill, freeze, {', '.join(TOOLS)}")
         except (Failed, subprocess.TimeoutExpired) as error:
             return {"error": str(error)}
         return {"done": name, "pid": self.process.pid}

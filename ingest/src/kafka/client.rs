@@ -128,6 +128,9 @@ pub fn failed(doing: impl Into<String>, error: &KafkaError) -> Error {
                 | NotLeaderForPartition
                 | WaitingForCoordinator
                 | RebalanceInProgress
+                | IllegalGeneration
+                | UnknownMemberId
+                | FencedInstanceId
                 | NetworkException
                 | Resolve
         )
@@ -137,4 +140,21 @@ pub fn failed(doing: impl Into<String>, error: &KafkaError) -> Error {
         error => error.to_string(),
     };
     Error::Kafka { doing: doing.into(), problem, retry }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::types::RDKafkaErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn a_group_that_moved_on_meanwhile_ends_nothing_for_good() {
+        let refused = |code| failed("committing", &KafkaError::ConsumerCommit(code)).retry();
+        use RDKafkaErrorCode::*;
+        for code in [RebalanceInProgress, IllegalGeneration, UnknownMemberId, FencedInstanceId] {
+            assert!(refused(code), "{code}");
+        }
+        assert!(!refused(GroupAuthorizationFailed));
+    }
 }

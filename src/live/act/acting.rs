@@ -24,13 +24,13 @@ use crate::act::{Act, ActMemory, type_sizes};
 use crate::config::Config;
 use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
-use crate::live::logs::{EachMinute, are_brokers_away};
+use crate::live::logs::EachMinute;
 use crate::live::message::{Parts, StepMessage};
 use crate::live::metrics::metrics;
-use crate::live::retry::until_it_works;
+use crate::live::retry::{Pause, until_it_works};
 use crate::live::stop::Stop;
 use crate::live::trace::{Part, acted, finding_ids};
-use crate::live::{StandsStill, now, readings_topic};
+use crate::live::{StandsStill, may_pass, now, readings_topic};
 
 /// How often it looks whether it is time to commit.
 const LOOK_UP: Duration = Duration::from_millis(200);
@@ -41,6 +41,7 @@ const FORMAT: Format = Format { of: "role `act`", version: 2 };
 const ORIGINS: usize = 4_096;
 
 /// What it works with.
+#[derive(Clone)]
 pub struct Means {
     pub config: Arc<Config>,
     pub store: Arc<dyn Store>,
@@ -86,8 +87,26 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// `None`: it is not wanted any more.
-    pub fn begin(means: Means) -> anyhow::Result<Option<Acting>> {
+    /// A broker takes no commit while members of the group come and go, and answers nobody when it has just begun: that is
+    /// tried again. `None`: it is not wanted any more.
+    pub fn begin(means: &Means) -> anyhow::Result<Option<Acting>> {
+        let (mut pause, mut said) = (Pause::default(), EachMinute::default());
+        loop {
+            match Acting::try_to_begin(means.clone()) {
+                Err(error) if may_pass(&error) => {
+                    if said.is_due() {
+                        tracing::warn!(error = format!("{error:#}"), "act cannot begin; trying again");
+                    }
+                }
+                begun => return begun,
+            }
+            if !pause.wait(&|| means.are_wanted()) {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn try_to_begin(means: Means) -> anyhow::Result<Option<Acting>> {
         let (config, store, consumer) = (&means.config, &means.store, &means.consumer);
         let kafka = &config.source.kafka;
         let lanes = readings_topic(consumer.client(), kafka)?.partitions.len();
@@ -263,10 +282,6 @@ impl Acting {
         if !(due || now) || self.next == self.remembered_next || !lease.holds() {
             return Ok(());
         }
-        // The last commit would wait as long as a session may be silent.
-        if now && are_brokers_away() {
-            return Ok(());
-        }
         // Whoever begins there would never have the parts that came before.
         if !self.parts.is_empty() {
             return Ok(());
@@ -285,8 +300,7 @@ impl Acting {
         let metadata = format!("v1 memory={}", tick.0);
         let topic = &config.source.kafka.findings;
         let to_commit = [ToCommit { topic, partition: 0, offset: self.next, metadata: &metadata }];
-        let mode = if now { CommitMode::Sync } else { CommitMode::Async };
-        if let Some(Err(error)) = lease.while_held(|| commit(consumer, &to_commit, mode)) {
+        if let Some(Err(error)) = lease.while_held(|| commit(consumer, &to_commit, CommitMode::Async)) {
             tracing::debug!(%error, "act's offset was not committed");
         }
         self.remembered = Some(Instant::now());

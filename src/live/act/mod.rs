@@ -154,7 +154,7 @@ impl<'p> Polling<'p> {
             if let Some(before) = before {
                 let _ = before.join();
             }
-            match Acting::begin(means)? {
+            match Acting::begin(&means)? {
                 Some(acting) => acting.run(&messages),
                 None => Ok(()),
             }

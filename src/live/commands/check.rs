@@ -183,8 +183,16 @@ fn kafka(config: &Config) -> Vec<Found> {
         let there = described.iter().find(|found| found.name == topic.name);
         found.push(state_of(topic, there, &kafka.findings));
     }
-    found.extend(["route", "judge", "act"].into_iter().map(|role| group(kafka, role)));
+    found.extend(groups(kafka));
     found
+}
+
+/// All at once: where the user may not ask, there is no answer.
+fn groups(kafka: &KafkaConfig) -> Vec<Found> {
+    std::thread::scope(|scope| {
+        let asked = ["route", "judge", "act"].map(|role| scope.spawn(move || group(kafka, role)));
+        asked.map(|asked| asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).into()
+    })
 }
 
 /// Whether the user may be a member of the role's group.

@@ -18,7 +18,7 @@ use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
 use crate::live::judge::position::LanePosition;
 use crate::live::judge::publisher::Publisher;
-use crate::live::logs::{EachMinute, are_brokers_away};
+use crate::live::logs::EachMinute;
 use crate::live::message::StepMessage;
 use crate::live::metrics::{EPISODES, metrics, of_lane};
 use crate::live::retry::until_it_works;
@@ -140,16 +140,9 @@ impl Keep {
         let metadata = self.position.to_string();
         let to_commit =
             [ToCommit { topic: &self.topic, partition: self.lane, offset: self.offset, metadata: &metadata }];
-        // A memory without a step is the last thing before the lane ends.
-        let is_last = kept.judged.is_none();
-        if is_last && are_brokers_away() {
-            // It would wait as long as a session may be silent, with the lease in its hands.
-            return Ok(false);
-        }
-        let mode = if is_last { CommitMode::Sync } else { CommitMode::Async };
         let offset = KeyValue::new("offset", i64::try_from(self.offset).unwrap_or(i64::MAX));
         let _committing = kept.trace.within("commit", SpanKind::Client, [offset]);
-        let committed = self.lease.while_held(|| commit(&self.consumer, &to_commit, mode));
+        let committed = self.lease.while_held(|| commit(&self.consumer, &to_commit, CommitMode::Async));
         match committed {
             None => return Ok(false),
             // The next step commits more; until then this one would be done again, with the same names.

@@ -395,17 +395,19 @@ impl Judging {
         let mut to_tell: Vec<i32> = self.lanes.keys().copied().collect();
         // What waits before it was not judged; it is read again.
         self.lanes.values_mut().for_each(|running| running.overflow.clear());
+        let mut hurried = false;
         while self.lanes.values().any(|running| !running.thread.is_finished()) {
             to_tell.retain(|lane| matches!(self.lanes[lane].input.try_send(ToLane::Stop), Err(TrySendError::Full(_))));
             if stop.is_pressing() {
                 self.lanes.values().for_each(|running| running.lease.withdraw());
+                hurried = true;
             }
             if stop.is_overdue() {
                 break;
             }
             std::thread::sleep(POLL / 5);
         }
-        if stop.is_pressing() {
+        if hurried {
             tracing::warn!("not all lanes could store what was in hand; it is read again at the next start");
         }
         for (partition, running) in std::mem::take(&mut self.lanes) {

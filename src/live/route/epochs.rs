@@ -15,7 +15,7 @@ impl Route<'_> {
         sources.map(|source| (source.topic.name.clone(), source.partition, source.next, source.header())).collect()
     }
 
-    pub(super) fn commit(&mut self, mode: CommitMode) {
+    pub(super) fn commit(&mut self) {
         let Some(arrived) = self.outbox.arrived() else { return };
         let mut newest = None;
         while self.waiting.front().is_some_and(|(epoch, _)| *epoch <= arrived) {
@@ -23,7 +23,7 @@ impl Route<'_> {
         }
         let Some((_, positions)) = newest else { return };
         self.status.sent();
-        if let Err(error) = self.commit_positions(positions, mode) {
+        if let Err(error) = self.commit_positions(positions, CommitMode::Async) {
             // The next beat commits more; until then it would only be sent again.
             tracing::debug!(%error, "raw offsets were not committed");
         }

@@ -28,7 +28,7 @@ use ingest::kafka::native::{BatchQueue, RawRecord};
 use ingest::kafka::topics;
 use ingest::log::{BatchDraft, DeviceRecord, LoggedFact, LoggedMark, Message, RejectedRecord, encode};
 use opentelemetry::KeyValue;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::types::RDKafkaErrorCode;
 use smol_str::SmolStr;
@@ -445,7 +445,7 @@ impl<'c> Route<'c> {
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));
-        self.commit(CommitMode::Async);
+        self.commit();
         if self.looked.elapsed() >= LOOK_AROUND {
             self.looked = Instant::now();
             self.refresh_roster()?;
@@ -524,7 +524,7 @@ impl<'c> Route<'c> {
         let epoch = self.outbox.end_epoch();
         self.waiting.push_back((epoch, positions));
         self.outbox.flush(Duration::from_secs(10))?;
-        self.commit(CommitMode::Sync);
+        self.commit();
         self.consumer.unsubscribe();
         tracing::info!("route has stopped");
         Ok(())

@@ -24,14 +24,14 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let site = site(&broker, &replayed, 4);
+    let site = site(&broker, replayed, 4);
     let (toml, path) = (std::fs::read_to_string(&site.config).expect("it is there"), "path = \"store\"\n");
     assert!(toml.contains(path), "{toml}");
     // So that it is also killed while it merges.
     std::fs::write(&site.config, toml.replace(path, &format!("{path}merge_files = 8\n"))).expect("it is written");
-    prepare(&site, &replayed, 3);
+    prepare(&site, replayed, 3);
     let log = site.folder.path().join("log");
-    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 * LIFE);
+    let feed = fed_meanwhile(replayed, &broker, kills() as f64 * LIFE);
     let start = || Service::start(&site.config, "route,judge,act", &log, &site.admin);
     let mut services = kill_at_random(&[&start], kills());
     demand_progress(&services[0], kills());
@@ -58,10 +58,10 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, &replayed, 4);
+    let site = site(&broker, replayed, 4);
     let toml = site.keep_in(&engine);
-    prepare(&site, &replayed, 3);
-    let feed = fed_meanwhile(&replayed, &broker, kills() as f64 / 2.0 * LIFE);
+    prepare(&site, replayed, 3);
+    let feed = fed_meanwhile(replayed, &broker, kills() as f64 / 2.0 * LIFE);
     let of_role = |role: &'static str| {
         let (config, admin) = (site.folder.path().join(format!("{role}.toml")), free_address());
         std::fs::write(&config, toml.replace(&site.admin, &admin)).expect("it is written");
@@ -75,7 +75,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     services[1].wait_closed(4, replayed.through, Duration::from_secs(240));
     wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
-    demand_the_same_there(&replayed, &engine);
+    demand_the_same_there(replayed, &engine);
     let once = engine.query("select count(*) as n, uniqExact(device_id, window_start) as apart from vedette.windows");
     assert_eq!(once[0]["n"], once[0]["apart"], "a window stands once");
 }

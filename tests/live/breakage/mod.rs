@@ -8,6 +8,6 @@ mod disk;
 mod hostile;
 mod kills;
 mod namespace;
-mod records;
+pub mod records;
 mod sigterm;
 mod store;

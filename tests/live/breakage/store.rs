@@ -36,9 +36,9 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, &replayed, 2);
+    let site = site(&broker, replayed, 2);
     let toml = site.keep_in(&engine);
-    prepare(&site, &replayed, 3);
+    prepare(&site, replayed, 3);
     let named = engine.address.replace("127.0.0.1", NAME);
     let toml = toml.replace(&engine.address, &named).replace("migrate = true", "migrate = true\ntimeout_seconds = 4");
     std::fs::write(&site.config, &toml).expect("it is written");
@@ -46,7 +46,7 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
 
     place.hosts.know(NAME);
     let mut service = place.start();
-    let feed = fed_meanwhile(&replayed, &broker, 40.0 + away as f64);
+    let feed = fed_meanwhile(replayed, &broker, 40.0 + away as f64);
     service.wait_until_said("lane begins", Duration::from_secs(30));
     for fault in FAULTS {
         std::thread::sleep(Duration::from_millis(1_500));
@@ -94,7 +94,7 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     wait_for_findings(&replayed.store, &engine);
     let complaints = service.complaints();
     service.stop();
-    demand_the_same_there(&replayed, &engine);
+    demand_the_same_there(replayed, &engine);
     eprintln!("{} lines of trouble:\n{}", complaints.len(), complaints.join("\n"));
     // The faults, the name and the outage, a line each; the stop meanwhile, and two starts; and once a minute.
     let most = FAULTS.len() + 2 + 3 + (away / 60) as usize;

@@ -31,7 +31,8 @@ fn what_is_deleted_is_told_of_and_what_is_made_again_is_read_anew() {
 
     let mut route = raw_records_while_away(&site, &sender, &mut broker, &mut route, &mut judge);
     raw_records_while_asleep(&site, &sender, &mut broker, &mut route, &mut judge);
-    let mut judge = readings_while_away(&site, &sender, &mut broker, judge);
+    let judge = readings_while_away(&site, &sender, &mut broker, judge);
+    let mut judge = findings_while_away(&site, &mut broker, judge);
     made_again_while_running(&site, &sender, &mut broker, &mut judge);
     made_again_while_away(&site, &sender, &mut broker, &mut route, &mut judge);
     judge.stop();
@@ -112,6 +113,22 @@ fn readings_while_away(site: &Site, sender: &Sender, broker: &mut Broker, mut ju
     assert!(judge.said().contains("retention deleted entries of the readings log"), "{}", judge.said());
     sender.send_some(TOPIC, 0, "after", now(), 10);
     site.wait_records(&mut judge, "after", 10);
+    judge
+}
+
+/// What an `act` which was away never joined: the findings log also has each tick that a lane closed.
+fn findings_while_away(site: &Site, broker: &mut Broker, mut judge: Service) -> Service {
+    judge.stop();
+    let mut alone = site.start_roles("judge");
+    let before = end_of(site, FINDINGS_LOG, 0);
+    until(&mut alone, "ticks that nobody joins", |_| end_of(site, FINDINGS_LOG, 0) > before);
+    alone.stop();
+    delete_below(site, broker, FINDINGS_LOG, 0, end_of(site, FINDINGS_LOG, 0));
+    let mut judge = site.start_roles("judge,act");
+    until(&mut judge, "act that says what it lost", |judge| {
+        metric(judge, "vedette_retention_lost_total", FINDINGS_LOG) > 0.0
+    });
+    assert!(judge.said().contains("retention deleted findings before they were joined"), "{}", judge.said());
     judge
 }
 

@@ -37,7 +37,7 @@ fn over_tls_and_by_password_the_demo_gives_the_findings_of_its_replay() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&["--tls-sasl"]);
-    let site = site(&broker, &replayed, 2);
+    let site = site(&broker, replayed, 2);
     let plain_text = std::fs::read_to_string(&site.config).expect("the configuration is there");
     let secured = plain_text.replace(&broker.bootstrap, &broker.tls);
     assert_ne!(plain_text, secured);
@@ -58,7 +58,7 @@ fn over_tls_and_by_password_the_demo_gives_the_findings_of_its_replay() {
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         words.push_str(&said(&output));
     };
-    prepare_with(&site, &replayed, 2, &mut succeed);
+    prepare_with(&site, replayed, 2, &mut succeed);
     succeed(&["check", "--config", text(&site.config)]);
     let log = site.folder.path().join("log");
     let mut service = Service::start_with(&site.config, "route,judge,act", &log, &site.admin, &variables);
@@ -163,9 +163,7 @@ fn check_names_what_is_wrong_with_its_remedy() {
             ],
         },
     ];
-    for case in &cases {
-        demand(folder.path(), case);
-    }
+    demand_each(folder.path(), &cases);
     let config = written(folder.path(), &open);
     assert!(vedette(&["topics", "create", "--config", text(&config), "--raw-partitions", "1"]).status.success());
     let grants = [
@@ -259,9 +257,7 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
             expected: &not_migrated,
         },
     ];
-    for case in &cases {
-        demand(folder.path(), case);
-    }
+    demand_each(folder.path(), &cases);
     let output = vedette(&["check", "--config", text(&written(folder.path(), &good))]);
     assert!(output.status.success() && said(&output).contains("all is well"), "{}", said(&output));
     let to_be_made = changed("migrate = false", "migrate = true\ndatabase = \"elsewhere\"");
@@ -271,14 +267,27 @@ fn check_names_what_is_wrong_with_clickhouse_and_its_remedy() {
 }
 
 fn written(folder: &Path, config: &str) -> PathBuf {
-    let path = folder.join("vedette.toml");
+    written_as(folder, "vedette", config)
+}
+
+fn written_as(folder: &Path, name: &str, config: &str) -> PathBuf {
+    let path = folder.join(format!("{name}.toml"));
     std::fs::write(&path, config).expect("the configuration is written");
     path
 }
 
+/// All at once: most of them wait for somebody who does not answer.
+fn demand_each(folder: &Path, cases: &[Case<'_>]) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| demand(folder, case));
+        }
+    });
+}
+
 #[track_caller]
 fn demand(folder: &Path, case: &Case<'_>) {
-    let config = written(folder, &case.config);
+    let config = written_as(folder, case.what, &case.config);
     let output = vedette(&["check", "--config", text(&config)]);
     let words = said(&output);
     assert_eq!(output.status.code(), Some(2), "{}: {words}", case.what);

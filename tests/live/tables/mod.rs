@@ -63,10 +63,10 @@ fn both_stores_answer_alike_every_panel_shows_something_and_a_refused_batch_wait
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, &replayed, 2);
+    let site = site(&broker, replayed, 2);
     site.keep_in(&engine);
     migrated_by_two_at_once(&site, &engine);
-    prepare(&site, &replayed, 3);
+    prepare(&site, replayed, 3);
 
     change(&engine, "ALTER TABLE contacts MODIFY COLUMN duration Float64");
     let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
@@ -96,7 +96,7 @@ fn both_stores_answer_alike_every_panel_shows_something_and_a_refused_batch_wait
     assert!(wrong.is_empty(), "the embedded store:\n{}", wrong.join("\n"));
     wrong = slt::differences(&questions, |sql| rows(&engine, sql));
     assert!(wrong.is_empty(), "ClickHouse:\n{}", wrong.join("\n"));
-    panels::demand_rows(&engine, &replayed);
+    panels::demand_rows(&engine, replayed);
 }
 
 /// The lock lets one apply each migration while the other waits; later nothing is left to do.
