@@ -39,14 +39,14 @@ struct Told {
 pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let stand = Stand::start(options, 4, 2_000, SELDOM)?;
     let lanes = stand.partitions;
-    let toml = stand.prepare(&Run { label: LABEL, live: false, lanes, memory_seconds: 60, clickhouse: false })?;
+    let toml = stand.prepare(&Run { label: LABEL, live: false, memory_seconds: 60 })?;
     let kafka = KafkaConfig { brokers: stand.brokers.clone(), group: "watching".to_owned(), ..KafkaConfig::default() };
     let over = Arc::new(AtomicBool::new(false));
     let reading = {
         let (kafka, over) = (kafka.clone(), Arc::clone(&over));
         std::thread::spawn(move || read_findings(&kafka, &over))
     };
-    let mut services = vec![stand.service(&toml, "one", "route,judge,act")?];
+    let mut services = stand.services(&toml, LABEL, "route,judge,act")?;
     wait_lanes(&mut services, usize::from(lanes), Duration::from_secs(60), |_| true)?;
     let lasting = options
         .messages
@@ -77,9 +77,10 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
         return Err("no step was measured; feed for longer with --messages".into());
     }
     report.say(format!(
-        "{} devices at {SPEED} times their pace ({:.0} messages/s), {lanes} lanes, {:.0} windows a tick and lane",
+        "{} devices at {SPEED} times their pace ({:.0} messages/s), {} process(es), {lanes} lanes, {:.0} windows a tick and lane",
         stand.devices,
         f64::from(stand.devices) / 10.0 * SPEED,
+        services.len(),
         f64::from(stand.devices) / f64::from(lanes)
     ));
     report.say("what,count,p50_ms,p99_ms,most_ms");

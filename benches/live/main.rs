@@ -36,9 +36,12 @@ pub struct Options {
     /// Each device sends one message in so many seconds; a window is a minute
     #[arg(long, global = true, value_parser = clap::value_parser!(i64).range(1..=60))]
     period: Option<i64>,
-    /// Of the raw topic, and lanes
+    /// Of the raw topic, and lanes; twelve by default where there are several processes
     #[arg(long, global = true)]
     partitions: Option<u16>,
+    /// Several share the lanes, and ClickHouse; one has the embedded store
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=16))]
+    processes: u16,
     #[arg(long, global = true)]
     rounds: Option<usize>,
     /// Messages a second, where they are paced
@@ -58,8 +61,6 @@ enum What {
     Raw,
     /// Readings a CPU second of the judge alone, over the bare batch consume of as many messages
     Judge,
-    /// As `raw`, with three processes on twelve partitions and ClickHouse
-    Spread,
     /// Rows a second into the embedded store and into ClickHouse
     Rows,
     /// Seconds until level again after kill -9: started again in place
@@ -101,7 +102,6 @@ fn main() -> Result<(), Failure> {
     match what {
         What::Raw => throughput::raw(&options, &mut report)?,
         What::Judge => throughput::judge(&options, &mut report)?,
-        What::Spread => throughput::spread(&options, &mut report)?,
         What::Rows => rows::run(&options, &mut report)?,
         What::Restart => recovery::restart(&options, &mut report)?,
         What::Takeover => recovery::takeover(&options, &mut report)?,

@@ -23,12 +23,11 @@ struct Stream {
 
 fn begin(stand: Stand, options: &Options, label: &'static str, report: &mut Report) -> Result<Stream, Failure> {
     let rate = options.rate.unwrap_or(RATE);
-    let clickhouse = stand.engine_pid().is_some();
-    let run = Run { label, live: true, lanes: stand.partitions, memory_seconds: 10, clickhouse };
-    let toml = stand.prepare(&run)?;
+    let toml = stand.prepare(&Run { label, live: true, memory_seconds: 10 })?;
     report.say(format!(
-        "{rate} messages/s of {} devices, {} partition(s), memory stored every 10 s; level: at most {LEVEL_SECONDS} s behind",
-        stand.devices, stand.partitions
+        "{rate} messages/s of {} devices, {} partition(s), {} process(es), memory stored every 10 s; level: at most \
+         {LEVEL_SECONDS} s behind",
+        stand.devices, stand.partitions, options.processes
     ));
     let paced = Paced::start(Feed::new(&stand)?, rate);
     Ok(Stream { stand, toml, label, paced, rate })
@@ -72,7 +71,7 @@ pub fn restart(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let rate = options.rate.unwrap_or(RATE);
     let stand = Stand::start(options, 1, u32::try_from(rate * 5)?, SELDOM)?;
     let stream = begin(stand, options, "restart", report)?;
-    let mut services = vec![stream.stand.service(&stream.toml, "one", "route,judge,act")?];
+    let mut services = stream.stand.services(&stream.toml, "one", "route,judge,act")?;
     stream.level(&mut services, &[0], Instant::now())?;
     report.say("kill,seconds_to_be_level");
     let mut all = Vec::new();
@@ -81,33 +80,35 @@ pub fn restart(options: &Options, report: &mut Report) -> Result<(), Failure> {
         let beyond = stream.ends()?;
         services[0].kill();
         let since = Instant::now();
-        services[0] = stream.stand.service(&stream.toml, "one", "route,judge,act")?;
+        services[0] = stream.stand.service(&stream.toml, "one-0", "route,judge,act")?;
         let seconds = stream.level(&mut services, &beyond, since)?;
         report.say(format!("{kill},{seconds:.2}"));
         all.push(seconds);
     }
     let most = all.iter().copied().fold(0.0, f64::max);
     report.say(format!("seconds to be level again: median {:.2}, most {most:.2} (goal 10, aim 3)", median(all)));
-    services[0].stop()?;
+    services.iter_mut().try_for_each(Service::stop)?;
     stream.paced.finish()?;
     Ok(())
 }
 
-/// Two processes; the one with the lane is killed, and the other takes over when the session has ended.
+/// One more process than asked for; one with lanes is killed, and the others take over when the session has ended.
 pub fn takeover(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let rate = options.rate.unwrap_or(RATE);
     let stand = Stand::start(options, 1, u32::try_from(rate * 5)?, SELDOM)?.with_engine()?;
     let stream = begin(stand, options, "takeover", report)?;
-    let mut services = vec![stream.stand.service(&stream.toml, "one", "route,judge,act")?];
+    let mut services = stream.stand.services(&stream.toml, "one", "route,judge,act")?;
     stream.level(&mut services, &[0], Instant::now())?;
     report.say(format!("kill,seconds_to_be_level,of_these_session_timeout ({SESSION_MILLIS} ms)"));
     let mut all = Vec::new();
     for kill in 1..=options.rounds.unwrap_or(2) {
-        // It joins, and waits: everything is with the first, which is killed.
+        // It joins; of one lane, it waits.
         services.push(stream.stand.service(&stream.toml, &format!("more-{kill}"), "route,judge,act")?);
         std::thread::sleep(CALM);
-        // One partition: one of the two has both ends of it, or each has one; the lane's owner is killed.
-        let owner = if services[0].lanes()?.is_empty() { 1 } else { 0 };
+        let mut owner = 0;
+        while services[owner].lanes()?.is_empty() {
+            owner = (owner + 1) % services.len();
+        }
         let beyond = stream.ends()?;
         services[owner].kill();
         let since = Instant::now();

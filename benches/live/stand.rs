@@ -99,6 +99,7 @@ pub struct Stand {
     inventory: PathBuf,
     taught: Option<PathBuf>,
     pub partitions: u16,
+    processes: u16,
     pub devices: u32,
     pub period: i64,
 }
@@ -109,9 +110,7 @@ pub struct Run<'a> {
     /// Names topics, groups and store of its own.
     pub label: &'a str,
     pub live: bool,
-    pub lanes: u16,
     pub memory_seconds: u32,
-    pub clickhouse: bool,
 }
 
 impl Stand {
@@ -124,24 +123,28 @@ impl Stand {
         let devices = options.devices.unwrap_or(devices);
         let period = options.period.unwrap_or(period);
         let taught = if options.no_baselines { None } else { Some(records::taught(folder.path(), period)?) };
-        Ok(Stand {
+        let are_several = options.processes > 1;
+        let stand = Stand {
             engine: None,
             _broker: broker,
             brokers,
             kafka_folder,
             inventory: records::inventory(folder.path(), devices)?,
             taught,
-            partitions: options.partitions.unwrap_or(partitions),
+            partitions: options.partitions.unwrap_or(if are_several { 12 } else { partitions }),
+            processes: options.processes,
             devices,
             period,
             folder,
-        })
+        };
+        if are_several { stand.with_engine() } else { Ok(stand) }
     }
 
     /// ClickHouse's engine behind its HTTP interface.
     pub fn with_engine(mut self) -> Result<Stand, Failure> {
-        let folder = self.folder.path().join("engine");
-        self.engine = Some(engine(&folder)?);
+        if self.engine.is_none() {
+            self.engine = Some(engine(&self.folder.path().join("engine"))?);
+        }
         Ok(self)
     }
 
@@ -151,19 +154,19 @@ impl Stand {
 
     /// Topics, and the baselines in force; gives the configuration without the process's own lines.
     pub fn prepare(&self, run: &Run<'_>) -> Result<String, Failure> {
-        let Run { label, live, lanes, memory_seconds, clickhouse } = run;
+        let Run { label, live, memory_seconds } = run;
+        let partitions = self.partitions;
         let mut toml = format!(
             "[ingest]\nmax_open_windows = 100000\n[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\n\
              group = \"{label}\"\nreadings = \"{label}.readings\"\nfindings = \"{label}.findings\"\n\
-             readings_partitions = {lanes}\ninstance = \"@INSTANCE@\"\n[source.kafka.properties]\n\
+             readings_partitions = {partitions}\ninstance = \"@INSTANCE@\"\n[source.kafka.properties]\n\
              \"session.timeout.ms\" = \"{SESSION_MILLIS}\"\n\"heartbeat.interval.ms\" = \"500\"\n[[source.kafka.topics]]\n\
              name = \"{RAW}\"\nformat = \"native-json\"\nlive = {live}\nlateness_seconds = {LATENESS}\n[run]\n\
              admin = \"@ADMIN@\"\nmemory_seconds = {memory_seconds}\n[store]\npath = \"{label}-store\"\n",
             self.inventory.display(),
             self.brokers,
         );
-        if *clickhouse {
-            let engine = self.engine.as_ref().ok_or("there is no engine")?;
+        if let Some(engine) = &self.engine {
             let address = address(engine)?;
             let secret = self.folder.path().join("secret");
             std::fs::write(&secret, "secret\n")?;
@@ -176,13 +179,13 @@ impl Stand {
             );
         }
         let path = self.configured(label, &toml, "", "")?;
-        let (config, partitions) = (path.as_os_str(), self.partitions.to_string());
+        let (config, partitions) = (path.as_os_str(), partitions.to_string());
         let words = ["topics", "create", "--raw-partitions", &partitions, "--config"].map(OsStr::new);
         vedette(&[&words[..], &[config]].concat())?;
         if let Some(taught) = &self.taught {
             let words = ["baselines", "pin", "1", "--from", "2026-03-04T00:00:00Z", "--config"].map(OsStr::new);
             vedette(&[&words[..], &[config, OsStr::new("--copy-from"), taught.as_os_str()]].concat())?;
-        } else if *clickhouse {
+        } else if self.engine.is_some() {
             vedette(&[OsStr::new("migrate"), OsStr::new("--config"), config])?;
         }
         Ok(toml)
@@ -213,6 +216,11 @@ impl Stand {
         let path = self.folder.path().join(format!("{name}.toml"));
         std::fs::write(&path, toml.replace("@INSTANCE@", instance).replace("@ADMIN@", admin))?;
         Ok(path)
+    }
+
+    /// As many processes with these roles as were asked for.
+    pub fn services(&self, toml: &str, label: &str, roles: &str) -> Result<Vec<Service>, Failure> {
+        (0..self.processes).map(|number| self.service(toml, &format!("{label}-{number}"), roles)).collect()
     }
 
     /// A process with these roles; `name` is its instance.

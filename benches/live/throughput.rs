@@ -22,13 +22,7 @@ struct Filled {
 
 fn fill(stand: Stand, options: &Options, messages: u64, report: &mut Report) -> Result<Filled, Failure> {
     let messages = options.messages.unwrap_or(messages);
-    stand.prepare(&Run {
-        label: "made",
-        live: false,
-        lanes: stand.partitions,
-        memory_seconds: 60,
-        clickhouse: false,
-    })?;
+    stand.prepare(&Run { label: "made", live: false, memory_seconds: 60 })?;
     let began = Instant::now();
     let through = Feed::new(&stand)?.history(messages)?;
     report.say(format!(
@@ -64,35 +58,26 @@ impl Filled {
     }
 }
 
-pub fn raw(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let stand = Stand::start(options, 4, DEVICES, PERIOD)?;
-    of_all_roles(fill(stand, options, 20_000_000, report)?, 1, "0.15, aim 0.30", report)
-}
-
-pub fn spread(options: &Options, report: &mut Report) -> Result<(), Failure> {
-    let stand = Stand::start(options, 12, DEVICES, PERIOD)?.with_engine()?;
-    of_all_roles(fill(stand, options, 10_000_000, report)?, 3, "as `raw`", report)
-}
-
 /// From the start of the processes until every window is closed, stored and committed.
-fn of_all_roles(mut filled: Filled, processes: usize, goal: &str, report: &mut Report) -> Result<(), Failure> {
+pub fn raw(options: &Options, report: &mut Report) -> Result<(), Failure> {
+    let messages = if options.processes > 1 { 10_000_000 } else { 20_000_000 };
+    let stand = Stand::start(options, 4, DEVICES, PERIOD)?;
+    let mut filled = fill(stand, options, messages, report)?;
     let mut rates = Vec::new();
     for round in 1..=filled.rounds {
         let bare = filled.bare(round, report)?;
         let label = format!("round-{round}");
         let lanes = filled.stand.partitions;
-        let run = Run { label: &label, live: false, lanes, memory_seconds: 60, clickhouse: processes > 1 };
+        let run = Run { label: &label, live: false, memory_seconds: 60 };
         let toml = filled.stand.prepare(&run)?;
         let engine_before = filled.stand.engine_pid().map(crate::usage::cpu_seconds).transpose()?;
         let began = Instant::now();
-        let mut services = (0..processes)
-            .map(|number| filled.stand.service(&toml, &format!("{label}-{number}"), "route,judge,act"))
-            .collect::<Result<Vec<Service>, Failure>>()?;
+        let mut services = filled.stand.services(&toml, &label, "route,judge,act")?;
         wait_lanes(&mut services, usize::from(lanes), PATIENCE, closed(filled.through))?;
         let seconds = began.elapsed().as_secs_f64();
         let cpu = services.iter().map(Service::cpu).sum::<Result<f64, Failure>>()?;
         let peaks = services.iter().map(Service::memory).collect::<Result<Vec<_>, Failure>>()?;
-        let what = format!("all roles in {processes} process(es)");
+        let what = format!("all roles in {} process(es)", services.len());
         rates.push(filled.say(report, round, &what, seconds, cpu, bare));
         let peaks: Vec<String> = peaks.iter().map(|(_, peak)| format!("{peak:.0}")).collect();
         report.say(format!("# peak memory, MiB: {}", peaks.join(", ")));
@@ -105,7 +90,7 @@ fn of_all_roles(mut filled: Filled, processes: usize, goal: &str, report: &mut R
         }
         services.iter_mut().try_for_each(Service::stop)?;
     }
-    summary(&filled, rates, "raw messages", goal, report);
+    summary(&filled, rates, "raw messages", "0.15, aim 0.30", report);
     Ok(())
 }
 
@@ -118,7 +103,7 @@ pub fn judge(options: &Options, report: &mut Report) -> Result<(), Failure> {
         let bare = filled.bare(round, report)?;
         let label = format!("round-{round}");
         let lanes = filled.stand.partitions;
-        let run = Run { label: &label, live: false, lanes, memory_seconds: 60, clickhouse: false };
+        let run = Run { label: &label, live: false, memory_seconds: 60 };
         let toml = filled.stand.prepare(&run)?;
         let began = Instant::now();
         let mut route = filled.stand.service(&toml, &format!("{label}-route"), "route")?;
@@ -133,11 +118,11 @@ pub fn judge(options: &Options, report: &mut Report) -> Result<(), Failure> {
         filled.say(report, round, "route alone", began.elapsed().as_secs_f64(), cpu, bare);
         route.stop()?;
         let began = Instant::now();
-        let mut services = vec![filled.stand.service(&toml, &format!("{label}-judge"), "judge")?];
+        let mut services = filled.stand.services(&toml, &format!("{label}-judge"), "judge")?;
         wait_lanes(&mut services, usize::from(lanes), PATIENCE, closed(filled.through))?;
-        let cpu = services[0].cpu()?;
+        let cpu = services.iter().map(Service::cpu).sum::<Result<f64, Failure>>()?;
         rates.push(filled.say(report, round, "judge alone", began.elapsed().as_secs_f64(), cpu, bare));
-        services[0].stop()?;
+        services.iter_mut().try_for_each(Service::stop)?;
     }
     summary(&filled, rates, "readings, by the judge alone", "0.5, aim 1.5", report);
     Ok(())

@@ -1,6 +1,8 @@
 -- Latest states. The greatest version of a row wins, whoever writes it and how often, so tokens would only do harm: with them
--- a state that comes back under an old name is dropped. Written as `<name>_state`, read as `<name>`. Whoever gives no version
--- is the newest when the server has it.
+-- a state that comes back under an old name is dropped. Written as `<name>_state`, read as `<name>`.
+--
+-- An incident only grows, and closes when nothing more comes: so a write that was on its way while another process took over
+-- never replaces what that one wrote. A device without a version is the newest when the server has it.
 CREATE TABLE IF NOT EXISTS {database}.incidents_state{local}{on_cluster} (
     incident_id String CODEC(ZSTD(1)),
     scope LowCardinality(String) CODEC(ZSTD(1)),
@@ -13,7 +15,7 @@ CREATE TABLE IF NOT EXISTS {database}.incidents_state{local}{on_cluster} (
     first_window DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     last_window DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     findings UInt32 CODEC(ZSTD(1)),
-    version UInt64 DEFAULT toUnixTimestamp64Nano(now64(9, 'UTC')) CODEC(Delta, ZSTD(1))
+    version UInt64 DEFAULT 2 * toUInt64(findings) + isNotNull(closed_at) CODEC(Delta, ZSTD(1))
 )
 ENGINE = {engine:ReplacingMergeTree(version)}
 ORDER BY incident_id

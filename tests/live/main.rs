@@ -1,6 +1,7 @@
 //! The service against real brokers and a real engine, started and stopped by the tests. Tests run in the order of their names:
-//! the longest, of what breaks, begin first.
+//! the longest begin first.
 
+mod baselines;
 mod breakage;
 mod cases;
 mod clickhouse;
@@ -15,6 +16,5 @@ mod not_run;
 mod one_truth;
 mod readme;
 mod tables;
-mod trainer;
 mod vedette;
 mod watching;

@@ -10,8 +10,9 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
+use super::breakage::records::{Bench, Options, Sender, message, now};
 use super::collector::{Collector, Received, attribute};
-use super::engine::Engine;
+use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{prepare, replayed_demo, site};
 use super::vedette::{Service, get, query, succeed, text};
@@ -64,28 +65,43 @@ fn a_store_that_is_away_is_seen_and_so_is_its_return() {
     if !are_there("readiness without a store") {
         return;
     }
-    let replayed = replayed_demo();
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
     let collector = Collector::start();
-    let site = site(&broker, replayed, 1);
-    let telemetry = format!("[telemetry]\notlp_endpoint = \"{}\"\ninterval_seconds = 1\n", collector.endpoint);
-    std::fs::write(&site.config, site.keep_in(&engine) + &telemetry).expect("it is written");
-    prepare(&site, replayed, 1);
-    let mut service = Service::start(&site.config, "route,judge,act", &site.folder.path().join("log"), &site.admin);
+    let bench = Bench::new(
+        &broker,
+        &Options {
+            inventory: "pump-1,pump,pump-1",
+            raw_partitions: 1,
+            lanes: 1,
+            window_seconds: 60,
+            lateness_seconds: 60,
+            live: false,
+            memory_seconds: 2,
+            store: None,
+        },
+    );
+    let toml = std::fs::read_to_string(&bench.config).expect("there is a configuration");
+    std::fs::write(&bench.config, with_engine(&toml, bench.folder.path(), &engine)).expect("it is written");
+    append(&bench.config, &format!("[telemetry]\notlp_endpoint = \"{}\"\ninterval_seconds = 1\n", collector.endpoint));
+    let mut service = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
     wait_ready(&mut service, true, |readiness| readiness["lanes"].as_array().is_some_and(|lanes| lanes.len() == 1));
     // Inserts alone, as on a full disk: questions are answered.
     engine.fault("500@insert");
-    let demo = replayed.data("demo.toml");
-    succeed(&["feed", text(&demo), "--brokers", &broker.bootstrap, "--speed", "0", "--quiet"]);
+    let begin = (now() as i64 - 6 * 3_600) / 60 * 60;
+    let sender = Sender::new(&broker);
+    (0..600).for_each(|second| sender.send(0, message("pump-1", (begin + second) as f64).as_bytes()));
+    sender.heartbeat(0, begin + 900);
+    sender.flush();
+    service.wait_until_said("cannot store a step", Duration::from_secs(60));
     let refused = wait_ready(&mut service, false, |readiness| !readiness["store"]["failure"].is_null());
     assert_eq!(refused["lanes"][0]["ready"], false, "{refused:#}");
     assert_eq!(metric(&service.admin, "vedette_store_up"), Some(0.0));
     engine.fault("ok");
     wait_ready(&mut service, true, |readiness| readiness["store"]["ready"] == true);
     // Everything, questions too, on a lane that has nothing to store.
-    service.wait_closed(1, replayed.through, Duration::from_secs(240));
+    service.wait_closed(1, (begin + 780) * 1_000_000, Duration::from_secs(60));
     engine.fault("refuse");
     wait_ready(&mut service, false, |readiness| !readiness["store"]["failure"].is_null());
     engine.fault("ok");

@@ -137,7 +137,14 @@ class Tables(unittest.TestCase):
         # Back to what it was, under a token of before.
         self.insert("incidents", [incident | {"version": 4}], insert_deduplication_token="readings/0/1/incidents/0")
         self.assertEqual(self.one(asked), [[1, incident["severity"]]])
-        # Without versions the last one written.
+        # Without versions the incident that has come further, closed or with more findings.
+        for findings, closed, expected in ((3, 0, [3, 0]), (2, 1, [3, 0]), (3, 1, [3, 1]), (3, 0, [3, 1]), (4, 0, [4, 0])):
+            self.ask("INSERT INTO vedette.incidents_state (incident_id, findings, last_window, closed_at) "
+                     f"SELECT 'grown', {findings}, now(), if({closed}, now(), NULL)", **INSERT)
+            found = self.one("SELECT findings, isNotNull(closed_at) FROM vedette.incidents WHERE incident_id = 'grown'")
+            self.assertEqual(found, [expected])
+        self.ask("DELETE FROM vedette.incidents_state WHERE incident_id = 'grown'")
+        # The last device written.
         for owner in ("one", "two", "one", "two", "three"):
             self.ask(f"INSERT INTO vedette.devices_state (device_id, owner) VALUES ('moved', '{owner}')", **INSERT)
             found = self.one("SELECT owner FROM vedette.devices WHERE device_id = 'moved'")

@@ -325,7 +325,8 @@ fn begin_anew(means: &Means, first: u64) -> anyhow::Result<bool> {
     if worked_before {
         let problem = format!(
             "the store has what `act` remembers, the group `{}-act` has no commit, and the topic `{}` has lost its \
-             beginning; was the group deleted? Begin with an empty store, or restore the group's offset",
+             beginning; was the group deleted? Begin with an empty store, or restore the \
+             group's offset together with its metadata",
             kafka.group, kafka.findings
         );
         return Err(StandsStill(problem).into());

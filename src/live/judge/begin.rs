@@ -48,7 +48,8 @@ impl Beginning {
         if self.position.is_none() && !self.log_is_whole && self.store.newest_memory(&lane)?.is_some() {
             anyhow::bail!(
                 "the store has rows of lane {lane}, and the group `{}-judge` has no commit for it; \
-                 was the group deleted? Begin with an empty store, or restore the group's offsets",
+                 was the group deleted? Begin with an empty store, or restore the group's offsets together with their \
+                 metadata",
                 self.config.source.kafka.group
             );
         }

@@ -1,7 +1,9 @@
 //! Killed at random moments, and started again: at the end every row stands once.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::clickhouse::{demand_the_same_there, wait_for_findings};
 use crate::engine::Engine;
@@ -11,6 +13,9 @@ use crate::vedette::{Feed, Service, free_address, text};
 
 /// Seconds between two kills, about.
 const LIFE: f64 = 1.8;
+/// For lanes to commit, where the machine is busy or nothing is left to do.
+const LONGEST: Duration = Duration::from_secs(10);
+const LANES: usize = 4;
 
 /// How many kills: `VEDETTE_KILLS`, else fifty.
 fn kills() -> u64 {
@@ -24,7 +29,7 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     }
     let replayed = replayed_demo();
     let broker = Broker::start(&[]);
-    let site = site(&broker, replayed, 4);
+    let site = site(&broker, replayed, LANES as u16);
     let (toml, path) = (std::fs::read_to_string(&site.config).expect("it is there"), "path = \"store\"\n");
     assert!(toml.contains(path), "{toml}");
     // So that it is also killed while it merges.
@@ -36,7 +41,7 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     let mut services = kill_at_random(&[&start], kills());
     demand_progress(&services[0], kills());
     feed.join();
-    services[0].wait_closed(4, replayed.through, Duration::from_secs(240));
+    services[0].wait_closed(LANES, replayed.through, Duration::from_secs(240));
     services[0].stop();
     let store = site.folder.path().join("store");
     for table in ["windows", "findings"] {
@@ -58,7 +63,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let broker = Broker::start(&[]);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engine = Engine::start(folder.path());
-    let site = site(&broker, replayed, 4);
+    let site = site(&broker, replayed, LANES as u16);
     let toml = site.keep_in(&engine);
     prepare(&site, replayed, 3);
     let feed = fed_meanwhile(replayed, &broker, kills() as f64 / 2.0 * LIFE);
@@ -72,7 +77,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let mut services = kill_at_random(&[&route, &judge, &act], kills() / 2);
     demand_progress(&services[1], kills() / 2);
     feed.join();
-    services[1].wait_closed(4, replayed.through, Duration::from_secs(240));
+    services[1].wait_closed(LANES, replayed.through, Duration::from_secs(240));
     wait_for_findings(&replayed.store, &engine);
     services.iter_mut().for_each(Service::stop);
     demand_the_same_there(replayed, &engine);
@@ -104,14 +109,26 @@ fn kill_at_random(start: &[&dyn Fn() -> Service], kills: u64) -> Vec<Service> {
     let mut chance = Chance(0x5eed);
     let mut services: Vec<Service> = start.iter().map(|start| start()).collect();
     for number in 0..kills {
-        // Many die while they begin, or just after; every third comes further.
-        let at_least = if number % 3 == 2 { 2_000 } else { 150 };
-        std::thread::sleep(Duration::from_millis(at_least + chance.below(2_000)));
+        // Many die while they begin, or just after; every third life sees its lanes come further.
+        if number % 3 == 2 {
+            let until = Instant::now() + LONGEST;
+            while !services.iter().any(has_committed) && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(150 + chance.below(2_000)));
         let one = chance.below(services.len() as u64) as usize;
         services[one].kill();
         services[one] = start[one]();
     }
     services
+}
+
+/// Its lanes, all of them, since it was started.
+fn has_committed(service: &Service) -> bool {
+    let readiness = service.readiness().unwrap_or_default();
+    let committed = |lane: &Value| !lane["seconds_since_commit"].is_null();
+    readiness["lanes"].as_array().is_some_and(|lanes| lanes.len() == LANES && lanes.iter().all(committed))
 }
 
 /// xorshift64: the same moments in every run.
