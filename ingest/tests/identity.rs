@@ -244,3 +244,50 @@ fn large_types_are_cut_into_shards_by_device_id() {
     assert_eq!(routes.facts.len(), 101);
     assert_eq!(at(0).to_string(), "2026-03-02T00:00:00Z");
 }
+
+fn tell(from: &mut Router, to: &mut Router, same_inventory: bool) {
+    from.take_learned().iter().for_each(|learned| to.hear(learned, same_inventory));
+}
+
+#[test]
+fn what_one_router_learns_of_addresses_others_know() {
+    let [mut one, mut other, mut third] = [(); 3].map(|()| two_devices().telling());
+    assert_eq!(one.take_learned(), [], "what the inventory says nobody has to be told");
+    assert_eq!(whose(&mut one, 100, &format!("{MAC_B} 192.168.1.10"), to_internet()), ["b"]);
+    assert_eq!(
+        whose(&mut one, 200, &format!("{STRANGER} 192.168.1.11"), to_internet()),
+        [format!("unknown:{STRANGER}")]
+    );
+    assert_eq!(
+        whose(&mut one, 201, &format!("{STRANGER} 192.168.5.5"), to_internet()),
+        [format!("unknown:{STRANGER}")]
+    );
+    let learned = one.take_learned();
+    assert_eq!(learned.len(), 2, "not of addresses that only a stranger had: {learned:?}");
+    for learned in &learned {
+        other.hear(learned, true);
+        third.hear(learned, false);
+    }
+    assert_eq!(whose(&mut other, 150, "- 192.168.1.10", to_internet()), ["b"]);
+    assert_eq!(whose(&mut other, 99, "- 192.168.1.10", to_internet()), ["a"]);
+    let routes = route(&mut other, 250, "- 192.168.1.11", to_internet());
+    assert_eq!((routes.facts.len(), routes.owners.len()), (1, 1), "its lane is told before its first reading");
+    assert_eq!(whose(&mut other, 251, "- 192.168.1.11", to_internet()), [format!("unknown:{STRANGER}")]);
+    assert_eq!(route(&mut other, 252, "- 192.168.1.11", to_internet()).facts.len(), 0);
+    assert_eq!(other.take_learned(), [], "what was heard is not told again");
+    assert_eq!(
+        whose(&mut third, 150, "- 192.168.1.10", to_internet()),
+        ["a"],
+        "its inventory is another one, and says so"
+    );
+}
+
+#[test]
+fn what_stands_beside_a_devices_address_is_its_name_for_all_routers() {
+    let inventory = "device_id,device_type,ip\nc,plug,192.168.1.12\n";
+    let (mut one, mut other) = (router(inventory).telling(), router(inventory));
+    assert_eq!(whose(&mut one, 0, &format!("{STRANGER} 192.168.1.12 client-c"), Kind::Message(message("t", 1))), ["c"]);
+    tell(&mut one, &mut other, true);
+    assert_eq!(whose(&mut other, 1, &format!("{STRANGER} 192.168.77.7"), to_internet()), ["c"]);
+    assert_eq!(whose(&mut other, 2, "- 192.168.88.8 client-c", Kind::Message(message("t", 1))), ["c"]);
+}

@@ -161,6 +161,17 @@ fn facts_come_with_the_tick_from_which_they_hold() {
     assert_eq!((at_first.low, at_first.versions.baseline), (0, 0), "the waiting baseline is to be read again");
 }
 
+#[test]
+fn a_baseline_far_ahead_does_not_hold_what_has_a_memory() {
+    let mut log = writer();
+    log.fact(Fact::Baseline { version: 7, from: at(90) }).says(5).mark(1, &[1], 60).says(61);
+    let memory = log.lane.memory();
+    assert_eq!((log.ticks[0].1.low, memory.at.low), (0, 2), "the mark stands, and what stood before it is not needed");
+    let mut again = Writer { offset: 2, ..Writer::new(Lane::recalled(&Config::default(), &memory)) };
+    again.mark(1, &[1], 60).says(61).mark(1, &[1], 120);
+    assert_eq!(again.ticks.last().map(|(tick, _)| tick.baseline_version), Some(7));
+}
+
 /// Two routers meet a device, one at second 70, one at 130; a record from second 5 comes last.
 #[test]
 fn a_device_is_announced_at_the_latest_with_its_first_window() {

@@ -72,7 +72,9 @@ fn remembered(mut lane: Lane, log: &[(u64, Entry)]) -> Result<Remembered, TestCa
             continue;
         }
         let memory = lane.memory();
-        prop_assert_eq!(Some(memory.at), ticks.last().map(|(_, at)| *at));
+        let (_, at) = ticks.last().expect("there are more than before");
+        prop_assert_eq!(Resume { low: at.low, ..memory.at }, *at);
+        prop_assert!(memory.at.low >= at.low);
         let bytes = postcard::to_stdvec(&memory).map_err(|error| TestCaseError::fail(error.to_string()))?;
         memories.push((ticks.len(), bytes, *lane.counters()));
     }

@@ -85,9 +85,9 @@ pub fn metrics() -> &'static Metrics {
                 "ticks closed before every source vouched for them, because too many windows were open",
             ),
             forgotten: counter(FORGOTTEN, "destinations beyond what is remembered, by the setting that bounds it"),
-            steps: counter(STEPS, "steps stored, published and committed"),
+            steps: counter(STEPS, "steps published, stored and committed"),
             windows: counter(WINDOWS, "windows stored"),
-            step_seconds: histogram(STEP_SECONDS, "to store, publish and commit a step"),
+            step_seconds: histogram(STEP_SECONDS, "to publish, store and commit a step"),
             end_to_end: histogram(
                 END_TO_END,
                 "from when the broker had the mark that closed a window to when its findings are published",

@@ -81,10 +81,13 @@ class Engine:
                     own.query(statement)
                 if database:
                     own.query("USE `" + database.replace("`", "\\`") + "`")
-                for name, value in (*settings, *parameters):
+                chosen = (*settings, *parameters)
+                for name, _ in chosen:
                     if not re.fullmatch(r"\w+", name):
                         raise EngineError(115, f"Code: 115. DB::Exception: Unknown setting '{name}'. (UNKNOWN_SETTING)")
-                    own.query(f"SET {name} = {quoted(value)}")
+                if chosen:
+                    # Each statement costs a quarter of a millisecond, and a request has twenty settings.
+                    own.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in chosen))
                 return self._run(own, query, body, output)
             except EngineError:
                 raise

@@ -14,11 +14,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::inventory::{AddressClaim, Inventory, Profiles};
-use super::leases::{Leases, SHARED};
+use super::learned::{Change, Holder, Learned};
+use super::leases::{Lease, Leases, SHARED};
 use crate::Config;
 
 /// Unknown devices are no peers of each other, so they are spread over the lanes in as many cohorts.
 const UNKNOWN_SHARDS: u64 = 16;
+
+/// Ids of unknown devices begin so.
+const UNKNOWN: &str = "unknown:";
 
 pub(crate) struct Known {
     pub devices: Vec<Arc<Device>>,
@@ -34,13 +38,21 @@ pub(crate) struct Known {
     /// By device key: which kinds of identity the device has, so that a second one is told to be another device's.
     has: Vec<u8>,
     of_inventory: u32,
+    /// The inventory gives as many addresses.
+    declared: usize,
     max_devices: usize,
+    /// To be told to other routers; `None`: there are none.
+    changes: Option<FxHashSet<Change>>,
+    /// The inventory's devices, from when other routers first told of some.
+    by_id: FxHashMap<SmolStr, DeviceKey>,
 }
 
 const HAS_MAC: u8 = 1;
 const HAS_CLIENT_ID: u8 = 2;
 /// Retired, or to be.
 const AN_END: u8 = 4;
+/// Another router met it first.
+const UNTOLD: u8 = 8;
 
 /// Device and lease of an identity, see [`Known::touch`].
 pub(crate) type Touched = (Option<DeviceKey>, Option<usize>);
@@ -84,10 +96,14 @@ impl Known {
             routers: FxHashSet::default(),
             unknown: FxHashMap::default(),
             has,
+            declared: 0,
             max_devices: config.max_devices,
+            changes: None,
+            by_id: FxHashMap::default(),
         };
         known.shard(config.cohort_size.max(1));
         known.seed(inventory.addresses);
+        known.declared = known.leases.len();
         known.macs.shrink_to_fit();
         known.leases.shrink();
         known
@@ -192,7 +208,7 @@ impl Known {
         let mac = mac.filter(|mac| self.names_a_device(*mac, named, place));
         let named = named.filter(|_| mac.is_some());
         if let (Some(key), Some(address)) = (named, internal) {
-            self.leases.learn(address, key, time);
+            self.learn(address, key, time);
         }
         let holder = ip.filter(|_| named.is_none()).and_then(|address| self.leases.holder(address, time));
         let found = match (named, holder) {
@@ -257,8 +273,9 @@ impl Known {
         if let Some(mac) = mac.filter(|mac| !self.has(key, HAS_MAC) && !self.macs.contains_key(mac)) {
             self.macs.insert(mac, key);
             self.has[key.0 as usize] |= HAS_MAC;
+            self.note_of(key, Change::Mac(mac));
             if let Some(address) = internal {
-                self.leases.learn(address, key, time);
+                self.learn(address, key, time);
             }
         }
         let Some(id) = client_id else { return };
@@ -267,10 +284,11 @@ impl Known {
         if rename || !self.has(key, HAS_CLIENT_ID) && !self.client_ids.contains_key(id) {
             self.client_ids.insert(id.clone(), key);
             self.has[key.0 as usize] |= HAS_CLIENT_ID;
+            self.note_of(key, Change::ClientId(id.clone()));
         }
         // An address without MAC is a client's only while nobody else has it.
         if let Some(address) = internal.filter(|address| self.leases.holder(*address, time).is_none()) {
-            self.leases.learn(address, key, time);
+            self.learn(address, key, time);
         }
     }
 
@@ -282,9 +300,9 @@ impl Known {
         time: EventTime,
     ) -> Found {
         let id = match (mac, internal, client_id) {
-            (Some(mac), _, _) => format_smolstr!("unknown:{mac}"),
-            (None, Some(address), _) => format_smolstr!("unknown:{address}"),
-            (None, None, Some(client)) => format_smolstr!("unknown:{client}"),
+            (Some(mac), _, _) => format_smolstr!("{UNKNOWN}{mac}"),
+            (None, Some(address), _) => format_smolstr!("{UNKNOWN}{address}"),
+            (None, None, Some(client)) => format_smolstr!("{UNKNOWN}{client}"),
             (None, None, None) => return Found::Nobody,
         };
         let known = self.unknown.get(&id).copied();
@@ -294,7 +312,7 @@ impl Known {
         let key = known.unwrap_or_else(|| self.add_unknown(id));
         self.bind(key, client_id, mac, internal, time);
         if let Some(address) = internal {
-            self.leases.learn(address, key, time);
+            self.learn(address, key, time);
         }
         if known.is_some() { Found::Device(key) } else { Found::New(key) }
     }
@@ -309,5 +327,113 @@ impl Known {
         self.devices.push(Arc::new(Device { key, id, criticality, standing, profile }));
         self.has.push(0);
         key
+    }
+
+    /// From now on what is learned is kept until [`Known::take_learned`].
+    pub(crate) fn tell(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    fn learn(&mut self, address: IpAddr, key: DeviceKey, time: EventTime) {
+        if self.leases.learn(address, key, time)
+            && let Some(changes) = &mut self.changes
+        {
+            changes.insert(Change::Address(address.to_canonical()));
+        }
+    }
+
+    fn note_of(&mut self, key: DeviceKey, change: Change) {
+        if let Some(changes) = self.changes.as_mut().filter(|_| key.0 < self.of_inventory) {
+            changes.insert(change);
+        }
+    }
+
+    /// What was learned of the inventory's devices since the last call. Of others every router learns by itself: they come and
+    /// go, and there is no end of them.
+    pub(crate) fn take_learned(&mut self) -> Vec<Learned> {
+        let Some(changes) = self.changes.as_mut().filter(|changes| !changes.is_empty()) else { return Vec::new() };
+        let changes = std::mem::take(changes);
+        changes.into_iter().filter_map(|change| self.learned(change)).collect()
+    }
+
+    fn learned(&self, change: Change) -> Option<Learned> {
+        let id = |key: DeviceKey| self.devices.get(key.0 as usize).map(|device| device.id.clone());
+        match change {
+            Change::Address(address) => {
+                let leases = self.leases.holders(address);
+                let holder = |lease: &Lease| Some(Holder { device: id(lease.device)?, from: lease.from });
+                let is_ours = leases.iter().any(|lease| lease.device.0 < self.of_inventory);
+                is_ours.then(|| Learned::Address { address, holders: leases.iter().filter_map(holder).collect() })
+            }
+            Change::Mac(mac) => Some(Learned::Mac { mac, device: id(*self.macs.get(&mac)?)? }),
+            Change::ClientId(client_id) => {
+                let device = id(*self.client_ids.get(&client_id)?)?;
+                Some(Learned::ClientId { client_id, device })
+            }
+        }
+    }
+
+    /// Takes what a router learned. What this inventory says itself holds against what was learned beside another one.
+    pub(crate) fn hear(&mut self, learned: &Learned, same_inventory: bool) {
+        match learned {
+            Learned::Address { address, holders } => {
+                let is_declared = self.leases.index(*address).is_some_and(|index| index < self.declared);
+                if is_declared && !same_inventory {
+                    return;
+                }
+                for Holder { device, from } in holders {
+                    if let Some(key) = self.named(device) {
+                        self.leases.learn(*address, key, *from);
+                    }
+                }
+            }
+            Learned::Mac { mac, device } => {
+                let key = self.named(device).filter(|key| !self.has(*key, HAS_MAC) && !self.macs.contains_key(mac));
+                if let Some(key) = key {
+                    self.macs.insert(*mac, key);
+                    self.has[key.0 as usize] |= HAS_MAC;
+                }
+            }
+            Learned::ClientId { client_id, device } => {
+                let is_free = self.client_ids.get(client_id).is_none_or(|held| held.0 >= self.of_inventory);
+                let key = self.named(device).filter(|key| is_free && !self.has(*key, HAS_CLIENT_ID));
+                if let Some(key) = key {
+                    self.client_ids.insert(client_id.clone(), key);
+                    self.has[key.0 as usize] |= HAS_CLIENT_ID;
+                }
+            }
+        }
+    }
+
+    /// The device of an id that another router has. An unknown one that the inventory has got since is none any more.
+    fn named(&mut self, id: &SmolStr) -> Option<DeviceKey> {
+        if self.by_id.is_empty() {
+            let devices = &self.devices[..self.of_inventory as usize];
+            self.by_id = devices.iter().map(|device| (device.id.clone(), device.key)).collect();
+        }
+        if let Some(key) = self.by_id.get(id).or_else(|| self.unknown.get(id)) {
+            return Some(*key);
+        }
+        let name = id.strip_prefix(UNKNOWN)?;
+        let by_mac = || self.macs.get(&name.parse().ok()?).copied();
+        let named = self.client_ids.get(name).copied().or_else(by_mac);
+        if let Some(key) = named {
+            return Some(key).filter(|key| *key != SHARED);
+        }
+        if self.devices.len() >= self.max_devices {
+            return None;
+        }
+        let key = self.add_unknown(id.clone());
+        self.has[key.0 as usize] |= UNTOLD;
+        Some(key)
+    }
+
+    /// Whether a device that another router met first now speaks here for the first time, so that its lane is to be told.
+    pub(crate) fn is_untold(&mut self, key: DeviceKey) -> bool {
+        let untold = self.has(key, UNTOLD);
+        if untold {
+            self.has[key.0 as usize] &= !UNTOLD;
+        }
+        untold
     }
 }

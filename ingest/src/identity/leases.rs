@@ -1,6 +1,6 @@
 //! Which device had an address at an event time.
 //!
-//! Addresses move: every address keeps its last four holders with the time from which each was seen there. A reading is
+//! Addresses move: every address keeps its last holders with the time from which each was seen there. A reading is
 //! resolved by the holder at *its* time, so a late record does not follow a lease that had not begun.
 
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 /// Stands for an address that the inventory gives to several devices at once: it names none of them.
 pub(crate) const SHARED: DeviceKey = DeviceKey(u32::MAX);
 
-const HOLDERS_KEPT: usize = 4;
+const HOLDERS_KEPT: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Lease {
@@ -24,6 +24,13 @@ struct Holders {
     newest: Lease,
     /// Ascending by time.
     older: Box<[Lease]>,
+}
+
+impl Holders {
+    /// Ascending by time.
+    fn all(&self) -> Vec<Lease> {
+        self.older.iter().copied().chain([self.newest]).collect()
+    }
 }
 
 pub(crate) struct Leases {
@@ -58,8 +65,8 @@ impl Leases {
         self.holders[index].newest.from.0 as u64
     }
 
-    /// `device` was seen at `address`, or is declared to be there from `time` on.
-    pub(crate) fn learn(&mut self, address: IpAddr, device: DeviceKey, time: EventTime) {
+    /// `device` was seen at `address`, or is declared to be there from `time` on. Gives whether that was news.
+    pub(crate) fn learn(&mut self, address: IpAddr, device: DeviceKey, time: EventTime) -> bool {
         let lease = Lease { from: time, device };
         let Some(index) = self.index(address) else {
             let index = self.holders.len() as u32;
@@ -68,14 +75,15 @@ impl Leases {
                 IpAddr::V4(v4) => self.v4.insert(v4.into(), index),
                 IpAddr::V6(v6) => self.v6.insert(v6.octets(), index),
             };
-            return;
+            return true;
         };
         let holders = &mut self.holders[index];
         let known = holders.newest.from <= time && holders.newest.device == device;
         if known || holders.newest.device == SHARED {
-            return;
+            return false;
         }
-        let mut leases: Vec<Lease> = holders.older.iter().copied().chain([holders.newest]).collect();
+        let before = holders.all();
+        let mut leases = before.clone();
         let at = leases.partition_point(|earlier| earlier.from <= time);
         leases.insert(at, lease);
         leases.dedup_by_key(|lease| lease.device);
@@ -83,6 +91,17 @@ impl Leases {
         if let [older @ .., newest] = &leases[surplus..] {
             *holders = Holders { newest: *newest, older: older.into() };
         }
+        holders.all() != before
+    }
+
+    /// Whoever had `address`, ascending by time.
+    pub(crate) fn holders(&self, address: IpAddr) -> Vec<Lease> {
+        self.index(address).map_or_else(Vec::new, |index| self.holders[index].all())
+    }
+
+    /// How many addresses anybody had.
+    pub(crate) fn len(&self) -> usize {
+        self.holders.len()
     }
 
     /// The inventory gives `address` to several devices.
@@ -139,13 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn four_holders_are_kept() {
+    fn sixteen_holders_are_kept() {
         let address = "10.0.0.1".parse().unwrap();
         let mut leases = Leases::new(0);
-        (0..9).for_each(|number| leases.learn(address, DeviceKey(number), at(i64::from(number) * 100)));
-        assert_eq!(leases.holder(address, at(801)), Some(DeviceKey(8)));
-        assert_eq!(leases.holder(address, at(501)), Some(DeviceKey(5)));
-        assert_eq!(leases.holder(address, at(499)), None);
+        for number in 0..20 {
+            assert!(leases.learn(address, DeviceKey(number), at(i64::from(number) * 100)));
+        }
+        assert_eq!(leases.holder(address, at(1_901)), Some(DeviceKey(19)));
+        assert_eq!(leases.holder(address, at(401)), Some(DeviceKey(4)));
+        assert_eq!(leases.holder(address, at(399)), None);
     }
 
     #[test]

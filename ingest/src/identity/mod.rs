@@ -4,14 +4,17 @@
 //! * [`router`]: a reading to the one or two devices it is of
 //! * [`known`]: identities to devices, unknown ones included
 //! * [`leases`]: who had an address when
+//! * [`learned`]: what routers tell each other of that
 //! * [`lanes`]: which lane a cohort belongs to
 
 mod inventory;
 mod known;
 mod lanes;
+mod learned;
 mod leases;
 mod router;
 
 pub use inventory::{COLUMNS, Inventory};
 pub use lanes::LaneTable;
+pub use learned::{Holder, Learned};
 pub use router::{Replaced, Router, RouterCounters, Routes};

@@ -8,6 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::inventory::Inventory;
 use super::known::{Found, Known, Touched};
+use super::learned::Learned;
 use crate::Config;
 
 /// What came of routing a reading. The facts hold before it: write them to the log first.
@@ -48,6 +49,23 @@ impl Router {
     pub fn new(inventory: Inventory, config: &Config) -> Router {
         let known = Known::new(inventory, config);
         Router { known, touched: Vec::new(), reported: FxHashMap::default(), counters: RouterCounters::default() }
+    }
+
+    /// Keeps what it learns, for other routers; see [`Router::take_learned`].
+    pub fn telling(mut self) -> Router {
+        self.known.tell();
+        self
+    }
+
+    /// What was learned of the inventory's devices since the last call, to be told before whatever was routed by it.
+    pub fn take_learned(&mut self) -> Vec<Learned> {
+        self.known.take_learned()
+    }
+
+    /// Takes what another router learned, or this one in a former life; in which order is all the same. What this inventory
+    /// itself says of an address holds against what was learned beside another one.
+    pub fn hear(&mut self, learned: &Learned, same_inventory: bool) {
+        self.known.hear(learned, same_inventory);
     }
 
     /// All devices by key: the inventory's first, then unknown ones as they showed up.
@@ -152,6 +170,7 @@ impl Router {
     /// Announces and counts what has to be; gives the device, if there is one.
     fn settle(&mut self, found: Found, time: EventTime, speaks: bool, out: &mut Routes) -> Option<DeviceKey> {
         match found {
+            Found::Device(key) if self.known.is_untold(key) => self.settle(Found::New(key), time, speaks, out),
             Found::Device(key) => {
                 if speaks {
                     self.report_if_retired(key, time, out);

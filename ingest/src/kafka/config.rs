@@ -32,6 +32,8 @@ pub struct KafkaConfig {
     pub readings_partitions: u16,
     /// Which lane each cohort has, for all routers; one partition, kept for good.
     pub cohorts: String,
+    /// What routers learn of addresses, for all of them and for good; one partition, compacted.
+    pub identities: String,
     /// Findings and closed ticks, between judge and act; one partition.
     pub findings: String,
     /// Where records that cannot be used are copied to; none when empty. They are in the table `rejected` anyhow.
@@ -54,6 +56,7 @@ impl Default for KafkaConfig {
             readings: "vedette.readings".to_owned(),
             readings_partitions: 4,
             cohorts: "vedette.cohorts".to_owned(),
+            identities: "vedette.identities".to_owned(),
             findings: "vedette.findings".to_owned(),
             dead_letter: String::new(),
             replication_factor: 1,
@@ -172,6 +175,7 @@ impl SourceConfig {
             ("kafka.group", &kafka.group),
             ("kafka.readings", &kafka.readings),
             ("kafka.cohorts", &kafka.cohorts),
+            ("kafka.identities", &kafka.identities),
             ("kafka.findings", &kafka.findings),
         ] {
             if value.trim().is_empty() {
@@ -187,7 +191,7 @@ impl SourceConfig {
             }
         }
         let mut names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
-        names.extend([kafka.readings.as_str(), kafka.cohorts.as_str(), kafka.findings.as_str()]);
+        names.extend([&kafka.readings, &kafka.cohorts, &kafka.identities, &kafka.findings].map(String::as_str));
         names.extend(Some(kafka.dead_letter.as_str()).filter(|name| !name.is_empty()));
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_topic_has_one_purpose() {
-        for name in ["vedette.readings", "vedette.cohorts", "vedette.findings"] {
+        for name in ["vedette.readings", "vedette.cohorts", "vedette.identities", "vedette.findings"] {
             let config = parse(&format!(r#"{{"kafka":{{"topics":[{{"name":"{name}","format":"native-json"}}]}}}}"#));
             assert!(config.check().unwrap_err().to_string().contains(name));
         }

@@ -31,6 +31,7 @@ pub fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
     let mut all = vec![
         topic(&config.readings, "readings", i32::from(config.readings_partitions), true),
         topic(&config.cohorts, "cohorts", 1, true),
+        topic(&config.identities, "identities", 1, true),
         topic(&config.findings, "findings", 1, true),
     ];
     if !config.dead_letter.is_empty() {
@@ -88,6 +89,7 @@ pub fn create_missing(config: &KafkaConfig, wanted: &[Wanted]) -> Result<Vec<Str
                 "readings" => new.set("message.timestamp.type", "LogAppendTime").set("max.message.bytes", "4194304"),
                 // The first record of a cohort holds for as long as the readings topic is there.
                 "cohorts" => new.set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
+                "identities" => new.set("cleanup.policy", "compact"),
                 "findings" => new.set("retention.ms", "-1").set("max.message.bytes", "16777216"),
                 _ => new,
             }

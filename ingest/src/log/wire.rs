@@ -226,7 +226,12 @@ pub struct BatchDraft {
     rows: Vec<WireOwner>,
     count: u32,
     readings: Vec<u8>,
+    /// A reading is written here first: into a `Vec` each byte would be a call.
+    scratch: Vec<u8>,
 }
+
+/// Few readings are longer.
+const SCRATCH: usize = 1 << 10;
 
 impl BatchDraft {
     /// Readings so far.
@@ -249,7 +254,11 @@ impl BatchDraft {
             self.rows.push(WireOwner { row: self.count, device, is_responder: owner.role == Role::Responder, peer });
         }
         self.count += 1;
-        self.readings = append(std::mem::take(&mut self.readings), reading);
+        self.scratch.resize(SCRATCH, 0);
+        match postcard::to_slice(reading, &mut self.scratch) {
+            Ok(bytes) => self.readings.extend_from_slice(bytes),
+            Err(_) => self.readings = append(std::mem::take(&mut self.readings), reading),
+        }
     }
 
     fn place(&mut self, key: DeviceKey, id_of: &impl Fn(DeviceKey) -> SmolStr) -> u32 {
@@ -296,7 +305,9 @@ mod tests {
 
     #[test]
     fn a_batch_survives_its_bytes() {
-        let readings = readings();
+        let mut readings = readings();
+        let long = fleet::reading::Message { topic: "t".repeat(2 * SCRATCH).into(), ..Default::default() };
+        readings.insert(1, Reading { kind: fleet::Kind::Message(long), ..readings[0].clone() });
         let mut draft = BatchDraft::default();
         let id = |key: DeviceKey| SmolStr::new(format!("device-{}", key.0));
         for (number, reading) in (0..).zip(&readings) {

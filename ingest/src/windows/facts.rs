@@ -1,8 +1,9 @@
 //! Facts wait here for the tick in which they come into force.
 //!
 //! A fact with a time comes into force in the first tick that ends after it, one without a time in the next tick. A
-//! waiting fact holds `low` back; of facts read again after a resume, those that already came into force are told by
-//! their time alone, because the tick of every `Resume` was closed after everything below its `frontier` was read.
+//! waiting fact holds `low` back, but for a baseline that a memory holds: its time may be far away. Of facts read again
+//! after a resume, those that already came into force are told by their time alone, because the tick of every `Resume` was
+//! closed after everything below its `frontier` was read.
 //!
 //! A router announces a device when it first meets it, which need not be the device's earliest reading: readings are
 //! disordered, and other routers met it too. A tick with a window of a device therefore gives the announcement that still
@@ -11,10 +12,14 @@
 
 use fleet::{DeviceKey, EventTime, Fact, Resume, Versions, Window};
 
+use super::memory::WaitingBaseline;
+
 pub(crate) struct Facts {
     waiting: Vec<Waiting>,
     pub(crate) versions: Versions,
     resumed_at: Resume,
+    /// Baselines that waited then came with a memory, and may stand in what is read again, too.
+    recalled: bool,
 }
 
 struct Waiting {
@@ -25,7 +30,16 @@ struct Waiting {
 
 impl Facts {
     pub(crate) fn new(at: Resume) -> Facts {
-        Facts { waiting: Vec::new(), versions: at.versions, resumed_at: at }
+        Facts { waiting: Vec::new(), versions: at.versions, resumed_at: at, recalled: false }
+    }
+
+    pub(crate) fn recalled(at: Resume, baselines: &[WaitingBaseline]) -> Facts {
+        let waiting = baselines.iter().map(|&WaitingBaseline { offset, version, from }| Waiting {
+            from,
+            offset,
+            fact: Fact::Baseline { version, from },
+        });
+        Facts { waiting: waiting.collect(), recalled: true, ..Facts::new(at) }
     }
 
     pub(crate) fn take(&mut self, offset: u64, fact: Fact) {
@@ -35,7 +49,8 @@ impl Facts {
             Fact::SourceRemoved { .. } => EventTime::MIN,
         };
         let read_again = offset < self.resumed_at.frontier;
-        if read_again && from < self.resumed_at.closed_through {
+        let is_known = self.recalled && matches!(fact, Fact::Baseline { .. });
+        if read_again && (is_known || from < self.resumed_at.closed_through) {
             return;
         }
         self.waiting.push(Waiting { from, offset, fact });
@@ -64,9 +79,21 @@ impl Facts {
         due.into_iter().map(|due| due.fact).chain(early.map(|waiting| waiting.fact.clone())).collect()
     }
 
-    /// Log offset of the first fact that waits.
-    pub(crate) fn first_offset(&self) -> Option<u64> {
-        self.waiting.iter().map(|waiting| waiting.offset).min()
+    /// Log offsets of the first fact that waits, and of the first that no memory holds.
+    pub(crate) fn first_offsets(&self) -> (Option<u64>, Option<u64>) {
+        let offset = |waiting: &Waiting| waiting.offset;
+        let no_baselines = self.waiting.iter().filter(|waiting| !matches!(waiting.fact, Fact::Baseline { .. }));
+        (self.waiting.iter().map(offset).min(), no_baselines.map(offset).min())
+    }
+
+    /// Those of entries below `frontier` that wait.
+    pub(crate) fn baselines(&self, frontier: u64) -> Vec<WaitingBaseline> {
+        let below = self.waiting.iter().filter(|waiting| waiting.offset < frontier);
+        let baseline = |&Waiting { offset, ref fact, .. }: &Waiting| match *fact {
+            Fact::Baseline { version, from } => Some(WaitingBaseline { offset, version, from }),
+            _ => None,
+        };
+        below.filter_map(baseline).collect()
     }
 }
 
@@ -81,11 +108,11 @@ mod tests {
         facts.take(1, Fact::Baseline { version: 3, from: EventTime(120) });
         facts.take(2, Fact::Left { device: DeviceKey(1), from: EventTime(10) });
         assert_eq!(facts.come_into_force(EventTime(60), &[]).len(), 1);
-        assert_eq!(facts.first_offset(), Some(1));
+        assert_eq!(facts.first_offsets(), (Some(1), None));
         assert!(facts.come_into_force(EventTime(120), &[]).is_empty());
         assert_eq!(facts.versions.baseline, 0);
         assert_eq!(facts.come_into_force(EventTime(180), &[]).len(), 1);
-        assert_eq!((facts.versions.baseline, facts.first_offset()), (3, None));
+        assert_eq!((facts.versions.baseline, facts.first_offsets()), (3, (None, None)));
     }
 
     #[test]
@@ -106,5 +133,18 @@ mod tests {
         facts.take(3, Fact::Baseline { version: 2, from: EventTime(60) });
         facts.take(9, Fact::SourceRemoved { source: 2 });
         assert_eq!(facts.come_into_force(EventTime(120), &[]).len(), 2);
+    }
+
+    #[test]
+    fn a_baseline_of_a_memory_is_not_taken_twice() {
+        let at = Resume { low: 1, closed_through: EventTime(60), frontier: 9, versions: Versions::default() };
+        let mut first = Facts::new(Resume::START);
+        first.take(4, Fact::Baseline { version: 2, from: EventTime(90) });
+        first.take(9, Fact::Baseline { version: 3, from: EventTime(80) });
+        let mut facts = Facts::recalled(at, &first.baselines(at.frontier));
+        facts.take(4, Fact::Baseline { version: 2, from: EventTime(90) });
+        facts.take(9, Fact::Baseline { version: 3, from: EventTime(80) });
+        assert_eq!(facts.come_into_force(EventTime(120), &[]).len(), 2);
+        assert_eq!(facts.versions.baseline, 2);
     }
 }

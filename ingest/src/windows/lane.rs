@@ -38,6 +38,8 @@ pub struct Lane {
     resumed_at: Resume,
     /// Came with the last tick.
     committed: Resume,
+    /// From where the log is read again by whoever has the memory of then.
+    low_of_memory: u64,
     /// Reading again what lies below the resumed frontier: nothing is counted, nothing closes.
     catching_up: bool,
     closed_through: EventTime,
@@ -63,6 +65,7 @@ impl Lane {
             ordered_sources: false,
             resumed_at: at,
             committed: at,
+            low_of_memory: at.low,
             catching_up: at.frontier > 0,
             closed_through: at.closed_through,
             frontier: at.frontier,
@@ -81,13 +84,19 @@ impl Lane {
     pub fn recalled(config: &Config, memory: &LaneMemory) -> Lane {
         let mut lane = Lane::resume(config, memory.at);
         lane.recall(memory.heard.iter().copied());
-        Lane { seen: Seen::recalled(&memory.seen), ..lane }
+        let facts = Facts::recalled(memory.at, &memory.baselines);
+        Lane { seen: Seen::recalled(&memory.seen), facts, ..lane }
     }
 
     /// The state after the last tick, however many entries were pushed since; to be stored, or at least used, together
     /// with nothing but its own [`LaneMemory::at`].
     pub fn memory(&self) -> LaneMemory {
-        LaneMemory { at: self.committed, heard: self.open.heard(), seen: self.seen.before(self.committed.low) }
+        LaneMemory {
+            at: Resume { low: self.low_of_memory, ..self.committed },
+            heard: self.open.heard(),
+            seen: self.seen.before(self.low_of_memory),
+            baselines: self.facts.baselines(self.committed.frontier),
+        }
     }
 
     /// For logs in which the positions of a source ascend but for what a router sends again after a crash (Kafka):
@@ -179,8 +188,8 @@ impl Lane {
             let windows = self.open.close(end);
             let facts = self.facts.come_into_force(end, &windows);
             let tick = Tick { end, windows, facts, baseline_version: self.facts.versions.baseline };
-            self.committed = self.position();
-            self.seen.forget_below(self.committed.low);
+            self.commit();
+            self.seen.forget_below(self.low_of_memory);
             out.push((tick, self.committed));
         }
     }
@@ -217,10 +226,14 @@ impl Lane {
         self.marks.furthest().is_some_and(|furthest| self.open.ending_by(furthest) > self.max_open)
     }
 
-    fn position(&self) -> Resume {
-        let firsts = [self.open.first_offset(), self.marks.first_offset(), self.facts.first_offset()];
-        let low = firsts.into_iter().flatten().min().unwrap_or(self.frontier);
-        Resume { low, closed_through: self.closed_through, frontier: self.frontier, versions: self.facts.versions }
+    fn commit(&mut self) {
+        let (fact, not_remembered) = self.facts.first_offsets();
+        let standing = [self.open.first_offset(), self.marks.first_offset()];
+        let low = |fact| standing.into_iter().chain([fact]).flatten().min().unwrap_or(self.frontier);
+        let (low, low_of_memory) = (low(fact), low(not_remembered));
+        let Lane { closed_through, frontier, .. } = *self;
+        self.committed = Resume { low, closed_through, frontier, versions: self.facts.versions };
+        self.low_of_memory = low_of_memory;
     }
 }
 

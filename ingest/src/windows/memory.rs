@@ -9,12 +9,23 @@ use serde::{Deserialize, Serialize};
 /// ticks from the same log give equal ones, and equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LaneMemory {
-    /// The position that came with the last tick; `at.low` is from where the log is to be read again.
+    /// The position that came with the last tick. `at.low` is from where the log is to be read again: later than it came,
+    /// where only `baselines` held it back.
     pub at: Resume,
     /// The end of each device's last closed window with readings, ordered by device.
     pub(crate) heard: Vec<(DeviceKey, EventTime)>,
     /// As of `at.low`: what stands after it is read again, and must not be taken for sent again.
     pub(crate) seen: Vec<(u32, Place)>,
+    /// Those that wait for their time, which may be weeks away, in the order of the log.
+    pub(crate) baselines: Vec<WaitingBaseline>,
+}
+
+/// A version that was announced by the log's entry at `offset`, and is not yet in force.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WaitingBaseline {
+    pub offset: u64,
+    pub version: u32,
+    pub from: EventTime,
 }
 
 /// Position of a record, and whether in the responder's role: of a flow between two devices the originator's reading

@@ -1,4 +1,4 @@
-//! Keeps what a lane gave: stored, published, then committed, in this order. Nothing is stepped over: what fails for a
+//! Keeps what a lane gave: published and stored, then committed. Nothing is stepped over: what fails for a
 //! while is tried until it works, what is refused stops the lane.
 
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub struct Keep {
     /// Offset that goes with the memory that is stored, and what was committed.
     pub offset: u64,
     pub position: LanePosition,
+    /// A step of this life.
+    pub has_stored: bool,
     /// `max_episodes_per_device`, and that more was forgotten.
     pub max_episodes: usize,
     pub said: EachMinute,
@@ -83,49 +85,24 @@ impl Keep {
         let store = Arc::clone(&self.store);
         let began = Instant::now();
         if let Some(judged) = &kept.judged {
-            let step = judged.step(&kept.names);
-            let name = format!("{}-{}-{}", self.lane, judged.first_tick.0, judged.last_tick.0);
-            let rows = |count: usize| count as i64;
-            let storing = kept.trace.within(
-                "store",
-                SpanKind::Client,
-                [
-                    KeyValue::new("windows", rows(judged.windows.len())),
-                    KeyValue::new("evidence", rows(judged.evidence.len())),
-                    KeyValue::new("rejected", rows(kept.rejected.len())),
-                ],
-            );
-            let stored = self.try_to("store a step", || {
-                if !kept.rejected.is_empty() {
-                    store.write_rejected(&name, &kept.rejected)?;
-                }
-                store.write_step(&step)
-            })?;
-            if !stored {
+            // Whoever is to act does not wait for a store that is slow. A life's first step may have been told before and refused,
+            // so nobody is told again and again of what cannot be stored.
+            let is_level = self.has_stored && judged.first_tick == judged.last_tick;
+            let done = if is_level {
+                self.publish(kept, judged)? && self.store(kept, judged)?
+            } else {
+                self.store(kept, judged)? && self.publish(kept, judged)?
+            };
+            if !done {
                 return Ok(false);
             }
-            drop(storing);
-            let messages = StepMessage::of(judged, &kept.names)?;
-            let publishing = kept.trace.within(
-                "publish",
-                SpanKind::Producer,
-                [
-                    KeyValue::new("bytes", rows(messages.iter().map(Vec::len).sum())),
-                    KeyValue::new("findings", rows(judged.outcome.findings.len())),
-                ],
-            );
-            for message in &messages {
-                if !self.publisher.publish(message, publishing.header(), &|| self.lease.holds())? {
-                    return Ok(false);
-                }
-            }
-            drop(publishing);
+            self.has_stored = true;
             self.position.step = judged.resume;
             self.count(kept, judged);
         }
         if let Some((resume, bytes)) = &kept.memory {
             let (lane, tick) = (self.lane, resume.closed_through);
-            let bytes_stored = KeyValue::new("bytes", i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+            let bytes_stored = KeyValue::new("bytes", int(bytes.len()));
             let _remembering = kept.trace.within("remember", SpanKind::Client, [bytes_stored]);
             let stored = self.try_to("store what the lane remembers", || {
                 store.write_devices(&format!("lane-{lane}"), &kept.devices)?;
@@ -157,6 +134,50 @@ impl Keep {
         Ok(true)
     }
 
+    fn publish(&self, kept: &Kept, judged: &Judged) -> anyhow::Result<bool> {
+        let messages = StepMessage::of(judged, &kept.names)?;
+        let publishing = kept.trace.within(
+            "publish",
+            SpanKind::Producer,
+            [
+                KeyValue::new("bytes", int(messages.iter().map(Vec::len).sum())),
+                KeyValue::new("findings", int(judged.outcome.findings.len())),
+            ],
+        );
+        for message in &messages {
+            if !self.publisher.publish(message, publishing.header(), &|| self.lease.holds())? {
+                return Ok(false);
+            }
+        }
+        for finding in &judged.outcome.findings {
+            metrics().findings.add(1, &[KeyValue::new("kind", finding.kind.name())]);
+        }
+        if let Some(appended) = kept.mark_appended {
+            metrics().end_to_end.record((crate::live::now_millis() - appended) as f64 / 1e3, &[]);
+        }
+        Ok(true)
+    }
+
+    fn store(&self, kept: &Kept, judged: &Judged) -> anyhow::Result<bool> {
+        let step = judged.step(&kept.names);
+        let name = format!("{}-{}-{}", self.lane, judged.first_tick.0, judged.last_tick.0);
+        let _storing = kept.trace.within(
+            "store",
+            SpanKind::Client,
+            [
+                KeyValue::new("windows", int(judged.windows.len())),
+                KeyValue::new("evidence", int(judged.evidence.len())),
+                KeyValue::new("rejected", int(kept.rejected.len())),
+            ],
+        );
+        self.try_to("store a step", || {
+            if !kept.rejected.is_empty() {
+                self.store.write_rejected(&name, &kept.rejected)?;
+            }
+            self.store.write_step(&step)
+        })
+    }
+
     fn count(&mut self, kept: &Kept, judged: &Judged) {
         let (all, lane) = (metrics(), of_lane(self.lane));
         all.steps.add(1, &lane);
@@ -175,12 +196,6 @@ impl Keep {
                  and if it is meant to, raise `max_episodes_per_device` under [detect]"
             );
         }
-        for finding in &judged.outcome.findings {
-            all.findings.add(1, &[KeyValue::new("kind", finding.kind.name())]);
-        }
-        if let Some(appended) = kept.mark_appended {
-            all.end_to_end.record((crate::live::now_millis() - appended) as f64 / 1e3, &[]);
-        }
     }
 
     fn try_to(&self, what: &str, mut work: impl FnMut() -> Result<(), store::Error>) -> anyhow::Result<bool> {
@@ -192,4 +207,9 @@ impl Keep {
         until_it_works(what, &|| self.lease.holds(), noted)
             .with_context(|| format!("lane {} stands still: cannot {what}", self.lane))
     }
+}
+
+/// As OpenTelemetry counts.
+fn int(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use fleet::memory::Format;
 use fleet::{Batch, DeviceKey, Entry, EventTime, Fact, Mark, Resume};
 use ingest::log::{DeviceRecord, Intern, LoggedFact, LoggedMark, Message, RejectedRecord};
 use ingest::windows::{LaneCounters, LaneMemory};
@@ -56,6 +57,8 @@ pub struct Begin {
     /// The stored memory that the position names.
     pub memory: Option<Vec<u8>>,
 }
+
+const FORMAT: Format = Format { of: "lane", version: 1 };
 
 #[derive(Serialize, Deserialize)]
 struct Memory {
@@ -123,8 +126,7 @@ impl LiveLane {
             worker,
         };
         if let Some(bytes) = begin.memory {
-            let memory: Memory = postcard::from_bytes(&bytes)
-                .map_err(|error| anyhow!("the stored memory of lane {} cannot be read: {error}", begin.lane))?;
+            let memory: Memory = FORMAT.load(&bytes).with_context(|| format!("beginning lane {}", begin.lane))?;
             // Also whom it only knows as a peer.
             for (key, id) in (0..).map(DeviceKey).zip(&memory.ids) {
                 lane.names.insert(Arc::new(named(key, id)));
@@ -344,7 +346,7 @@ impl LiveLane {
             heard,
             refused,
         };
-        Ok(postcard::to_stdvec(&memory)?)
+        Ok(FORMAT.save(&memory))
     }
 
     fn device_rows(&self) -> Vec<store::DeviceRow> {

@@ -257,6 +257,7 @@ impl Judging {
             lease: lease.clone(),
             offset,
             position: position.unwrap_or(LanePosition::START),
+            has_stored: false,
             max_episodes: self.config.detect.max_episodes_per_device,
             said: EachMinute::default(),
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fleet::{Cohort, Device, EventTime, Fact};
+use fleet::{Cohort, EventTime, Fact};
 use ingest::identity::{Replaced, Router};
 use ingest::kafka::topics;
 use ingest::log::{LoggedFact, Members, Message, encode};
@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::Route;
 use super::beats::BEAT;
+use super::identities::Identities;
 use super::partitions::Beginning;
 use super::sources::RawPartition;
 
@@ -96,8 +97,8 @@ impl Route<'_> {
                 return Ok(());
             }
         };
-        let next = Router::new(inventory, &self.config.ingest);
-        if let Err(error) = self.make_way(next.devices()) {
+        let mut next = Router::new(inventory, &self.config.ingest).telling();
+        if let Err(error) = self.make_way(&mut next, &changed.version()) {
             self.outbox.check()?;
             if self.waits.is_due() {
                 let error = format!("{error:#}");
@@ -123,10 +124,14 @@ impl Route<'_> {
         Ok(())
     }
 
-    /// Lanes for another inventory's cohorts, and nothing in hand of the one in force.
-    fn make_way(&mut self, devices: &[Arc<Device>]) -> anyhow::Result<()> {
-        self.cohorts.settle(devices, &mut self.table, &self.stop)?;
+    /// Lanes for another inventory's cohorts, what was learned so far, and nothing in hand of the one in force.
+    fn make_way(&mut self, next: &mut Router, version: &str) -> anyhow::Result<()> {
+        self.cohorts.settle(next.devices(), &mut self.table, &self.stop)?;
+        self.tell_learned()?;
         self.outbox.flush(FLUSH)?;
+        // From the beginning; the router in force has all of it, and one that is to wait is made anew.
+        self.identities = Identities::new(&self.config.source.kafka)?;
+        self.identities.catch_up(next, version)?;
         self.waiting.clear();
         let positions = self.positions();
         Ok(self.commit_positions(positions, CommitMode::Sync)?)

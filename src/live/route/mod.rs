@@ -6,6 +6,7 @@
 mod beats;
 mod cohorts;
 mod epochs;
+mod identities;
 mod inventory;
 mod look;
 mod metadata;
@@ -40,6 +41,7 @@ use crate::live::metrics::metrics;
 use crate::live::route::beats::{BEAT, Beat, Beats};
 use crate::live::route::cohorts::Cohorts;
 use crate::live::route::epochs::Positions;
+use crate::live::route::identities::Identities;
 use crate::live::route::inventory::InventoryFile;
 use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::partitions::{Beginning, Quiet};
@@ -83,6 +85,7 @@ struct Route<'c> {
     router: Router,
     table: LaneTable,
     cohorts: Cohorts<'c>,
+    identities: Identities<'c>,
     inventory: InventoryFile,
     /// That a changed one has to wait.
     waits: EachMinute,
@@ -128,9 +131,10 @@ impl<'c> Route<'c> {
         let admin = topics::admin(kafka)?;
         let readings = readings_topic(admin.inner(), kafka)?;
         let cohorts = our_topic(admin.inner(), &kafka.cohorts)?;
+        our_topic(admin.inner(), &kafka.identities)?;
         let lanes = readings.partitions.len();
         let inventory = InventoryFile::read(config)?;
-        let router = Router::new(inventory.parse()?, &config.ingest);
+        let router = Router::new(inventory.parse()?, &config.ingest).telling();
         let member = Member::default();
         let consumer: Arc<BaseConsumer<Member>> = Arc::new(create(kafka, Purpose::Member { role: "route" }, member)?);
         let queue = BatchQueue::new(Arc::clone(&consumer), AT_ONCE);
@@ -146,6 +150,7 @@ impl<'c> Route<'c> {
             router,
             table: LaneTable::empty(lanes),
             cohorts: Cohorts::new(kafka, &readings.id),
+            identities: Identities::new(kafka)?,
             inventory,
             waits: EachMinute::default(),
             announced: false,
@@ -174,6 +179,7 @@ impl<'c> Route<'c> {
         };
         route.ask_the_time()?;
         route.cohorts.settle(route.router.devices(), &mut route.table, &route.stop)?;
+        route.identities.catch_up(&mut route.router, &route.inventory.version())?;
         route.table.renew(route.router.devices());
         route.refresh_roster()?;
         route.consumer.subscribe(&names).context("subscribing to the raw topics")?;
@@ -245,6 +251,10 @@ impl<'c> Route<'c> {
             match change {
                 Change::Assigned(partitions) => {
                     self.to_begin.extend(partitions.into_iter().map(Beginning::assigned));
+                    // What their former owner learned; what does not come now is followed.
+                    if let Err(error) = self.identities.catch_up(&mut self.router, &self.inventory.version()) {
+                        tracing::debug!(%error, "partitions begin with what is known here");
+                    }
                     self.begin_all()?;
                     self.status.joined(Role::Route);
                 }
@@ -341,9 +351,17 @@ impl<'c> Route<'c> {
         if self.drafts[lane].is_empty() {
             return Ok(());
         }
+        self.tell_learned()?;
         self.sent += self.drafts[lane].len() as u64;
         let message = self.drafts[lane].take();
         self.send(lane, &message, None)
+    }
+
+    fn tell_learned(&mut self) -> anyhow::Result<()> {
+        for learned in self.router.take_learned() {
+            self.identities.tell(learned, &self.inventory.version(), &self.outbox, || self.still_wanted())?;
+        }
+        Ok(())
     }
 
     fn send(&self, lane: usize, payload: &[u8], mark_of: Option<u32>) -> anyhow::Result<()> {
@@ -441,6 +459,8 @@ impl<'c> Route<'c> {
         self.count_lost();
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
+        self.tell_learned()?;
+        self.identities.follow(&mut self.router, &self.inventory.version())?;
         self.mark(beat)?;
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
@@ -518,6 +538,7 @@ impl<'c> Route<'c> {
     fn finish(mut self) -> anyhow::Result<()> {
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
+        self.tell_learned()?;
         // Whoever goes on may find nothing left to read, and so nothing to vouch by.
         self.mark(Beat::Early)?;
         let positions = self.positions();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::site::{LANES, Site, metric};
+use super::site::{LANES, Site, metric_if_up};
 use super::stream::{SECOND, Sender, all_of, record, to};
 use crate::kafka::{Broker, are_there};
 use crate::vedette::{Service, query, until};
@@ -55,7 +55,9 @@ fn cohorts_keep_their_lanes_and_devices_that_left_are_told_of() {
 fn the_inventory_changes_while_no_router_runs(site: &Site, sender: &Sender, route: &mut Service, judge: &mut Service) {
     sender.send_some(TOPIC, 0, "old-1", BEGIN, 5);
     sender.send_some(TOPIC, 0, "gone", BEGIN, 5);
-    until(route, "ten readings", |route| metric(route, "vedette_readings_total", "") >= 10.0);
+    until(route, "ten readings", |route| {
+        metric_if_up(route, "vedette_readings_total", "").is_some_and(|readings| readings >= 10.0)
+    });
     route.stop();
     assert!(judge.is_running(), "{}", judge.said());
     site.write_types(&SECOND_ONE);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::site::{Site, metric};
+use super::site::{Site, metric, metric_if_up};
 use super::stream::{SECOND, Sender, all_of, now, record, to};
 use crate::kafka::{Broker, are_there};
 use crate::vedette::{query, text, until, vedette};
@@ -64,7 +64,9 @@ fn a_copy_that_the_broker_refuses_holds_up_nothing() {
     let mut route = site.start_roles("route");
     sender.send_some("large.raw", 0, "again", now(), 10);
     site.wait_records(&mut judge, "again", 10);
-    until(&mut route, "its listener", |route| metric(route, "vedette_readings_total", "") >= 10.0);
+    until(&mut route, "its listener", |route| {
+        metric_if_up(route, "vedette_readings_total", "").is_some_and(|readings| readings >= 10.0)
+    });
     assert_eq!(metric(&route, "vedette_rejected_total", ""), 0.0, "{}", route.said());
     assert_eq!(route.said().matches(refused).count(), 1, "{}", route.said());
     assert!(!route.said().contains("the role begins again"), "{}", route.said());

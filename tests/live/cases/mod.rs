@@ -4,6 +4,7 @@ mod ahead;
 mod cohorts;
 mod fed;
 mod gone;
+mod identities;
 mod large;
 mod living;
 mod records;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::kafka::Broker;
 use crate::vedette::{Service, free_address, get, query, succeed, text};
 
@@ -28,7 +30,7 @@ impl Site {
         let rest = format!(
             "[ingest]\nwindow_seconds = {WINDOW}\n{more}\n[source]\ninventory = \"inventory.csv\"\n\
              [source.kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\n\
-             cohorts = \"{name}.cohorts\"\nfindings = \"{name}.findings\"\nreadings_partitions = {LANES}\n{kafka}\n\
+             cohorts = \"{name}.cohorts\"\nidentities = \"{name}.identities\"\nfindings = \"{name}.findings\"\nreadings_partitions = {LANES}\n{kafka}\n\
              [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
              {topics}\n[store]\npath = \"store\"\n[run]\nmemory_seconds = 1\n",
             broker.bootstrap
@@ -120,7 +122,7 @@ impl Site {
 pub fn records_of(store: &Path) -> BTreeMap<String, i64> {
     let rows =
         query(store, "select device_id, cast(sum(records) as bigint) as records from windows group by device_id");
-    let pair = |row: &serde_json::Value| Some((row["device_id"].as_str()?.to_owned(), row["records"].as_i64()?));
+    let pair = |row: &Value| Some((row["device_id"].as_str()?.to_owned(), row["records"].as_i64()?));
     rows.iter().filter_map(pair).filter(|(_, records)| *records > 0).collect()
 }
 
@@ -132,11 +134,20 @@ pub fn begun(route: &mut Service, times: usize) {
     });
 }
 
-/// The sum of a metric over the label sets that contain `label`.
+/// The sum of a metric over the label sets that contain `label`; 0 before it first counts. The listener must answer.
+#[track_caller]
 pub fn metric(service: &Service, name: &str, label: &str) -> f64 {
-    let text = get(&service.admin, "/metrics").unwrap_or_default();
-    let of_name = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
-    of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    let Some(sum) = metric_if_up(service, name, label) else {
+        panic!("nobody answers at {}, asked for `{name}`:\n{}", service.admin, service.said());
+    };
+    sum
+}
+
+/// The same of a service that may not listen yet, or may be slow to answer just then: `None` when it does not.
+pub fn metric_if_up(service: &Service, name: &str, label: &str) -> Option<f64> {
+    let page = get(&service.admin, "/metrics")?;
+    let of_name = page.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+    Some(of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
 /// The least of the lanes' `closed_through`, microseconds.
@@ -144,6 +155,19 @@ pub fn closed(service: &Service) -> Option<i64> {
     let readiness = service.readiness()?;
     let lanes = readiness["lanes"].as_array()?;
     if lanes.len() < LANES { None } else { lanes.iter().map(|lane| lane["closed_through"].as_i64()).min()? }
+}
+
+/// All lanes run, and none has closed anything beyond `at`, microseconds.
+#[track_caller]
+pub fn demand_nothing_closed_beyond(service: &Service, at: i64, why: &str) {
+    let readiness = service.readiness().expect("the listener answers");
+    let lanes = readiness["lanes"].as_array().expect("lanes");
+    assert_eq!(lanes.len(), LANES, "{readiness:#}");
+    for lane in lanes {
+        assert_eq!(lane["begun"], true, "{readiness:#}");
+        // Null where nothing was closed yet.
+        assert!(lane["closed_through"].as_i64().is_none_or(|through| through <= at), "{why}: {readiness:#}");
+    }
 }
 
 pub fn late(service: &Service) -> i64 {
