@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::breakage::records::{Bench, Options, now};
 use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
-use super::one_truth::{OF_ACT, QUESTIONS, Replayed, Site, feed, prepare, replayed_demo, site, site_named};
+use super::one_truth::{OF_ACT, QUESTIONS, Replayed, Site, comparable, feed, prepare, replayed_demo, site, site_named};
 use super::tables::slt::time;
-use super::vedette::{Feed, Service, free_address, query, succeed, text};
+use super::vedette::{Feed, Service, free_address, query, succeed, text, until};
 
 /// The site's configuration with the engine as its store; one of its own for each process.
 pub fn configured(site: &Site, engine: &Engine, number: usize) -> Service {
@@ -45,7 +45,7 @@ fn three_processes_into_clickhouse_give_what_a_replay_gives() {
     }
 }
 
-/// Three processes; one is killed, one sleeps past its session and wakes up again.
+/// Three processes; one is killed, one sleeps until its lanes are another's and wakes up again.
 #[test]
 fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     if !are_there("a process that sleeps") {
@@ -59,9 +59,10 @@ fn a_process_that_slept_through_losing_its_place_harms_nothing() {
     let demo = replayed.data("demo.toml");
     let feed = Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", "9000", "--quiet"]);
     std::thread::sleep(Duration::from_secs(8));
+    until(&mut services[1], "lanes of its own", |service| service.lanes_begun() > 0);
     services[1].signal("STOP");
     services[2].kill();
-    std::thread::sleep(Duration::from_secs(12));
+    until(&mut services[0], "the lanes of all three", |service| service.lanes_begun() == 4);
     services[1].signal("CONT");
     feed.join();
     services.remove(2);
@@ -197,7 +198,8 @@ pub fn demand_the_same_there(replayed: &Replayed, engine: &Engine) {
 #[track_caller]
 fn demand_answers(replayed: &Replayed, engine: &Engine, questions: &[&str]) {
     for sql in questions {
-        same(sql, &leveled(&query(&replayed.store, sql)), &leveled(&engine.query(sql)));
+        let [expected, found] = [query(&replayed.store, sql), engine.query(sql)].map(comparable);
+        same(sql, &leveled(&expected), &leveled(&found));
     }
 }
 

@@ -34,6 +34,8 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     broker.tell("start");
     feed.join();
     service.wait_closed(2, replayed.through, Duration::from_secs(240));
+    // Ten seconds after the last client met nobody.
+    service.wait_until_said("brokers answer again", Duration::from_secs(60));
     let complaints = service.complaints();
     service.stop();
     demand_the_same(&replayed.store, &site.folder.path().join("store"));
@@ -43,4 +45,6 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     let most = 2 + (away / 60) as usize + 2 * roles + lanes;
     eprintln!("{} lines of trouble:\n{}", complaints.len(), complaints.join("\n"));
     assert!(complaints.len() <= most, "more than {most} lines");
+    let is_told = |line: &String| line.contains(" WARN ") && line.contains("no broker can be reached");
+    assert!(complaints.iter().any(is_told), "nobody was told that brokers were away");
 }

@@ -15,7 +15,7 @@ use super::collector::{Collector, Received, attribute};
 use super::engine::{Engine, with_engine};
 use super::kafka::{Broker, are_there};
 use super::one_truth::{prepare, replayed_demo, site};
-use super::vedette::{Service, get, query, succeed, text};
+use super::vedette::{Service, get, query, succeed, text, until};
 
 #[test]
 fn a_run_is_seen_at_the_collector_and_at_the_admin_listener() {
@@ -102,6 +102,12 @@ fn a_store_that_is_away_is_seen_and_so_is_its_return() {
     wait_ready(&mut service, true, |readiness| readiness["store"]["ready"] == true);
     // Everything, questions too, on a lane that has nothing to store.
     service.wait_closed(1, (begin + 780) * 1_000_000, Duration::from_secs(60));
+    std::thread::sleep(Duration::from_millis(2_500));
+    demand_told_before_it_is_stored(&mut service, &engine, || {
+        sender.send(0, message("pump-1", (begin + 850) as f64).as_bytes());
+        sender.heartbeat(0, begin + 960);
+        sender.flush();
+    });
     engine.fault("refuse");
     wait_ready(&mut service, false, |readiness| !readiness["store"]["failure"].is_null());
     engine.fault("ok");
@@ -114,6 +120,20 @@ fn a_store_that_is_away_is_seen_and_so_is_its_return() {
     let told = received.logs.iter().find(|log| log.text.contains("cannot store a step")).expect("it was logged");
     let steps: BTreeSet<&[u8]> = named(&received, "step").map(|span| span.trace_id.as_slice()).collect();
     assert!(steps.contains(told.trace_id.as_slice()), "`{}` belongs to no step", told.text);
+}
+
+/// Whoever acts on findings does not wait for the store: a lane that is level tells of a tick that cannot be stored yet.
+fn demand_told_before_it_is_stored(service: &mut Service, engine: &Engine, close_a_tick: impl FnOnce()) {
+    let told = |service: &Service| metric(&service.admin, "vedette_end_to_end_seconds_count").unwrap_or(0.0);
+    let kept = |service: &Service| metric(&service.admin, "vedette_steps_total").unwrap_or(0.0);
+    let before = (told(service), kept(service));
+    engine.fault("500@insert");
+    close_a_tick();
+    until(service, "a tick to be told of", |service| told(service) > before.0);
+    assert_eq!((told(service), kept(service)), (before.0 + 1.0, before.1), "told, and not stored");
+    engine.fault("ok");
+    until(service, "the tick to be stored", |service| kept(service) > before.1);
+    assert_eq!(told(service), before.0 + 1.0, "told once");
 }
 
 /// From this machine's address in its network nobody answers.

@@ -5,16 +5,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::records::now;
 use crate::clickhouse::{demand_the_same_there, wait_for_findings};
 use crate::engine::Engine;
 use crate::kafka::{Broker, are_there};
 use crate::one_truth::{Replayed, demand_the_same, prepare, replayed_demo, site};
 use crate::vedette::{Feed, Service, free_address, text};
 
-/// Seconds between two kills, about.
-const LIFE: f64 = 1.8;
-/// For lanes to commit, where the machine is busy or nothing is left to do.
+/// Seconds between two kills, on average.
+const LIFE: f64 = 2.4;
+/// So many times as long as all kills take the set is fed.
+const LONGER: f64 = 1.05;
+/// For lanes to commit, where the machine is busy.
 const LONGEST: Duration = Duration::from_secs(10);
+/// At most, what chance adds to a life.
+const CHANCE: Duration = Duration::from_secs(2);
 const LANES: usize = 4;
 
 /// How many kills: `VEDETTE_KILLS`, else fifty.
@@ -36,9 +41,9 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     std::fs::write(&site.config, toml.replace(path, &format!("{path}merge_files = 8\n"))).expect("it is written");
     prepare(&site, replayed, 3);
     let log = site.folder.path().join("log");
-    let feed = fed_meanwhile(replayed, &broker, kills() as f64 * LIFE);
+    let mut feed = fed_meanwhile(replayed, &broker, kills() as f64 * LIFE * LONGER);
     let start = || Service::start(&site.config, "route,judge,act", &log, &site.admin);
-    let mut services = kill_at_random(&[&start], kills());
+    let mut services = kill_at_random(&[&start], kills(), &mut feed);
     demand_progress(&services[0], kills());
     feed.join();
     services[0].wait_closed(LANES, replayed.through, Duration::from_secs(240));
@@ -66,7 +71,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
     let site = site(&broker, replayed, LANES as u16);
     let toml = site.keep_in(&engine);
     prepare(&site, replayed, 3);
-    let feed = fed_meanwhile(replayed, &broker, kills() as f64 / 2.0 * LIFE);
+    let mut feed = fed_meanwhile(replayed, &broker, kills() as f64 / 2.0 * LIFE * LONGER);
     let of_role = |role: &'static str| {
         let (config, admin) = (site.folder.path().join(format!("{role}.toml")), free_address());
         std::fs::write(&config, toml.replace(&site.admin, &admin)).expect("it is written");
@@ -74,7 +79,7 @@ fn one_role_killed_again_and_again_costs_nothing() {
         move || Service::start(&config, role, &log, &admin)
     };
     let (route, judge, act) = (of_role("route"), of_role("judge"), of_role("act"));
-    let mut services = kill_at_random(&[&route, &judge, &act], kills() / 2);
+    let mut services = kill_at_random(&[&route, &judge, &act], kills() / 2, &mut feed);
     demand_progress(&services[1], kills() / 2);
     feed.join();
     services[1].wait_closed(LANES, replayed.through, Duration::from_secs(240));
@@ -92,7 +97,7 @@ fn demand_progress(judge: &Service, kills: u64) {
     let lines = said.lines().filter(|line| line.contains("lane begins"));
     let begun: Vec<&str> = lines.filter_map(|line| line.split("closed_through=").nth(1)).collect();
     let ticks: BTreeSet<&str> = begun.iter().copied().collect();
-    let (starts, ticks, least) = (begun.len(), ticks.len(), kills / 5);
+    let (starts, ticks, least) = (begun.len(), ticks.len(), kills / 8);
     eprintln!("{kills} kills: lanes began {starts} times, at {ticks} different ticks");
     assert!(ticks as u64 >= least, "lanes began {starts} times at {ticks} different ticks, expected {least}:\n{said}");
 }
@@ -104,23 +109,32 @@ pub fn fed_meanwhile(replayed: &Replayed, broker: &Broker, seconds: f64) -> Feed
     Feed::start(&[text(&demo), "--brokers", &broker.bootstrap, "--speed", &speed, "--quiet"])
 }
 
-/// Starts all, kills one of them at a random moment and starts it again, so many times; gives what runs then.
-fn kill_at_random(start: &[&dyn Fn() -> Service], kills: u64) -> Vec<Service> {
-    let mut chance = Chance(0x5eed);
+/// Starts all, kills one of them at a random moment and starts it again, so many times while the set is fed; gives what runs
+/// then.
+#[track_caller]
+fn kill_at_random(start: &[&dyn Fn() -> Service], kills: u64, feed: &mut Feed) -> Vec<Service> {
+    let mut chance = Chance::drawn();
+    let end = Instant::now() + Duration::from_secs_f64(kills as f64 * LIFE);
     let mut services: Vec<Service> = start.iter().map(|start| start()).collect();
+    let mut while_fed = 0;
     for number in 0..kills {
+        // What a slow machine took longer for is missing from the lives that are left: all are to end before the feed does.
+        let share = end.saturating_duration_since(Instant::now()) / (kills - number) as u32;
         // Many die while they begin, or just after; every third life sees its lanes come further.
         if number % 3 == 2 {
-            let until = Instant::now() + LONGEST;
+            let until = Instant::now() + LONGEST.min(share * 4);
             while !services.iter().any(has_committed) && Instant::now() < until {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
-        std::thread::sleep(Duration::from_millis(150 + chance.below(2_000)));
+        std::thread::sleep(Duration::from_millis(150) + share.min(CHANCE).mul_f64(chance.below(1_000) as f64 / 1e3));
         let one = chance.below(services.len() as u64) as usize;
+        while_fed += u64::from(feed.is_running());
         services[one].kill();
         services[one] = start[one]();
     }
+    eprintln!("{while_fed} of {kills} kills fell while the set was fed");
+    assert!(while_fed * 5 >= kills * 4, "the feed was over by then: {while_fed} of {kills} kills fell before that");
     services
 }
 
@@ -131,10 +145,20 @@ fn has_committed(service: &Service) -> bool {
     readiness["lanes"].as_array().is_some_and(|lanes| lanes.len() == LANES && lanes.iter().all(committed))
 }
 
-/// xorshift64: the same moments in every run.
+/// xorshift64: of the same seed, the same numbers.
 struct Chance(u64);
 
 impl Chance {
+    /// Of a seed that is another in every run: `VEDETTE_SEED`, else the time.
+    fn drawn() -> Chance {
+        let by_time = |_| (now() * 1e6) as u64;
+        let seed =
+            std::env::var("VEDETTE_SEED").map_or_else(by_time, |text| text.parse().expect("VEDETTE_SEED is a number"));
+        eprintln!("moments drawn by VEDETTE_SEED={seed}");
+        // Of nothing but zeros it would make nothing else.
+        Chance(seed.max(1))
+    }
+
     fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

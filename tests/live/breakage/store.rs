@@ -13,17 +13,20 @@ use crate::one_truth::{Site, prepare, replayed_demo, site};
 use crate::vedette::Service;
 
 const NAME: &str = "store.vedette.test";
-/// What the engine does for a while, each: all but `slow` keep it from storing anything.
-const FAULTS: [&str; 8] = [
-    "500",
-    "hang",
-    "cut",
-    "cut-after@insert",
-    "exception-in-200",
-    "exception-in-200-old@insert",
-    "slow@insert",
-    "full",
+/// What the engine does for a while, each: all but `slow` keep it from storing anything. With words of its own that must be
+/// told; empty where it may as well be over within a second, which is only counted.
+const FAULTS: [(&str, &str); 8] = [
+    ("500", "TOO_MANY_PARTS"),
+    ("full", "NOT_ENOUGH_SPACE"),
+    ("hang", ""),
+    ("cut", ""),
+    ("cut-after@insert", ""),
+    ("exception-in-200", ""),
+    ("exception-in-200-old@insert", ""),
+    ("slow@insert", ""),
 ];
+/// What each line about the store's trouble says.
+const TRYING: &str = "trying until it works, nothing is lost meanwhile";
 
 #[test]
 fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
@@ -48,8 +51,10 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     let mut service = place.start();
     let feed = fed_meanwhile(replayed, &broker, 40.0 + away as f64);
     service.wait_until_said("lane begins", Duration::from_secs(30));
-    for fault in FAULTS {
+    for (fault, words) in FAULTS {
         std::thread::sleep(Duration::from_millis(1_500));
+        service.wait_until("trouble is told to be over", Duration::from_secs(60), is_over);
+        let so_far = service.said().len();
         let before = engine.fault(fault);
         std::thread::sleep(Duration::from_millis(2_500));
         let until = Instant::now() + Duration::from_secs(30);
@@ -57,12 +62,12 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
             assert!(Instant::now() < until, "`{fault}` met no request:\n{}", service.said());
             std::thread::sleep(Duration::from_millis(100));
         }
+        if !words.is_empty() {
+            service.wait_until(words, Duration::from_secs(30), |said| is_told(said, so_far, words));
+        }
         engine.fault("ok");
     }
-
-    service.wait_until("the last trouble is over", Duration::from_secs(60), |said| {
-        said.rfind("trying until it works").is_none_or(|at| said[at..].contains("the store works again"))
-    });
+    service.wait_until("the last trouble is told to be over", Duration::from_secs(60), is_over);
 
     // The name is gone, and with it the connections.
     place.hosts.forget();
@@ -71,9 +76,12 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     engine.fault("ok");
     service.wait_until_said("lookup", Duration::from_secs(60));
     place.hosts.know(NAME);
+    service.wait_until("the name is known again", Duration::from_secs(60), is_over);
 
     // Away for long. Whoever is told to stop meanwhile ends in order, and whoever is started waits.
+    let so_far = service.said().len();
     engine.fault("refuse");
+    service.wait_until("an outage", Duration::from_secs(30), |said| is_told(said, so_far, TRYING));
     demand_bounded(&service, away / 2);
     service.stop();
     let mut service = place.start();
@@ -99,6 +107,17 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     // The faults, the name and the outage, a line each; the stop meanwhile, and two starts; and once a minute.
     let most = FAULTS.len() + 2 + 3 + (away / 60) as usize;
     assert!(complaints.len() <= most, "more than {most} lines");
+}
+
+/// Whether a line about the store's trouble has the words, after so many bytes of the log.
+fn is_told(said: &str, so_far: usize, words: &str) -> bool {
+    let mut lines = said.get(so_far..).unwrap_or_default().lines();
+    lines.any(|line| line.contains(" WARN ") && line.contains(TRYING) && line.contains(words))
+}
+
+/// Whether all trouble that was told of was also told to be over.
+fn is_over(said: &str) -> bool {
+    said.rfind(TRYING).is_none_or(|at| said[at..].contains("the store works again"))
 }
 
 /// Lets it wait for so many seconds.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::site::{Site, closed, metric};
+use super::site::{LANES, Site, closed, demand_nothing_closed_beyond, metric, metric_if_up};
 use super::stream::{SECOND, Sender, all_of, now};
 use crate::kafka::{Broker, are_there};
 use crate::vedette::{Service, succeed, text, until, vedette};
@@ -91,8 +91,8 @@ fn raw_records_while_asleep(
     route.signal("CONT");
     let mut told = (0, 0);
     until(judge, "what was left, and what was lost", |_| {
-        let lost = metric(route, "vedette_retention_lost_total", TOPIC) - lost_before;
-        told = (lost as i64, site.records().get("while-asleep").copied().unwrap_or(0));
+        let Some(lost) = metric_if_up(route, "vedette_retention_lost_total", TOPIC) else { return false };
+        told = ((lost - lost_before) as i64, site.records().get("while-asleep").copied().unwrap_or(0));
         told.0 + told.1 == 40
     });
     assert!(told.0 > 0 && told.1 >= 10, "lost and read: {told:?}");
@@ -108,7 +108,7 @@ fn readings_while_away(site: &Site, sender: &Sender, broker: &mut Broker, mut ju
     }
     let mut judge = site.start_roles("judge,act");
     until(&mut judge, "lanes that say what they lost", |judge| {
-        metric(judge, "vedette_retention_lost_total", LANES_LOG) > 0.0
+        metric_if_up(judge, "vedette_retention_lost_total", LANES_LOG).is_some_and(|lost| lost > 0.0)
     });
     assert!(judge.said().contains("retention deleted entries of the readings log"), "{}", judge.said());
     sender.send_some(TOPIC, 0, "after", now(), 10);
@@ -126,7 +126,7 @@ fn findings_while_away(site: &Site, broker: &mut Broker, mut judge: Service) -> 
     delete_below(site, broker, FINDINGS_LOG, 0, end_of(site, FINDINGS_LOG, 0));
     let mut judge = site.start_roles("judge,act");
     until(&mut judge, "act that says what it lost", |judge| {
-        metric(judge, "vedette_retention_lost_total", FINDINGS_LOG) > 0.0
+        metric_if_up(judge, "vedette_retention_lost_total", FINDINGS_LOG).is_some_and(|lost| lost > 0.0)
     });
     assert!(judge.said().contains("retention deleted findings before they were joined"), "{}", judge.said());
     judge
@@ -194,8 +194,9 @@ fn windows_wait_for_a_source_far_behind_until_it_comes_or_is_taken_away() {
     sender.heartbeat("slow.other", &[0], BEGIN - BEHIND);
     let mut service = site.start();
     until(&mut service, "both sources read", |service| service.said().matches("reading raw partition").count() == 2);
+    until(&mut service, "all lanes", |service| service.lanes_begun() == LANES);
     std::thread::sleep(Duration::from_secs(6));
-    assert!(closed(&service).is_none_or(|at| at <= BEGIN - BEHIND), "windows wait for the slower one");
+    demand_nothing_closed_beyond(&service, BEGIN - BEHIND, "windows wait for the slower one");
     assert_eq!(site.records().get("level"), None);
 
     // It catches up: what it brings is not late.
@@ -216,9 +217,9 @@ fn windows_wait_for_a_source_far_behind_until_it_comes_or_is_taken_away() {
     service.stop();
     site.replace(&table("slow.other"), "");
     let mut service = site.start();
+    until(&mut service, "all lanes", |service| service.lanes_begun() == LANES);
     std::thread::sleep(Duration::from_secs(5));
-    until(&mut service, "lanes", |service| service.readiness().is_some());
-    assert!(closed(&service).is_none_or(|at| at <= BEGIN + BEHIND), "restarting alone forgets no source");
+    demand_nothing_closed_beyond(&service, BEGIN + BEHIND, "restarting alone forgets no source");
     succeed(&["topics", "remove", "slow.other", "--config", text(&site.config)]);
     // Steps are cut by marks, and history brings none by itself.
     sender.heartbeat("slow.one", &[0], BEGIN + 2 * BEHIND + SECOND);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::Producer;
 
-use super::site::{PATIENCE, Site, closed, late, metric};
+use super::site::{PATIENCE, Site, closed, late, metric, metric_if_up};
 use super::stream::{Raw, SECOND, Sender, now, record, to};
 use crate::kafka::{Broker, are_there};
 use crate::not_run::not_run;
@@ -54,7 +54,15 @@ fn a_live_topic_meets_what_fleets_and_operators_do() {
 
     assert_eq!(metric(&route, "vedette_retention_lost_total", ""), 0.0, "{}", route.said());
     assert_eq!(late(&judge), 0, "{}", route.said());
-    assert!(query(&site.store(), "select kind from findings where kind = 'silence'").is_empty());
+    // Silence itself takes a baseline and slots of ten minutes, and here is neither: that nobody is missed while nobody reads
+    // comes of windows that stay open, as demanded above. This is that nothing else took anybody for broken.
+    for accused in [
+        "select device_id, kind from findings where kind in ('fault', 'outage')",
+        "select device_id, detector from evidence where detector = 'silence'",
+    ] {
+        let rows = query(&site.store(), accused);
+        assert!(rows.is_empty(), "{rows:?}");
+    }
     route.stop();
     judge.stop();
 }
@@ -95,7 +103,7 @@ fn wrong_clocks_close_nothing(sender: &Sender, route: &Service, judge: &mut Serv
     sender.send(Raw { timestamp: Some(far / 1_000), ..to(TOPIC, 0, &record("wrong", far)) });
     sender.flush();
     until(judge, "two clocks that are ahead", |_| {
-        metric(route, "vedette_rejected_total", "clock_ahead") - before == 2.0
+        metric_if_up(route, "vedette_rejected_total", "clock_ahead") == Some(before + 2.0)
     });
     let sent = now();
     until(judge, "windows that close as before", |judge| closed(judge).is_some_and(|at| at >= sent));

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::site::{Site, begun, closed, late};
+use super::site::{LANES, Site, begun, closed, demand_nothing_closed_beyond, late};
 use super::stream::{Sender, now, record, to};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::query;
+use crate::vedette::{query, until};
 
 const TOPIC: &str = "zombie.raw";
 /// One of each partition.
@@ -34,6 +34,7 @@ fn a_router_that_wakes_up_without_its_partitions_costs_nothing() {
     let mut judge = site.start_roles("judge,act");
     let mut zombie = site.start_roles("route");
     begun(&mut zombie, DEVICES.len());
+    until(&mut judge, "all lanes", |judge| judge.lanes_begun() == LANES);
     // Nobody speaks: it vouches for all partitions, by the broker's time.
     std::thread::sleep(Duration::from_secs(3));
 
@@ -46,7 +47,7 @@ fn a_router_that_wakes_up_without_its_partitions_costs_nothing() {
     heir.signal("STOP");
     let asleep = now();
     std::thread::sleep(Duration::from_millis(1_000 * (LATENESS + WINDOW) + 500));
-    assert!(closed(&judge).is_none_or(|through| through <= asleep), "nothing closes while nobody reads");
+    demand_nothing_closed_beyond(&judge, asleep, "nothing closes while nobody reads");
     zombie.signal("CONT");
     std::thread::sleep(Duration::from_secs(1));
     heir.signal("CONT");
