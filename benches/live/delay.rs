@@ -2,7 +2,7 @@
 //!
 //! Marks are dated by the broker (the readings topic has its append time), messages by when they are read here, on the
 //! same machine. History is fed at sixty times its pace, so that every second closes a minute; at twelve times where several
-//! processes insert into one ClickHouse on the same cores, which did not keep pace.
+//! processes insert into one ClickHouse on the same cores, which does not keep pace.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

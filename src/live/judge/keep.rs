@@ -88,12 +88,10 @@ impl Keep {
             // Whoever is to act does not wait for a store that is slow. A life's first step may have been told before and refused,
             // so nobody is told again and again of what cannot be stored.
             let is_level = self.has_stored && judged.first_tick == judged.last_tick;
-            let done = if is_level {
-                self.publish(kept, judged)? && self.store(kept, judged)?
-            } else {
-                self.store(kept, judged)? && self.publish(kept, judged)?
-            };
-            if !done {
+            if is_level && !self.publish(kept, judged)?
+                || !self.store(kept, judged)?
+                || !is_level && !self.publish(kept, judged)?
+            {
                 return Ok(false);
             }
             self.has_stored = true;
