@@ -6,7 +6,7 @@ use fleet::device::Standing;
 use fleet::reading::{Flow, Outcome, Session, SessionEvent};
 use fleet::{Fact, Kind, Role};
 use ingest::Config;
-use ingest::identity::{Inventory, Router, Routes};
+use ingest::identity::{Inventory, Learned, Router, Routes};
 use support::readings::{at, flow, message, reading, sign_in, unanswered};
 
 const MAC_A: &str = "02:00:00:00:00:0a";
@@ -245,10 +245,6 @@ fn large_types_are_cut_into_shards_by_device_id() {
     assert_eq!(at(0).to_string(), "2026-03-02T00:00:00Z");
 }
 
-fn tell(from: &mut Router, to: &mut Router, same_inventory: bool) {
-    from.take_learned().iter().for_each(|learned| to.hear(learned, same_inventory));
-}
-
 #[test]
 fn what_one_router_learns_of_addresses_others_know() {
     let [mut one, mut other, mut third] = [(); 3].map(|()| two_devices().telling());
@@ -280,6 +276,24 @@ fn what_one_router_learns_of_addresses_others_know() {
         ["a"],
         "its inventory is another one, and says so"
     );
+    let mut without_b = router(&format!("device_id,device_type,mac\na,plug,{MAC_A}\n"));
+    learned.iter().for_each(|learned| without_b.hear(learned, false));
+    let stranger = whose(&mut without_b, 150, "- 192.168.1.10", to_internet());
+    assert_eq!(stranger, ["unknown:192.168.1.10"], "not whoever had it before");
+    assert_eq!(whose(&mut without_b, 99, "- 192.168.1.10", to_internet()), ["a"]);
+}
+
+#[test]
+fn an_address_that_changes_hands_with_every_record_is_told_once_a_beat() {
+    let mut router = two_devices().telling();
+    for (seconds, mac) in (0..).zip([MAC_B, MAC_A, MAC_B]) {
+        whose(&mut router, seconds, &format!("{mac} 192.168.1.10"), to_internet());
+        assert_eq!(router.take_learned().len(), usize::from(seconds == 0));
+    }
+    router.tell_again();
+    let learned = router.take_learned();
+    let [Learned::Address { holders, .. }] = learned.as_slice() else { panic!("{learned:?}") };
+    assert_eq!(holders.len(), 4, "all of it: {holders:?}");
 }
 
 #[test]
@@ -287,7 +301,13 @@ fn what_stands_beside_a_devices_address_is_its_name_for_all_routers() {
     let inventory = "device_id,device_type,ip\nc,plug,192.168.1.12\n";
     let (mut one, mut other) = (router(inventory).telling(), router(inventory));
     assert_eq!(whose(&mut one, 0, &format!("{STRANGER} 192.168.1.12 client-c"), Kind::Message(message("t", 1))), ["c"]);
-    tell(&mut one, &mut other, true);
+    let mut elsewhere = router(inventory);
+    for learned in one.take_learned() {
+        other.hear(&learned, true);
+        elsewhere.hear(&learned, false);
+    }
+    let stranger = whose(&mut elsewhere, 1, &format!("{STRANGER} 192.168.77.7"), to_internet());
+    assert_eq!(stranger, [format!("unknown:{STRANGER}")], "another inventory may say whose it is");
     assert_eq!(whose(&mut other, 1, &format!("{STRANGER} 192.168.77.7"), to_internet()), ["c"]);
     assert_eq!(whose(&mut other, 2, "- 192.168.88.8 client-c", Kind::Message(message("t", 1))), ["c"]);
 }

@@ -14,8 +14,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::inventory::{AddressClaim, Inventory, Profiles};
-use super::learned::{Change, Holder, Learned};
-use super::leases::{Lease, Leases, SHARED};
+use super::learned::{Change, Changes, Holder, Learned};
+use super::leases::{Lease, Leases, NOBODY, SHARED};
 use crate::Config;
 
 /// Unknown devices are no peers of each other, so they are spread over the lanes in as many cohorts.
@@ -42,7 +42,7 @@ pub(crate) struct Known {
     declared: usize,
     max_devices: usize,
     /// To be told to other routers; `None`: there are none.
-    changes: Option<FxHashSet<Change>>,
+    changes: Option<Changes>,
     /// The inventory's devices, from when other routers first told of some.
     by_id: FxHashMap<SmolStr, DeviceKey>,
 }
@@ -338,29 +338,36 @@ impl Known {
         if self.leases.learn(address, key, time)
             && let Some(changes) = &mut self.changes
         {
-            changes.insert(Change::Address(address.to_canonical()));
+            changes.note(Change::Address(address.to_canonical()));
         }
     }
 
     fn note_of(&mut self, key: DeviceKey, change: Change) {
         if let Some(changes) = self.changes.as_mut().filter(|_| key.0 < self.of_inventory) {
-            changes.insert(change);
+            changes.note(change);
         }
     }
 
     /// What was learned of the inventory's devices since the last call. Of others every router learns by itself: they come and
     /// go, and there is no end of them.
     pub(crate) fn take_learned(&mut self) -> Vec<Learned> {
-        let Some(changes) = self.changes.as_mut().filter(|changes| !changes.is_empty()) else { return Vec::new() };
-        let changes = std::mem::take(changes);
+        let changes = self.changes.as_mut().map(Changes::take).unwrap_or_default();
         changes.into_iter().filter_map(|change| self.learned(change)).collect()
+    }
+
+    /// What was told may be told again.
+    pub(crate) fn tell_again(&mut self) {
+        self.changes.iter_mut().for_each(Changes::begin_again);
     }
 
     fn learned(&self, change: Change) -> Option<Learned> {
         let id = |key: DeviceKey| self.devices.get(key.0 as usize).map(|device| device.id.clone());
         match change {
             Change::Address(address) => {
-                let leases = self.leases.holders(address);
+                let mut leases = self.leases.holders(address);
+                if let Some(nobody) = leases.iter().rposition(|lease| lease.device == NOBODY) {
+                    leases.drain(..=nobody);
+                }
                 let holder = |lease: &Lease| Some(Holder { device: id(lease.device)?, from: lease.from });
                 let is_ours = leases.iter().any(|lease| lease.device.0 < self.of_inventory);
                 is_ours.then(|| Learned::Address { address, holders: leases.iter().filter_map(holder).collect() })
@@ -382,11 +389,13 @@ impl Known {
                     return;
                 }
                 for Holder { device, from } in holders {
-                    if let Some(key) = self.named(device) {
-                        self.leases.learn(*address, key, *from);
-                    }
+                    // Whoever had it before does not have it again.
+                    let key = self.named(device).unwrap_or(NOBODY);
+                    self.leases.learn(*address, key, *from);
                 }
             }
+            // A name holds for as long as the inventory does not change: it may say who that is.
+            Learned::Mac { .. } | Learned::ClientId { .. } if !same_inventory => {}
             Learned::Mac { mac, device } => {
                 let key = self.named(device).filter(|key| !self.has(*key, HAS_MAC) && !self.macs.contains_key(mac));
                 if let Some(key) = key {
@@ -395,7 +404,7 @@ impl Known {
                 }
             }
             Learned::ClientId { client_id, device } => {
-                let is_free = self.client_ids.get(client_id).is_none_or(|held| held.0 >= self.of_inventory);
+                let is_free = self.client_ids.get(client_id).is_none_or(|held| self.is_strangers(*held));
                 let key = self.named(device).filter(|key| is_free && !self.has(*key, HAS_CLIENT_ID));
                 if let Some(key) = key {
                     self.client_ids.insert(client_id.clone(), key);
@@ -428,12 +437,17 @@ impl Known {
         Some(key)
     }
 
-    /// Whether a device that another router met first now speaks here for the first time, so that its lane is to be told.
-    pub(crate) fn is_untold(&mut self, key: DeviceKey) -> bool {
-        let untold = self.has(key, UNTOLD);
-        if untold {
-            self.has[key.0 as usize] &= !UNTOLD;
-        }
-        untold
+    fn is_strangers(&self, key: DeviceKey) -> bool {
+        key.0 >= self.of_inventory && key != SHARED
+    }
+
+    /// Another router met it, and here it has not spoken.
+    pub(crate) fn is_untold(&self, key: DeviceKey) -> bool {
+        self.has(key, UNTOLD)
+    }
+
+    /// Its lane is told.
+    pub(crate) fn told(&mut self, key: DeviceKey) {
+        self.has[key.0 as usize] &= !UNTOLD;
     }
 }

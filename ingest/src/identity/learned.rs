@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use fleet::{EventTime, Mac};
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -38,7 +39,33 @@ impl Learned {
     }
 }
 
-/// That something of it was learned, since it was last told.
+/// Learned since it was last told; each at most once until [`Changes::begin_again`], however often it changes.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    now: FxHashSet<Change>,
+    told: FxHashSet<Change>,
+    later: FxHashSet<Change>,
+}
+
+impl Changes {
+    pub(crate) fn note(&mut self, change: Change) {
+        let when = if self.told.contains(&change) { &mut self.later } else { &mut self.now };
+        when.insert(change);
+    }
+
+    pub(crate) fn take(&mut self) -> Vec<Change> {
+        let taken: Vec<Change> = self.now.drain().collect();
+        self.told.extend(taken.iter().cloned());
+        taken
+    }
+
+    pub(crate) fn begin_again(&mut self) {
+        self.told.clear();
+        self.now.extend(self.later.drain());
+    }
+}
+
+/// That something of it was learned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Change {
     Address(IpAddr),

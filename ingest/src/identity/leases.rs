@@ -11,6 +11,9 @@ use rustc_hash::FxHashMap;
 /// Stands for an address that the inventory gives to several devices at once: it names none of them.
 pub(crate) const SHARED: DeviceKey = DeviceKey(u32::MAX);
 
+/// Stands for a holder that is no device of ours any more.
+pub(crate) const NOBODY: DeviceKey = DeviceKey(u32::MAX - 1);
+
 const HOLDERS_KEPT: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +52,10 @@ impl Leases {
 
     /// Who had `address` at `time`; may be [`SHARED`].
     pub(crate) fn holder(&self, address: IpAddr, time: EventTime) -> Option<DeviceKey> {
+        self.lease(address, time).filter(|key| *key != NOBODY)
+    }
+
+    fn lease(&self, address: IpAddr, time: EventTime) -> Option<DeviceKey> {
         let holders = &self.holders[self.index(address)?];
         if holders.newest.from <= time {
             return Some(holders.newest.device);

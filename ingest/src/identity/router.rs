@@ -57,13 +57,18 @@ impl Router {
         self
     }
 
-    /// What was learned of the inventory's devices since the last call, to be told before whatever was routed by it.
+    /// What was learned of the inventory's devices since the last call, to be told before whatever was routed by it; what
+    /// changes again and again, once until [`Router::tell_again`].
     pub fn take_learned(&mut self) -> Vec<Learned> {
         self.known.take_learned()
     }
 
-    /// Takes what another router learned, or this one in a former life; in which order is all the same. What this inventory
-    /// itself says of an address holds against what was learned beside another one.
+    pub fn tell_again(&mut self) {
+        self.known.tell_again();
+    }
+
+    /// Takes what another router learned, or this one in a former life. What this inventory itself says holds against what was
+    /// learned beside another one.
     pub fn hear(&mut self, learned: &Learned, same_inventory: bool) {
         self.known.hear(learned, same_inventory);
     }
@@ -79,7 +84,8 @@ impl Router {
 
     /// Announces every device known so far; to be written to the log before the first reading.
     pub fn announce_all(&self, out: &mut Routes) {
-        out.facts.extend(self.known.devices.iter().map(|device| announcement(device, EventTime::MIN)));
+        let told = self.known.devices.iter().filter(|device| !self.known.is_untold(device.key));
+        out.facts.extend(told.map(|device| announcement(device, EventTime::MIN)));
     }
 
     /// What `next` knows, of another inventory, holds from now on: gives who left a cohort, and whoever is new or other than
@@ -98,7 +104,8 @@ impl Router {
                 _ => left.push(device),
             }
         }
-        let changed = self.known.devices.iter().filter(|device| !unchanged.contains(&device.id));
+        let ours = self.known.devices.iter().filter(|device| device.is_known());
+        let changed = ours.filter(|device| !unchanged.contains(&device.id));
         Replaced { left, changed: changed.cloned().collect() }
     }
 
@@ -170,7 +177,13 @@ impl Router {
     /// Announces and counts what has to be; gives the device, if there is one.
     fn settle(&mut self, found: Found, time: EventTime, speaks: bool, out: &mut Routes) -> Option<DeviceKey> {
         match found {
-            Found::Device(key) if self.known.is_untold(key) => self.settle(Found::New(key), time, speaks, out),
+            Found::Device(key) if self.known.is_untold(key) => {
+                if speaks {
+                    self.known.told(key);
+                    out.facts.push(announcement(&self.known.devices[key.0 as usize], time));
+                }
+                Some(key).filter(|_| speaks)
+            }
             Found::Device(key) => {
                 if speaks {
                     self.report_if_retired(key, time, out);

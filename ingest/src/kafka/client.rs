@@ -18,8 +18,8 @@ pub enum Purpose {
     Admin,
     /// Asks how far partitions reach, open transactions included.
     Watcher,
-    /// Reads a partition from an offset to its end, of which it is told.
-    Reader,
+    /// Reads a partition from an offset to its end, of which it is told, or goes on.
+    Reader { to_its_end: bool },
 }
 
 /// # Errors
@@ -79,16 +79,18 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
             // It subscribes to nothing: only what it forgets is it told of anew, partitions that were added too.
             settings.set("isolation.level", "read_uncommitted").set("metadata.max.age.ms", "10000");
         }
-        Purpose::Reader => {
+        Purpose::Reader { .. } => {
             // librdkafka takes no assignment without a group; this client neither joins it nor commits.
             settings
                 .set("group.id", format!("{}-route", config.group))
                 .set("enable.auto.commit", "false")
                 .set("enable.partition.eof", "true")
                 .set("auto.offset.reset", "earliest")
-                .set("isolation.level", "read_committed")
+                .set("isolation.level", "read_committed");
+            if purpose == (Purpose::Reader { to_its_end: true }) {
                 // The end is where the broker has nothing to answer.
-                .set("fetch.wait.max.ms", "10");
+                settings.set("fetch.wait.max.ms", "10");
+            }
         }
         Purpose::Admin => {}
     }

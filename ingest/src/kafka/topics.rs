@@ -89,7 +89,7 @@ pub fn create_missing(config: &KafkaConfig, wanted: &[Wanted]) -> Result<Vec<Str
                 "readings" => new.set("message.timestamp.type", "LogAppendTime").set("max.message.bytes", "4194304"),
                 // The first record of a cohort holds for as long as the readings topic is there.
                 "cohorts" => new.set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
-                "identities" => new.set("cleanup.policy", "compact"),
+                "identities" => new.set("cleanup.policy", "compact").set("segment.bytes", "16777216"),
                 "findings" => new.set("retention.ms", "-1").set("max.message.bytes", "16777216"),
                 _ => new,
             }

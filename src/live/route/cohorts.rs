@@ -90,7 +90,7 @@ impl<'c> Cohorts<'c> {
 
     /// Up to the topic's end.
     fn read(&mut self, table: &mut LaneTable) -> Result<(), Error> {
-        let consumer: BaseConsumer<Quiet> = create(self.kafka, Purpose::Reader, Quiet)?;
+        let consumer: BaseConsumer<Quiet> = create(self.kafka, Purpose::Reader { to_its_end: true }, Quiet)?;
         let mut list = TopicPartitionList::new();
         let from = Offset::Offset(i64::try_from(self.next).unwrap_or(i64::MAX));
         list.add_partition_offset(&self.kafka.cohorts, 0, from)

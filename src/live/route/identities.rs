@@ -1,5 +1,5 @@
 //! What routers learn of devices' addresses and names, for all of them and beyond their lives: a compacted topic of one
-//! partition.
+//! partition. A name holds while the inventory is the same, an address also beyond unless the inventory says whose it is.
 //!
 //! Broker events and flows of a device may reach different routers, and only the events say who has the address. What is
 //! learned is sent before the readings that were routed by it; others follow within a beat. What one router has in hand while
@@ -47,7 +47,7 @@ pub struct Identities<'c> {
 impl<'c> Identities<'c> {
     /// Nothing is read yet.
     pub fn new(kafka: &'c KafkaConfig) -> Result<Identities<'c>, Error> {
-        let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader, Quiet)?;
+        let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: false }, Quiet)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&kafka.identities, 0, Offset::Beginning)
             .and_then(|()| consumer.assign(&list))
@@ -73,10 +73,20 @@ impl<'c> Identities<'c> {
         Ok(())
     }
 
-    /// Takes what has come; never waits.
-    pub fn follow(&mut self, router: &mut Router, inventory: &str) -> Result<(), Error> {
-        while self.take_one(Duration::ZERO, router, inventory)? {}
-        Ok(())
+    /// Takes what has come; never waits. Without it a router still learns by itself.
+    pub fn follow(&mut self, router: &mut Router, inventory: &str) {
+        loop {
+            match self.take_one(Duration::ZERO, router, inventory) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    if self.said.is_due() {
+                        tracing::error!(%error, "what other routers learn of addresses cannot be followed");
+                    }
+                    return;
+                }
+            }
+        }
     }
 
     fn take_one(&mut self, wait: Duration, router: &mut Router, inventory: &str) -> Result<bool, Error> {

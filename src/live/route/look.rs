@@ -100,6 +100,8 @@ impl Route<'_> {
         let mut next = Router::new(inventory, &self.config.ingest).telling();
         if let Err(error) = self.make_way(&mut next, &changed.version()) {
             self.outbox.check()?;
+            // The router that stays hears all of it again: some went to the other one.
+            self.identities = Identities::new(&self.config.source.kafka)?;
             if self.waits.is_due() {
                 let error = format!("{error:#}");
                 tracing::warn!(error, "the changed inventory waits until Kafka takes it; going on with the last one");
@@ -129,7 +131,7 @@ impl Route<'_> {
         self.cohorts.settle(next.devices(), &mut self.table, &self.stop)?;
         self.tell_learned()?;
         self.outbox.flush(FLUSH)?;
-        // From the beginning; the router in force has all of it, and one that is to wait is made anew.
+        // From the beginning.
         self.identities = Identities::new(&self.config.source.kafka)?;
         self.identities.catch_up(next, version)?;
         self.waiting.clear();

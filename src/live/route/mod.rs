@@ -460,7 +460,8 @@ impl<'c> Route<'c> {
         self.flush_rejects()?;
         (0..self.drafts.len()).try_for_each(|lane| self.flush(lane))?;
         self.tell_learned()?;
-        self.identities.follow(&mut self.router, &self.inventory.version())?;
+        self.router.tell_again();
+        self.identities.follow(&mut self.router, &self.inventory.version());
         self.mark(beat)?;
         let positions = self.positions();
         let epoch = self.outbox.end_epoch();
