@@ -6,6 +6,11 @@ use thiserror::Error;
 pub enum Error {
     #[error("responders.cap_share is `{value}`, expected a share between 0 and 1")]
     Share { value: f64 },
+    #[error("TLS: {problem}")]
+    Tls { problem: String },
+    /// A playbook, a gateway's file or a configuration that cannot be right: says where, and what was expected.
+    #[error("{0}")]
+    Wrong(String),
     #[error(transparent)]
     Memory(#[from] fleet::memory::Unreadable),
 }

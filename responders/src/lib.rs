@@ -1,13 +1,24 @@
-//! Findings become decisions. In this version one responder exists: it observes, that is, it says what it would do and
-//! why or why not, and reaches nothing.
+//! Findings become actions: decided by playbooks, held within guard-rails, applied through the gateway that can, verified,
+//! recorded, undone.
 //!
+//! * [`playbook`]: what is done about which findings
+//! * [`gateways`]: who can keep a device from the network
+//! * [`tell`]: people and SIEMs
+//! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
 //! * [`observe`]: the responder
-//! * [`error`]: what can be wrong with a policy
+//! * [`tls`]: for whatever is connected to
+//! * [`error`]: what can be wrong
 
+pub mod api;
 pub mod config;
 pub mod error;
+pub mod gateways;
 pub mod observe;
+pub mod playbook;
+pub mod rights;
+pub mod tell;
+pub mod tls;
 
 pub use config::Config;
 pub use error::Error;

@@ -1,0 +1,1 @@
+//! The HTTP API: actions, incidents, verdicts, mode, playbooks, health.

@@ -1,0 +1,1 @@
+//! Any product with an HTTP API, described by a TOML file.

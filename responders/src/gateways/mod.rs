@@ -1,0 +1,266 @@
+//! Gateways: who can keep a device from the network, or from its broker, and how each is asked.
+//!
+//! A gateway is four calls: apply, read back, undo, probe. What it can do, by which of a device's names, and how it answers
+//! when it is asked twice is declared ([`About`]), so that the loop knows what to expect before it sends anything. Calls
+//! block, within the gateway's time limit; each gateway has a thread of its own.
+
+pub mod aws;
+pub mod http;
+pub mod mosquitto;
+pub mod nftables;
+pub mod openc2;
+pub mod radius;
+pub mod webhook;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use fleet::{EventTime, Level};
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+/// What a gateway knows a device by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// MQTT client id.
+    ClientId,
+    /// What it signs in with.
+    Username,
+    Mac,
+    /// IPv4 or IPv6 address.
+    Ip,
+    /// Fingerprint or id of its certificate.
+    Certificate,
+    /// Its name in a registry: thing, device id, pod.
+    Thing,
+}
+
+impl Key {
+    pub const ALL: [Key; 6] = [Key::ClientId, Key::Username, Key::Mac, Key::Ip, Key::Certificate, Key::Thing];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Key::ClientId => "client_id",
+            Key::Username => "username",
+            Key::Mac => "mac",
+            Key::Ip => "ip",
+            Key::Certificate => "certificate",
+            Key::Thing => "thing",
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
+    }
+}
+
+/// What comes of asking for the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repeat {
+    /// Nothing, and it says so.
+    Harmless,
+    /// An error that means it is done.
+    Error,
+    /// A second entry: it has to be looked for first.
+    Duplicate,
+}
+
+/// One thing a gateway can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ability {
+    pub level: Level,
+    /// Names of the device it needs, all of them.
+    pub keys: Vec<Key>,
+    /// Whether connections that stand are cut too.
+    pub cuts_sessions: bool,
+    /// Whether it ends by itself at [`Order::until`].
+    pub ends_by_itself: bool,
+    /// Whether it leaves something that undo takes back; an ended session does not.
+    pub can_be_undone: bool,
+    pub repeat: Repeat,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// As the configuration calls it.
+    pub name: SmolStr,
+    pub product: SmolStr,
+    pub abilities: Vec<Ability>,
+    /// How long one call may take, all its requests together.
+    pub time_limit: Duration,
+    /// Names of the gateway itself, of the brokers' bridges, of this machine: never a target.
+    pub own: Vec<(Key, SmolStr)>,
+}
+
+impl About {
+    pub fn ability(&self, level: Level) -> Option<&Ability> {
+        self.abilities.iter().find(|ability| ability.level == level)
+    }
+}
+
+/// What is asked for: all that a gateway may know of an action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Stable: the same in every try and after every restart.
+    pub action_id: String,
+    pub incident_id: String,
+    pub device_id: SmolStr,
+    pub level: Level,
+    /// What the device is known by at this moment.
+    pub names: BTreeMap<Key, SmolStr>,
+    /// When it ends; gateways with a native time-out are told.
+    pub until: Option<EventTime>,
+    /// For people who look at the gateway: ASCII, at most 128 characters, begins with `vedette `.
+    pub note: String,
+    /// What [`Gateway::apply`] gave; nothing before.
+    #[serde(default)]
+    pub receipt: Option<serde_json::Value>,
+}
+
+impl Order {
+    /// # Errors
+    /// The device has no such name.
+    pub fn name(&self, key: Key) -> Result<&str, Failure> {
+        let name = self.names.get(&key).map(SmolStr::as_str);
+        name.ok_or_else(|| Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id)))
+    }
+
+    /// Who has set something on a gateway, where it can keep a word: ours is told from others' by it.
+    pub fn mark(&self) -> String {
+        format!("vedette:{}", self.action_id)
+    }
+}
+
+/// The gateway took it. That says nothing of whether it holds: it is read back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// What undo and reading back need to know, such as a rule's number. No secrets: it is written to the journal.
+    pub receipt: Option<serde_json::Value>,
+    /// It was in force already, by us.
+    pub already: bool,
+}
+
+/// What reading back found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// As ordered, and ours, or told from nobody's.
+    InForce,
+    Absent,
+    /// The device is restricted, by somebody else: that is never taken back.
+    Foreign { by: String },
+}
+
+/// What undoing did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undone {
+    Done,
+    /// It was gone already.
+    Already,
+    /// Somebody else's stands there: it was left.
+    Foreign { by: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Nobody answers, or it is broken for now.
+    Unreachable,
+    /// It asks for patience.
+    Busy,
+    /// It will never do this.
+    Refused,
+    /// Our sign-in is not good enough.
+    Unauthorised,
+    /// Somebody else changed it meanwhile: decide anew.
+    Conflict,
+}
+
+/// Why a call did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub kind: FailureKind,
+    /// What the gateway said, with the value it did not like; no secrets.
+    pub message: String,
+    /// How long it asked to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), retry_after: None }
+    }
+
+    pub fn unreachable(message: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Unreachable, message)
+    }
+
+    pub fn refused(message: impl Into<String>) -> Failure {
+        Failure::new(FailureKind::Refused, message)
+    }
+
+    pub fn busy(message: impl Into<String>, retry_after: Option<Duration>) -> Failure {
+        Failure { retry_after, ..Failure::new(FailureKind::Busy, message) }
+    }
+
+    /// Whether the same may work later, without anybody doing anything.
+    pub fn retry(&self) -> bool {
+        matches!(self.kind, FailureKind::Unreachable | FailureKind::Busy | FailureKind::Conflict)
+    }
+}
+
+/// Who can keep a device from the network. All calls are safe to repeat after a crash in their midst; where the product is
+/// not, the implementation looks first.
+pub trait Gateway: Send {
+    fn about(&self) -> &About;
+
+    fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure>;
+
+    /// Whether it holds. Never changes anything.
+    fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure>;
+
+    /// Takes back what [`Gateway::apply`] set, and nothing else.
+    fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure>;
+
+    /// Whether it answers and lets us in. Never changes anything.
+    fn probe(&mut self, permit: &Permit) -> Result<(), Failure>;
+}
+
+/// The right to send one request, for a short while. Only [`crate::send`] gives it: whoever holds one has been let through
+/// by mode, stop and lease.
+#[derive(Debug)]
+pub struct Permit {
+    /// Nothing is sent after.
+    deadline: std::time::Instant,
+}
+
+impl Permit {
+    pub(crate) fn until(deadline: std::time::Instant) -> Permit {
+        Permit { deadline }
+    }
+
+    /// For tests of gateways alone, which have no loop around them.
+    #[doc(hidden)]
+    pub fn for_tests() -> Permit {
+        Permit::until(std::time::Instant::now() + Duration::from_secs(60))
+    }
+
+    /// What is left of it: the time limit of the next request.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn left(&self) -> Result<Duration, Failure> {
+        let left = self.deadline.saturating_duration_since(std::time::Instant::now());
+        if left.is_zero() {
+            return Err(Failure::unreachable("the time for this call is over"));
+        }
+        Ok(left)
+    }
+}

@@ -1,0 +1,1 @@
+//! nftables on a Linux gateway.

@@ -1,0 +1,1 @@
+//! OpenC2 stateless packet filters.

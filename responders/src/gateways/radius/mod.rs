@@ -1,0 +1,1 @@
+//! RADIUS: change of authorisation and disconnect (RFC 5176).

@@ -1,0 +1,1 @@
+//! A gateway of one's own, told by signed webhook.

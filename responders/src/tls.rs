@@ -1,0 +1,71 @@
+//! TLS for whatever a responder connects to: one configuration for HTTP, MQTT and syslog.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// Whom we believe, and who we are. Without `ca` the system's certificates are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file with the certificates of the authorities that are believed, and no others.
+    pub ca: Option<PathBuf>,
+    /// PEM files of a client certificate and its key.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    /// # Errors
+    /// A file that cannot be read, or holds no certificate; a certificate without its key.
+    pub fn client(&self) -> Result<Arc<ClientConfig>, Error> {
+        let mut roots = RootCertStore::empty();
+        match &self.ca {
+            Some(path) => {
+                let certificates = certificates(path)?;
+                roots.add_parsable_certificates(certificates);
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Tls { problem: error.to_string() })?
+            .with_root_certificates(roots);
+        let config = match (&self.certificate, &self.key) {
+            (None, None) => builder.with_no_client_auth(),
+            (Some(certificate), Some(key)) => {
+                let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+                builder
+                    .with_client_auth_cert(certificates(certificate)?, key)
+                    .map_err(|error| Error::Tls { problem: error.to_string() })?
+            }
+            _ => {
+                let problem = "`certificate` and `key` belong together; one of them is missing".to_owned();
+                return Err(Error::Tls { problem });
+            }
+        };
+        Ok(Arc::new(config))
+    }
+}
+
+fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, &error))?;
+    let certificates: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| unreadable(path, &error))?;
+    if certificates.is_empty() {
+        return Err(Error::Tls { problem: format!("`{}` holds no certificate, expected PEM", path.display()) });
+    }
+    Ok(certificates)
+}
+
+fn unreadable(path: &std::path::Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Tls { problem: format!("`{}` cannot be read: {error}", path.display()) }
+}
