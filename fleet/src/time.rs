@@ -33,6 +33,10 @@ impl EventTime {
         EventTime(self.0.saturating_add(seconds.saturating_mul(MICROS_PER_SECOND)))
     }
 
+    pub fn plus_micros(self, micros: i64) -> EventTime {
+        EventTime(self.0.saturating_add(micros))
+    }
+
     pub fn minus(self, other: EventTime) -> i64 {
         self.0.saturating_sub(other.0)
     }

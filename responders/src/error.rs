@@ -4,8 +4,8 @@ use thiserror::Error;
 
 #[derive(Debug, Error, PartialEq)]
 pub enum Error {
-    #[error("responders.cap_share is `{value}`, expected a share between 0 and 1")]
-    Share { value: f64 },
+    #[error("responders.caps.{key} is `{value}`, expected a share between 0 and 1")]
+    Share { key: &'static str, value: f64 },
     #[error("TLS: {problem}")]
     Tls { problem: String },
     /// A playbook, a gateway's file or a configuration that cannot be right: says where, and what was expected.

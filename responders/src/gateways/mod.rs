@@ -10,6 +10,7 @@ pub mod mosquitto;
 pub mod nftables;
 pub mod openc2;
 pub mod radius;
+pub mod recording;
 pub mod webhook;
 
 use std::collections::BTreeMap;
@@ -233,23 +234,23 @@ pub trait Gateway: Send {
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure>;
 }
 
-/// The right to send one request, for a short while. Only [`crate::send`] gives it: whoever holds one has been let through
-/// by mode, stop and lease.
+/// The right to send, for a short while. Only [`crate::send`] gives it: whoever holds one has been let through by mode, stop
+/// and lease.
 #[derive(Debug)]
 pub struct Permit {
-    /// Nothing is sent after.
-    deadline: std::time::Instant,
+    /// Nothing is sent after; by [`crate::send::boot_time`].
+    deadline: Duration,
 }
 
 impl Permit {
-    pub(crate) fn until(deadline: std::time::Instant) -> Permit {
+    pub(crate) fn until(deadline: Duration) -> Permit {
         Permit { deadline }
     }
 
-    /// For tests of gateways alone, which have no loop around them.
+    /// For tests of gateways alone, which have no loop around them; a test of the house holds everybody else off.
     #[doc(hidden)]
     pub fn for_tests() -> Permit {
-        Permit::until(std::time::Instant::now() + Duration::from_secs(60))
+        Permit::until(crate::send::boot_time() + Duration::from_secs(60))
     }
 
     /// What is left of it: the time limit of the next request.
@@ -257,7 +258,7 @@ impl Permit {
     /// # Errors
     /// Nothing is left.
     pub fn left(&self) -> Result<Duration, Failure> {
-        let left = self.deadline.saturating_duration_since(std::time::Instant::now());
+        let left = self.deadline.saturating_sub(crate::send::boot_time());
         if left.is_zero() {
             return Err(Failure::unreachable("the time for this call is over"));
         }

@@ -1,0 +1,166 @@
+//! What the journal says when it is read from its beginning: every action as it stands, modes, the stop.
+//!
+//! Nothing else is state: after a restart, and wherever the journal is looked at, folding it gives the same book.
+
+mod action;
+
+use std::collections::BTreeMap;
+
+use fleet::{EventTime, Level, Mode, State};
+use smol_str::SmolStr;
+
+pub use self::action::Action;
+use crate::journal::chain::Chain;
+use crate::journal::entry::{Body, Command, Commanded, Entry, ModeOf, Verdict};
+
+/// Actions that nothing comes of any more are forgotten after this long: ids of later incidents are others.
+const REMEMBERED: i64 = 14 * 86_400 * fleet::MICROS_PER_SECOND;
+/// Commands that came twice are known for as long.
+const COMMANDS: usize = 4_096;
+
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    pub chain: Chain,
+    actions: BTreeMap<String, Action>,
+    modes: BTreeMap<ModeOf, Mode>,
+    /// Why, while it holds.
+    stopped: Option<String>,
+    /// By id: what came of it.
+    commands: BTreeMap<String, Option<String>>,
+    command_order: std::collections::VecDeque<String>,
+    /// Offset in the log of commands below which all were taken.
+    commands_through: u64,
+    verdicts: Vec<(EventTime, SmolStr, Verdict)>,
+    /// Head of the chain at the last signature, and how many entries came since.
+    unsigned: u64,
+}
+
+impl Book {
+    pub fn fold(&mut self, entry: &Entry) {
+        self.chain.follow(entry);
+        self.unsigned += 1;
+        match &entry.body {
+            Body::Began(_) | Body::Called(_) => {}
+            Body::Proposed(proposal) => {
+                let action = Action::new(proposal.as_ref().clone(), entry.seq, entry.at);
+                self.actions.insert(proposal.action_id.clone(), action);
+            }
+            Body::Moved(moved) => {
+                if let Some(action) = self.actions.get_mut(&moved.action_id) {
+                    action.go(moved, entry.seq, entry.at);
+                }
+            }
+            Body::Noted(note) => {
+                if let Some(action) = self.actions.get_mut(&note.action_id) {
+                    action.note(&note.what, entry.at);
+                }
+            }
+            Body::Commanded(commanded) => self.obey(commanded, entry.at),
+            Body::Signed(_) => self.unsigned = 0,
+        }
+    }
+
+    fn obey(&mut self, commanded: &Commanded, at: EventTime) {
+        if let Some(offset) = commanded.offset {
+            self.commands_through = self.commands_through.max(offset + 1);
+        }
+        self.commands.insert(commanded.command_id.clone(), commanded.refused.clone());
+        self.command_order.push_back(commanded.command_id.clone());
+        if self.command_order.len() > COMMANDS
+            && let Some(oldest) = self.command_order.pop_front()
+        {
+            self.commands.remove(&oldest);
+        }
+        if commanded.refused.is_some() {
+            return;
+        }
+        match &commanded.command {
+            Command::Mode { of, mode } => {
+                self.modes.insert(of.clone(), *mode);
+            }
+            Command::Stop { on, reason } => self.stopped = on.then(|| reason.clone()),
+            Command::Verdict(verdict) => self.verdicts.push((at, commanded.by.clone(), verdict.clone())),
+            // What they do to an action is an entry of its own.
+            Command::Approve { .. } | Command::Deny { .. } | Command::Release { .. } | Command::Extend { .. } => {}
+        }
+    }
+
+    pub fn action(&self, id: &str) -> Option<&Action> {
+        self.actions.get(id)
+    }
+
+    /// In the order of their ids.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions.values()
+    }
+
+    /// Those of which something may come by itself, or that stand at a gateway.
+    pub fn open(&self) -> impl Iterator<Item = &Action> {
+        self.actions.values().filter(|action| !action.state.is_final())
+    }
+
+    pub fn of_device<'b>(&'b self, device: &'b str) -> impl Iterator<Item = &'b Action> {
+        self.actions.values().filter(move |action| action.proposal.device_id == device)
+    }
+
+    /// The mode a command set, which holds in place of the configured one.
+    pub fn mode(&self, of: &ModeOf) -> Option<Mode> {
+        self.modes.get(of).copied()
+    }
+
+    pub fn modes(&self) -> &BTreeMap<ModeOf, Mode> {
+        &self.modes
+    }
+
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    /// What came of a command: nothing known, obeyed, or why not.
+    pub fn outcome(&self, command_id: &str) -> Option<&Option<String>> {
+        self.commands.get(command_id)
+    }
+
+    pub fn commands_through(&self) -> u64 {
+        self.commands_through
+    }
+
+    pub fn verdicts(&self) -> &[(EventTime, SmolStr, Verdict)] {
+        &self.verdicts
+    }
+
+    /// Entries since the last signature.
+    pub fn unsigned(&self) -> u64 {
+        self.unsigned
+    }
+
+    /// What nothing hangs on any more.
+    pub fn forget(&mut self, now: EventTime) {
+        self.actions.retain(|_, action| !action.is_over(now) || now.minus(action.since) < REMEMBERED);
+    }
+
+    /// Restricting actions of the device that began within so many microseconds before now, other than of this incident.
+    pub fn repeats(&self, device: &str, incident: &str, now: EventTime, within: i64) -> u32 {
+        let counts = |action: &&Action| {
+            action.proposal.incident_id != incident
+                && action.proposal.level.restricts()
+                && action.was_meant()
+                && now.minus(action.proposed_at) <= within
+        };
+        self.of_device(device).filter(counts).count() as u32
+    }
+
+    /// Whether the device was released less than so many microseconds ago.
+    pub fn is_on_probation(&self, device: &str, now: EventTime, probation: i64) -> bool {
+        self.of_device(device)
+            .any(|action| action.state == State::Released && action.was_applied() && now.minus(action.since) < probation)
+    }
+
+    /// Whether somebody is held to this level, or a stricter one, already.
+    pub fn holds(&self, device: &str, level: Level) -> bool {
+        self.of_device(device).any(|action| {
+            let stands = matches!(action.state, State::Applying | State::Applied | State::Verified);
+            stands && action.proposal.level >= level && action.proposal.level.restricts()
+        })
+    }
+}

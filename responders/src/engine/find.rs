@@ -1,0 +1,177 @@
+//! A finding, and what playbooks say of it, becomes a proposal.
+
+use fleet::id::stable_id;
+use fleet::{Device, EventTime, Finding, FindingKind, Level, Mode, Scope, State};
+use smol_str::SmolStr;
+
+use super::{Directory, Engine, seconds};
+use crate::journal::entry::{Body, Move, Proposal};
+
+/// What a playbook says is to be done about one finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub playbook: SmolStr,
+    pub version: SmolStr,
+    pub mode: Mode,
+    pub level: Level,
+    /// A gateway by name; any that can, when it is left out.
+    pub gateway: Option<SmolStr>,
+    /// Whether the next gateway is tried where one fails.
+    pub tries_others: bool,
+    pub ttl_seconds: Option<u32>,
+    /// How long people have to answer, where they are asked.
+    pub answer_seconds: u32,
+    pub approvals: u8,
+    pub if_still_talking: Option<Level>,
+}
+
+/// The same wherever it is computed: an action is one, however often its finding comes.
+pub fn action_id(device: &str, incident: &str, level: Level) -> String {
+    stable_id(&["action", device, incident, level.name()])
+}
+
+impl Engine {
+    /// What is to be written down about a finding. `plans`: in the order of the playbooks' steps.
+    pub fn find(
+        &mut self,
+        now: EventTime,
+        finding: &Finding,
+        device: Option<&Device>,
+        plans: &[Plan],
+        directory: &dyn Directory,
+    ) -> Vec<Body> {
+        let mut bodies = Vec::new();
+        if matches!(finding.kind, FindingKind::Change | FindingKind::Outage) {
+            bodies.extend(self.overtaken(finding));
+        }
+        for plan in plans {
+            bodies.extend(self.propose(now, finding, device, plan, directory));
+        }
+        bodies
+    }
+
+    fn propose(
+        &self,
+        now: EventTime,
+        finding: &Finding,
+        device: Option<&Device>,
+        plan: &Plan,
+        directory: &dyn Directory,
+    ) -> Vec<Body> {
+        let id = action_id(&finding.device_id, &finding.incident_id, plan.level);
+        if let Some(before) = self.book.action(&id) {
+            let is_news = finding.emitted_at > before.proposal.found_at;
+            let may_again = match before.state {
+                State::Refused => true,
+                // It began anew after it was let go.
+                State::Released => finding.window_start >= before.since,
+                _ => false,
+            };
+            if !is_news || !may_again {
+                return Vec::new();
+            }
+        }
+        if plan.level.restricts() && self.book.holds(&finding.device_id, plan.level) {
+            return Vec::new();
+        }
+        let gateways = self.gateways(plan, &finding.device_id, device, directory);
+        let gateway = gateways.first().cloned().unwrap_or_default();
+        let mode = if plan.level.restricts() {
+            self.mode(&plan.playbook, plan.mode, &gateway)
+        } else {
+            // Words touch nobody.
+            Mode::Auto
+        };
+        let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
+        let approvals = if self.config.four_eyes.contains(&plan.level) { plan.approvals.max(2) } else { plan.approvals.max(1) };
+        let proposal = Proposal {
+            action_id: id.clone(),
+            incident_id: finding.incident_id.clone(),
+            finding_id: finding.finding_id.clone(),
+            device_id: finding.device_id.clone(),
+            device_type: finding.device_type.clone(),
+            site: device.map(|device| device.site.clone()).unwrap_or_default(),
+            level: plan.level,
+            gateways,
+            playbook: plan.playbook.clone(),
+            playbook_version: plan.version.clone(),
+            mode,
+            ttl_seconds: plan.ttl_seconds,
+            answer_by: (mode == Mode::Approve).then(|| now.plus_micros(seconds(plan.answer_seconds))),
+            approvals,
+            if_still_talking: plan.if_still_talking,
+            why: format!("{} of severity {}, first reason: {first}", finding.kind, finding.severity),
+            first_window: finding.window_start,
+            found_at: finding.emitted_at,
+        };
+        let objection = self.objection(now, &proposal, finding, device, directory);
+        if let Some(objection) = &objection
+            && self.book.action(&id).is_some_and(|before| before.reason == *objection)
+        {
+            return Vec::new();
+        }
+        let mut bodies = vec![Body::Proposed(Box::new(proposal))];
+        let mut go = |to, reason: String| bodies.push(Body::Moved(Box::new(Move::new(&id, to, "policy", reason))));
+        match (objection, mode) {
+            (Some(objection), _) => go(State::Refused, objection),
+            (None, Mode::Auto) if !plan.level.restricts() => go(State::Approved, "nobody is restricted".to_owned()),
+            (None, Mode::Auto) => go(State::Approved, "mode auto".to_owned()),
+            (None, Mode::Approve | Mode::Observe) => {}
+        }
+        bodies
+    }
+
+    /// A device's own gateways first, in the inventory's order; without any, those that stand for its site.
+    fn gateways(
+        &self,
+        plan: &Plan,
+        device_id: &str,
+        device: Option<&Device>,
+        directory: &dyn Directory,
+    ) -> Vec<SmolStr> {
+        if !plan.level.restricts() {
+            return Vec::new();
+        }
+        let site = device.map(|device| device.site.clone()).unwrap_or_default();
+        let named = directory.gateways(device_id);
+        let can = |name: &SmolStr| self.post(name).is_some_and(|post| post.about.ability(plan.level).is_some());
+        let mut chosen: Vec<SmolStr> = match (&plan.gateway, named.is_empty()) {
+            (Some(name), _) => vec![name.clone()],
+            (None, false) => named,
+            (None, true) => {
+                let stands_for = |sites: &Vec<SmolStr>| sites.is_empty() || sites.contains(&site);
+                let posts = self.posts.iter().filter(|post| stands_for(&post.sites));
+                posts.map(|post| post.about.name.clone()).collect()
+            }
+        };
+        chosen.retain(can);
+        if !plan.tries_others {
+            chosen.truncate(1);
+        }
+        chosen
+    }
+
+    /// What a group does together is a change, not an attack of each: what waits about its devices is not done.
+    fn overtaken(&self, finding: &Finding) -> Vec<Body> {
+        if finding.scope == Scope::Device {
+            return Vec::new();
+        }
+        let waits = |state| matches!(state, State::Proposed | State::Approved);
+        let mut bodies = Vec::new();
+        for action in self.book.open() {
+            let proposal = &action.proposal;
+            // What it did hours before has nothing to do with it.
+            let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(7_200);
+            if waits(action.state) && proposal.level.restricts() && is_near && finding.devices.contains(&proposal.device_id) {
+                let reason = format!(
+                    "a {} of {} devices explains it (finding {})",
+                    finding.kind,
+                    finding.devices.len(),
+                    finding.finding_id
+                );
+                bodies.push(Body::Moved(Box::new(Move::new(action.id(), State::Refused, "policy", reason))));
+            }
+        }
+        bodies
+    }
+}

@@ -1,0 +1,105 @@
+//! The loop's head: what is to be done next, given the book, the time and what came in. It reaches nothing and knows no
+//! clock; who runs it ([`crate::respond`]) writes down what it says before anything is sent, and tells it what came of it.
+//!
+//! * [`find`]: a finding, and what playbooks say of it, becomes a proposal
+//! * [`guard`]: what forbids it
+//! * [`due`]: what time brings: deadlines, releases, calls to make
+//! * [`done`]: what came of a call
+//! * [`command`]: what people ask for
+//! * [`sight`]: what telemetry says of a restricted device
+
+pub mod command;
+pub mod done;
+pub mod due;
+pub mod find;
+pub mod guard;
+pub mod sight;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::{EventTime, MICROS_PER_SECOND, Mode};
+use smol_str::SmolStr;
+
+use crate::book::{Action, Book};
+use crate::config::Config;
+use crate::gateways::{About, Key};
+use crate::journal::entry::ModeOf;
+
+/// What the inventory, and what was learned of addresses, says of a device at this moment.
+pub trait Directory {
+    /// What the device is known by, and of each name why it must not be used: it is several devices', or has moved to
+    /// another one since then.
+    fn names(&self, device: &str, since: EventTime) -> BTreeMap<Key, Result<SmolStr, String>>;
+
+    /// Gateways the inventory names for it; none: any that can.
+    fn gateways(&self, device: &str) -> Vec<SmolStr>;
+
+    fn device(&self, id: &str) -> Option<std::sync::Arc<fleet::Device>>;
+
+    /// Active devices: of a type, of a site, all.
+    fn of_type(&self, device_type: &str) -> u32;
+    fn of_site(&self, site: &str) -> u32;
+    fn all(&self) -> u32;
+}
+
+/// One gateway as the engine knows it.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub about: About,
+    pub mode: Mode,
+    /// Sites it stands for; none: all.
+    pub sites: Vec<SmolStr>,
+}
+
+pub struct Engine {
+    pub config: Config,
+    pub posts: Vec<Post>,
+    pub book: Book,
+    /// Nothing is applied, by command or by file.
+    pub is_stopped: bool,
+    /// Calls that were sent and not answered yet, by action.
+    calling: BTreeSet<String>,
+    /// When what is in force was last read back, in this life.
+    checked: BTreeMap<String, EventTime>,
+    /// By action: windows seen since it was applied, without and with a sign of the device.
+    sightings: BTreeMap<String, sight::Seen>,
+}
+
+impl Engine {
+    pub fn new(config: Config, posts: Vec<Post>) -> Engine {
+        Engine {
+            config,
+            posts,
+            book: Book::default(),
+            is_stopped: false,
+            calling: BTreeSet::new(),
+            checked: BTreeMap::new(),
+            sightings: BTreeMap::new(),
+        }
+    }
+
+    fn post(&self, name: &str) -> Option<&Post> {
+        self.posts.iter().find(|post| post.about.name == name)
+    }
+
+    /// The least of what everything, the gateway and the playbook are allowed.
+    fn mode(&self, playbook: &str, playbooks_own: Mode, gateway: &str) -> Mode {
+        let set = |of: ModeOf, configured: Mode| self.book.mode(&of).unwrap_or(configured);
+        let of_gateway = self.post(gateway).map_or(Mode::Auto, |post| post.mode);
+        set(ModeOf::All, self.config.mode)
+            .min(set(ModeOf::Playbook(playbook.into()), playbooks_own))
+            .min(set(ModeOf::Gateway(gateway.into()), of_gateway))
+    }
+
+    /// What holds for an action at this moment; a mode that was loosened since does not reach back to what was proposed in
+    /// a stricter one.
+    pub fn mode_of(&self, action: &Action) -> Mode {
+        let proposal = &action.proposal;
+        proposal.mode.min(self.mode(&proposal.playbook, Mode::Auto, &action.gateway))
+    }
+}
+
+pub(crate) fn seconds(seconds: u32) -> i64 {
+    i64::from(seconds) * MICROS_PER_SECOND
+}
+

@@ -1,0 +1,217 @@
+//! What an entry says. JSON, one line an entry, so that it can be read without Vedette.
+
+use std::collections::BTreeMap;
+
+use fleet::{EventTime, Level, Mode, State};
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::gateways::Key;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// From 1, without holes.
+    pub seq: u64,
+    /// By the clock of who wrote it; never before the entry before.
+    pub at: EventTime,
+    /// Hash of the entry before, 64 zeros at the beginning.
+    pub previous: SmolStr,
+    #[serde(flatten)]
+    pub body: Body,
+    /// SHA-256, hexadecimal, over the line's bytes before `,"hash"`.
+    #[serde(default)]
+    pub hash: SmolStr,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// A process writes from here on.
+    Began(Began),
+    Proposed(Box<Proposal>),
+    Moved(Box<Move>),
+    Noted(Note),
+    Commanded(Box<Commanded>),
+    /// Somebody called the API.
+    Called(Called),
+    /// The chain up to the entry before this one is vouched for.
+    Signed(Signed),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Began {
+    pub owner: String,
+    pub release: String,
+}
+
+/// What is to be done, and what led to it. Its action begins in the state `proposed`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Of device, incident and level.
+    pub action_id: String,
+    pub incident_id: String,
+    pub finding_id: String,
+    pub device_id: SmolStr,
+    pub device_type: SmolStr,
+    pub site: SmolStr,
+    pub level: Level,
+    /// In the order in which they are tried; empty where nobody has to be asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<SmolStr>,
+    pub playbook: SmolStr,
+    pub playbook_version: SmolStr,
+    pub mode: Mode,
+    /// How long it holds once it is applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u32>,
+    /// No answer by then means no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<EventTime>,
+    /// People who have to agree, each of them another one.
+    pub approvals: u8,
+    /// What is done where telemetry says that it did not work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_still_talking: Option<Level>,
+    /// What it is for, in a sentence.
+    pub why: String,
+    /// Event time: begin of the incident's first window, and when the finding was told.
+    pub first_window: EventTime,
+    pub found_at: EventTime,
+}
+
+/// An action goes to another state; the rest is what changed with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Move {
+    pub action_id: String,
+    pub to: State,
+    /// `policy`, `loop`, or who said so.
+    pub by: SmolStr,
+    pub reason: String,
+    /// To `applying`: through whom, what the device is known by at this moment, and until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<SmolStr>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<Key, SmolStr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<EventTime>,
+    /// To `applied`: what the gateway gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<serde_json::Value>,
+}
+
+impl Move {
+    pub fn new(action_id: &str, to: State, by: &str, reason: impl Into<String>) -> Move {
+        Move {
+            action_id: action_id.to_owned(),
+            to,
+            by: by.into(),
+            reason: reason.into(),
+            gateway: None,
+            names: BTreeMap::new(),
+            until: None,
+            receipt: None,
+        }
+    }
+}
+
+/// Something about an action that leaves its state as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    pub action_id: String,
+    #[serde(flatten)]
+    pub what: Noted,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Noted {
+    /// A call failed and is tried again.
+    Attempt { failure: String, attempts: u32, next_at: EventTime },
+    /// Tried through another gateway, which is the action's from here on.
+    Rerouted { gateway: SmolStr, names: BTreeMap<Key, SmolStr>, reason: String },
+    /// No sign of the device in this many windows since it was applied.
+    Quiet { windows: u32, through: EventTime },
+    /// It was seen in windows that began after it was applied.
+    Talking { windows: u32, through: EventTime, seen: String },
+    Extended { until: EventTime, by: SmolStr },
+    /// One of several people agreed.
+    Agreed { by: SmolStr },
+    /// The gateway took it back; whether that holds is still to be read.
+    Undone { reason: String },
+}
+
+/// What somebody asked for, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commanded {
+    pub command_id: String,
+    pub by: SmolStr,
+    pub command: Command,
+    /// Nothing: it was obeyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Where it stood in the log of commands: what is below was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    Approve { action_id: String },
+    Deny { action_id: String, reason: String },
+    Release { action_id: String, reason: String },
+    Extend { action_id: String, until: EventTime },
+    Mode { of: ModeOf, mode: Mode },
+    /// Nothing is applied any more until it is lifted; what was applied is still taken back in time.
+    Stop { on: bool, reason: String },
+    Verdict(Verdict),
+}
+
+/// Whose mode it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeOf {
+    All,
+    Gateway(SmolStr),
+    Playbook(SmolStr),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    pub incident_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub finding_id: String,
+    /// `true`, `false`, `benign_change` or `fault`.
+    pub verdict: SmolStr,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// A command on its way to the process that works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    pub command_id: String,
+    pub by: SmolStr,
+    pub issued_at: EventTime,
+    /// Not obeyed after.
+    pub deadline: EventTime,
+    #[serde(flatten)]
+    pub command: Command,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    pub by: SmolStr,
+    pub method: SmolStr,
+    pub route: String,
+    pub status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// Hash of the entry before: with it all entries up to there.
+    pub head: SmolStr,
+    /// Ed25519 over the head's 64 characters; key and signature hexadecimal.
+    pub key: SmolStr,
+    pub signature: SmolStr,
+}

@@ -1,0 +1,155 @@
+//! The one place that sends. Gateways are handed over to it and cannot be reached otherwise: a call needs a
+//! [`Permit`], and only the [`Gate`] here gives one, at the last moment, after asking for mode, stop and lease.
+
+mod breaker;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fleet::Mode;
+use smol_str::SmolStr;
+
+use self::worker::Worker;
+pub use self::breaker::Breaker;
+use crate::engine::done::{Answer, Said};
+use crate::engine::due::{Call, Job};
+use crate::gateways::{Failure, Gateway, Permit};
+
+/// Since the machine began, time asleep included: a process that was stopped, or a machine that slept, notices.
+pub fn boot_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Whether this process is still the one that works.
+pub trait Lease: Send + Sync {
+    /// By [`boot_time`]: until then nobody else can have taken over. `None`: it is ours no more.
+    fn holds_until(&self) -> Option<Duration>;
+}
+
+/// Whoever holds the lock on a journal's file has no rival.
+pub struct Alone;
+
+impl Lease for Alone {
+    fn holds_until(&self) -> Option<Duration> {
+        Some(Duration::MAX)
+    }
+}
+
+/// What everything that is sent has to pass.
+pub struct Gate {
+    lease: Box<dyn Lease>,
+    stop_file: Option<PathBuf>,
+    stopped: AtomicBool,
+}
+
+impl Gate {
+    pub fn new(lease: Box<dyn Lease>, stop_file: Option<PathBuf>) -> Gate {
+        Gate { lease, stop_file, stopped: AtomicBool::new(false) }
+    }
+
+    /// What the book says of the stop.
+    pub fn set_stopped(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::SeqCst);
+    }
+
+    /// Whether nothing may be applied; a file that cannot be asked for counts as one that is there.
+    pub fn is_stopped(&self) -> bool {
+        let has_file = |path: &PathBuf| path.try_exists().unwrap_or(true);
+        self.stopped.load(Ordering::SeqCst) || self.stop_file.as_ref().is_some_and(has_file)
+    }
+
+    /// # Errors
+    /// What forbids it.
+    fn permit(&self, call: Call, mode: Mode, time_limit: Duration) -> Result<Permit, Failure> {
+        // Taking back, and looking, is never forbidden by either: both only ever end what was begun.
+        if call == Call::Apply {
+            if mode == Mode::Observe {
+                return Err(Failure::refused("this is a dry run: nothing is sent"));
+            }
+            if self.is_stopped() {
+                return Err(Failure::unreachable("responding is stopped: nothing is applied"));
+            }
+        }
+        let now = boot_time();
+        let left = self.lease.holds_until().map(|until| until.saturating_sub(now)).unwrap_or_default();
+        if left.is_zero() {
+            return Err(Failure::unreachable("another process may act now: nothing is sent from here"));
+        }
+        Ok(Permit::until(now + left.min(time_limit)))
+    }
+}
+
+/// Calls go out, answers come back; every gateway has a thread and a bounded queue, so one that hangs holds up no other.
+pub struct Sender {
+    gate: Arc<Gate>,
+    home: Home,
+}
+
+enum Home {
+    Threads { workers: BTreeMap<SmolStr, Worker>, answers: std::sync::mpsc::Receiver<Answer> },
+    /// In the caller's thread, for replays.
+    Here { gateways: BTreeMap<SmolStr, Box<dyn Gateway>>, answers: Vec<Answer> },
+}
+
+impl Sender {
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(gateways: Vec<Box<dyn Gateway>>, gate: Arc<Gate>) -> std::io::Result<Sender> {
+        let (out, answers) = std::sync::mpsc::channel();
+        let mut workers = BTreeMap::new();
+        for gateway in gateways {
+            let name = gateway.about().name.clone();
+            workers.insert(name, Worker::start(gateway, Arc::clone(&gate), out.clone())?);
+        }
+        Ok(Sender { gate, home: Home::Threads { workers, answers } })
+    }
+
+    pub fn here(gateways: Vec<Box<dyn Gateway>>, gate: Arc<Gate>) -> Sender {
+        let gateways = gateways.into_iter().map(|gateway| (gateway.about().name.clone(), gateway)).collect();
+        Sender { gate, home: Home::Here { gateways, answers: Vec::new() } }
+    }
+
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// `false`: its queue is full, it is to be sent later.
+    pub fn send(&mut self, job: Job) -> bool {
+        let unknown = |job: &Job| Answer {
+            action_id: job.order.action_id.clone(),
+            call: job.call,
+            said: Said::Failed(Failure::refused(format!("the gateway `{}` is not configured", job.gateway))),
+        };
+        match &mut self.home {
+            Home::Threads { workers, .. } => match workers.get(&job.gateway) {
+                Some(worker) => worker.offer(job),
+                // Nobody will answer: whoever took it out of the configuration has to put it back, or release by hand.
+                None => false,
+            },
+            Home::Here { gateways, answers } => {
+                let answer = match gateways.get_mut(&job.gateway) {
+                    Some(gateway) => worker::call(gateway.as_mut(), &self.gate, &job),
+                    None => unknown(&job),
+                };
+                answers.push(answer);
+                true
+            }
+        }
+    }
+
+    /// Answers that have come, waiting for the first at most so long.
+    pub fn answers(&mut self, wait: Duration) -> Vec<Answer> {
+        match &mut self.home {
+            Home::Threads { answers, .. } => {
+                let first = if wait.is_zero() { answers.try_recv().ok() } else { answers.recv_timeout(wait).ok() };
+                first.into_iter().chain(answers.try_iter()).collect()
+            }
+            Home::Here { answers, .. } => std::mem::take(answers),
+        }
+    }
+}
