@@ -1,0 +1,104 @@
+//! All playbooks of a folder, in the order in which they are asked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fleet::id::stable_id;
+use smol_str::SmolStr;
+
+use super::Playbook;
+use crate::error::Error;
+
+/// Highest priority first, then by id.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Playbooks {
+    playbooks: Vec<Playbook>,
+}
+
+impl Playbooks {
+    /// # Errors
+    /// One for each id that more than one playbook has.
+    pub fn new(mut playbooks: Vec<Playbook>) -> Result<Playbooks, Vec<Error>> {
+        playbooks.sort_by(|a, b| (b.priority, &a.id, &a.written.file).cmp(&(a.priority, &b.id, &b.written.file)));
+        let mut files: BTreeMap<&SmolStr, Vec<&str>> = BTreeMap::new();
+        for playbook in &playbooks {
+            files.entry(&playbook.id).or_default().push(&playbook.written.file);
+        }
+        let twice = files.into_iter().filter(|(_, files)| files.len() > 1);
+        let errors: Vec<Error> = twice
+            .map(|(id, mut files)| {
+                files.sort_unstable();
+                Error::Wrong(format!("the id `{id}` is that of several playbooks: {}; rename one", files.join(", ")))
+            })
+            .collect();
+        if errors.is_empty() { Ok(Playbooks { playbooks }) } else { Err(errors) }
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Playbook> {
+        self.playbooks.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.playbooks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.playbooks.is_empty()
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Playbook> {
+        self.playbooks.iter().find(|playbook| playbook.id == id)
+    }
+
+    /// Stands for all of them together.
+    pub fn version(&self) -> String {
+        let versions: Vec<String> = self.playbooks.iter().map(Playbook::version).collect();
+        stable_id(&versions.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+impl<'p> IntoIterator for &'p Playbooks {
+    type Item = &'p Playbook;
+    type IntoIter = std::slice::Iter<'p, Playbook>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Every `*.toml` of the folder; folders in it are not looked into, nor hidden files.
+///
+/// # Errors
+/// All that is wrong in any of the files, in their order.
+pub fn load_folder(folder: &Path) -> Result<Playbooks, Vec<Error>> {
+    let unreadable = |path: &Path, error: std::io::Error| {
+        Error::Wrong(format!("`{}` cannot be read: {error}; name a folder of playbooks", path.display()))
+    };
+    let entries = std::fs::read_dir(folder).map_err(|error| vec![unreadable(folder, error)])?;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| vec![unreadable(folder, error)])?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.is_file() && path.extension().is_some_and(|end| end == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    if paths.is_empty() {
+        let problem = format!("`{}` holds no playbook, expected files that end in `.toml`", folder.display());
+        return Err(vec![Error::Wrong(problem)]);
+    }
+    let (mut playbooks, mut errors) = (Vec::new(), Vec::new());
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error));
+        match text.and_then(|text| Playbook::parse(&text, &path.display().to_string())) {
+            Ok(playbook) => playbooks.push(playbook),
+            Err(error) => errors.push(error),
+        }
+    }
+    match Playbooks::new(playbooks) {
+        Ok(playbooks) if errors.is_empty() => Ok(playbooks),
+        Ok(_) => Err(errors),
+        Err(twice) => Err(errors.into_iter().chain(twice).collect()),
+    }
+}
