@@ -187,3 +187,6 @@ fn standing(standing: Standing) -> &'static str {
         Standing::Shared => "shared",
     }
 }
+
+#[cfg(test)]
+mod tests;

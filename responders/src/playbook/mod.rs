@@ -4,13 +4,16 @@
 //! and when it holds, and steps. Of all playbooks the first that applies decides, highest priority first: the front door
 //! asks [`Playbook::applies`], then the predicate, and takes [`Playbook::steps`].
 
+pub mod cacao;
 pub mod columns;
 pub mod folder;
 pub mod hours;
 mod mistake;
 mod parse;
 pub mod period;
+pub mod shipped;
 pub mod step;
+pub mod warnings;
 
 use std::fmt;
 
@@ -19,11 +22,14 @@ use fleet::{Criticality, Device, EventTime, Finding, Level, Mode};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+pub use cacao::NotMapped;
 pub use columns::Circumstances;
 pub use folder::{Playbooks, load_folder};
 pub use hours::Hours;
 pub use period::Period;
+pub use shipped::shipped;
 pub use step::{Escalation, OnFailure, Step, StillTalking};
+pub use warnings::Warning;
 
 use crate::error::Error;
 
@@ -204,3 +210,6 @@ impl Selection {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;
