@@ -1,5 +1,4 @@
-//! What comes of the findings: all lanes' in the order of event time, joined into incidents, answered by the responder,
-//! stored.
+//! What comes of the findings: all lanes' in the order of event time, joined into incidents, stored; in a replay also answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +7,7 @@ use crossbeam_channel::Receiver;
 use datasets::scorecard::curve::{CurveInput, CurveInputPoint};
 use datasets::scorecard::incidents::Alarm;
 use detect::Joiner;
-use fleet::device::Standing;
 use fleet::{Action, Device, EventTime, Finding, Incident};
-use responders::{Observer, Responder};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -18,11 +15,10 @@ use store::Store;
 
 use crate::config::Config;
 use crate::lane::StepOutcome;
+use crate::respond::replay::ReplayResponder;
 
 pub struct Act {
     joiner: Joiner,
-    responder: Box<dyn Responder + Send>,
-    devices: FxHashMap<SmolStr, Arc<Device>>,
     names: FxHashMap<fleet::DeviceKey, SmolStr>,
     curve: CurveInput,
     store: Arc<dyn Store>,
@@ -32,7 +28,6 @@ pub struct Act {
 /// What became of findings that can be told, and of incidents that nobody added to.
 pub struct Answered {
     pub findings: Vec<Finding>,
-    pub actions: Vec<Action>,
     /// Those that changed, as they stand now.
     pub incidents: Vec<Incident>,
 }
@@ -46,26 +41,13 @@ impl Answered {
 #[derive(Serialize, Deserialize)]
 pub struct ActMemory {
     joiner: Vec<u8>,
-    responder: Vec<u8>,
-}
-
-/// How many active devices there are of each type.
-pub fn type_sizes(devices: &[Arc<Device>]) -> BTreeMap<SmolStr, u32> {
-    let mut sizes: BTreeMap<SmolStr, u32> = BTreeMap::new();
-    for device in devices.iter().filter(|device| device.standing == Standing::Active) {
-        *sizes.entry(device.device_type.clone()).or_default() += 1;
-    }
-    sizes
 }
 
 impl Act {
-    /// `type_sizes`: active devices of each type, which caps are a share of.
-    pub fn new(config: &Config, lanes: usize, type_sizes: BTreeMap<SmolStr, u32>, store: Arc<dyn Store>) -> Act {
+    pub fn new(config: &Config, lanes: usize, store: Arc<dyn Store>) -> Act {
         let points = config.detect.curve_budgets.iter();
         Act {
             joiner: Joiner::new(&config.detect, lanes),
-            responder: Box::new(Observer::new(config.responders.clone(), type_sizes)),
-            devices: FxHashMap::default(),
             names: FxHashMap::default(),
             curve: CurveInput(
                 points.map(|budget| CurveInputPoint { budget: *budget, line: 0.0, findings: Vec::new() }).collect(),
@@ -76,7 +58,7 @@ impl Act {
     }
 
     /// Until every lane has ended.
-    pub fn run(mut self, outcomes: &Receiver<StepOutcome>) -> anyhow::Result<Act> {
+    pub fn run(mut self, mut responder: ReplayResponder, outcomes: &Receiver<StepOutcome>) -> anyhow::Result<Act> {
         // A replay has an end: they are written once.
         let mut incidents: BTreeMap<String, Incident> = BTreeMap::new();
         let mut changed = |these: Vec<Incident>| {
@@ -85,7 +67,8 @@ impl Act {
         for outcome in outcomes {
             for device in outcome.devices {
                 self.names.insert(device.key, device.id.clone());
-                self.meet(device);
+                self.meet(&device);
+                responder.meet(device);
             }
             for finding in outcome.curve {
                 let device_id = self.names.get(&finding.device).cloned().unwrap_or_default();
@@ -97,12 +80,12 @@ impl Act {
                 });
             }
             let answered = self.take(outcome.lane, outcome.through, outcome.findings);
-            self.store(&answered)?;
+            self.store(&answered, responder.answer(&answered.findings)?)?;
             changed(answered.incidents);
         }
         let released = self.joiner.finish();
         let answered = self.answer(released);
-        self.store(&answered)?;
+        self.store(&answered, responder.answer(&answered.findings)?)?;
         changed(answered.incidents);
         self.store.write_incidents(&incidents.into_values().collect::<Vec<_>>())?;
         for point in &mut self.curve.0 {
@@ -112,9 +95,8 @@ impl Act {
     }
 
     /// Whom findings may name.
-    pub fn meet(&mut self, device: Arc<Device>) {
+    pub fn meet(&mut self, device: &Device) {
         self.joiner.locate(device.id.clone(), device.site.clone());
-        self.devices.insert(device.id.clone(), device);
     }
 
     /// A lane has closed every tick up to `through`, and found this; gives what can be told by now.
@@ -125,35 +107,29 @@ impl Act {
     }
 
     fn answer(&mut self, findings: Vec<Finding>) -> Answered {
-        let mut actions = Vec::new();
-        for finding in &findings {
-            let device = self.devices.get(&finding.device_id).map(AsRef::as_ref);
-            actions.extend(self.responder.respond(finding, device));
-        }
-        Answered { findings, actions, incidents: self.joiner.changed_incidents() }
+        Answered { findings, incidents: self.joiner.changed_incidents() }
     }
 
-    fn store(&mut self, answered: &Answered) -> anyhow::Result<()> {
+    fn store(&mut self, answered: &Answered, actions: Vec<Action>) -> anyhow::Result<()> {
         if answered.findings.is_empty() {
             return Ok(());
         }
         let name = format!("act-{:06}", self.batches);
         self.batches += 1;
         self.store.write_findings(&name, &answered.findings)?;
-        if !answered.actions.is_empty() {
-            self.store.write_actions(&name, &answered.actions)?;
+        if !actions.is_empty() {
+            self.store.write_actions(&name, &actions)?;
         }
         Ok(())
     }
 
-    /// Joiner and responder; what findings name comes with them.
+    /// What findings name comes with them.
     pub fn memory(&self) -> ActMemory {
-        ActMemory { joiner: self.joiner.memory(), responder: self.responder.memory() }
+        ActMemory { joiner: self.joiner.memory() }
     }
 
     pub fn recall(&mut self, memory: &ActMemory) -> anyhow::Result<()> {
         self.joiner.recall(&memory.joiner)?;
-        self.responder.recall(&memory.responder)?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(feature = "kafka")]
 use crate::live;
+use crate::respond::commands::{audit, incidents, playbooks};
 use crate::show::diff;
 use crate::{demo, evaluate, explain_miss, replay, show};
 
@@ -57,6 +58,15 @@ pub enum Command {
     /// Baselines of a store: `list`, or `show TYPE` as a person reads it.
     #[command(subcommand)]
     Baselines(show::BaselinesCommand),
+    /// Times to detect and to isolate, of a store.
+    #[command(subcommand)]
+    Incidents(incidents::IncidentsCommand),
+    /// Playbooks: `check` them, `test` them on history before anything is switched on, `export` and `import` CACAO.
+    #[command(subcommand)]
+    Playbooks(playbooks::PlaybooksCommand),
+    /// The journal of all that was decided and done: `verify` that it is what was written.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// A device's timeline: windows, evidence against the line, findings, near misses.
     #[command(subcommand)]
     Devices(show::DevicesCommand),
@@ -102,6 +112,9 @@ pub fn run(arguments: Cli) -> anyhow::Result<()> {
         Command::Topics(command) => live::commands::topics::run(&command),
         Command::Findings(command) => show::findings(&command),
         Command::Baselines(command) => show::baselines(&command),
+        Command::Incidents(command) => incidents::run(&command),
+        Command::Playbooks(command) => playbooks::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Devices(command) => show::devices(&command),
         Command::ExplainMiss(args) => explain_miss::run(&args),
         Command::Diff(args) => diff::run(&args),

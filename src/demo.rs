@@ -47,6 +47,8 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
         budget: None,
         seed: None,
         lanes: None,
+        playbooks: None,
+        mode: None,
         quiet: false,
     })?;
     if args.benign.is_some() {

@@ -118,7 +118,7 @@ impl Material {
         findings.retain(|finding| concerns(finding, device_id) && near(finding.emitted_at));
         let mut incidents = stored.store.rows::<Incident>()?;
         incidents.retain(|incident| incident.device_id == device_id);
-        let mut actions = stored.store.rows::<Action>()?;
+        let mut actions = fleet::action::latest(&stored.store.rows::<Action>()?);
         actions.retain(|action| action.device_id == device_id && near(action.decided_at));
         let own = |id: &str| (id == device_id).then_some(DeviceKey(0));
         let windows = stored.store.windows(from.plus_seconds(-60)..until, own)?;

@@ -14,6 +14,7 @@ mod live;
 mod pipeline;
 mod progress;
 mod replay;
+mod respond;
 mod route;
 mod rules;
 mod show;

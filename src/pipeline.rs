@@ -15,10 +15,12 @@ use ingest::windows::LaneCounters;
 use ingest::{Fetched, Inventory, Source, Tally};
 use store::{ParquetStore, RejectedRow, Store};
 
-use crate::act::{Act, type_sizes};
+use crate::act::Act;
 use crate::config::Config;
 use crate::lane::{Heard, LaneWorker, Names, Shelf};
 use crate::progress::Progress;
+use crate::respond::playbooks::CompiledPlaybooks;
+use crate::respond::replay::ReplayResponder;
 use crate::route::Route;
 use crate::rules::CompiledRules;
 use crate::trainer;
@@ -37,6 +39,7 @@ pub struct Run<'a> {
     pub learn_until: Option<EventTime>,
     pub lanes: usize,
     pub store: Arc<ParquetStore>,
+    pub playbooks: CompiledPlaybooks,
 }
 
 pub struct Outcome {
@@ -58,7 +61,8 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
     let judge_from = run.learn_until.unwrap_or(EventTime::MIN);
     let router = Router::new(run.inventory, &config.ingest);
     let (outcome_sender, outcomes) = bounded(WAITING * run.lanes);
-    let act = Act::new(config, run.lanes, type_sizes(router.devices()), Arc::clone(&run.store) as Arc<dyn Store>);
+    let act = Act::new(config, run.lanes, Arc::clone(&run.store) as Arc<dyn Store>);
+    let responder = ReplayResponder::new(&config.responders, run.playbooks, router.devices(), run.store.dir())?;
 
     thread::scope(|scope| {
         let mut inputs = Vec::new();
@@ -73,7 +77,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
             lanes.push(scope.spawn(move || worker.run(&entries, store, out, flushed)));
         }
         drop(outcome_sender);
-        let act = scope.spawn(move || act.run(&outcomes));
+        let act = scope.spawn(move || act.run(responder, &outcomes));
         let (fetched_sender, fetched) = bounded(WAITING);
         let mut source = run.source;
         let reader = scope.spawn(move || -> anyhow::Result<()> {

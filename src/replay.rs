@@ -9,12 +9,13 @@ use datasets::scorecard::ScoreCard;
 use datasets::scorecard::load::{CURVE_FILE, RUN_FILE, Stored};
 use datasets::scorecard::run::{Episode, RunInfo, RunState};
 use datasets::{DataSet, Split};
-use fleet::EventTime;
+use fleet::{EventTime, Mode};
 use store::{DeviceRow, ParquetStore, Store};
 
 use crate::config::{Config, Misuse};
 use crate::pipeline::{self, Outcome};
 use crate::progress::Progress;
+use crate::respond::playbooks;
 
 const SCORE_CARD: &str = "scorecard.json";
 /// From this share of late readings on something is wrong with the order of the files, or with `lateness`.
@@ -45,6 +46,13 @@ pub struct ReplayArgs {
     /// Lanes to judge in; the result does not depend on it [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub lanes: Option<u16>,
+    /// Folder of playbooks [default: the configuration's, or the shipped ones]
+    #[arg(long, value_name = "DIR")]
+    pub playbooks: Option<PathBuf>,
+    /// As if every playbook, and everything else, were in this mode: observe, approve or auto. Nobody is reached: a gateway
+    /// that records stands for all
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    pub mode: Option<Mode>,
     /// No progress and no score card on the terminal
     #[arg(long)]
     pub quiet: bool,
@@ -59,7 +67,14 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
         config.detect.seed = seed;
         config.baseline.seed = seed;
     }
+    if let Some(mode) = args.mode {
+        config.responders.mode = mode;
+    }
     config.check().map_err(|error| Misuse(format!("{error:#}")))?;
+    let mut playbooks = playbooks::load(args.playbooks.as_deref().or(config.responders.playbooks.as_deref()))?;
+    if let Some(mode) = args.mode {
+        playbooks = playbooks.in_mode(mode);
+    }
     let dataset = DataSet::load(&args.dataset, args.path.as_deref()).map_err(misuse)?;
     config.ingest.lateness_seconds = dataset.lateness_seconds;
     config.detect.lateness_seconds = dataset.lateness_seconds;
@@ -81,6 +96,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
             learn_until: Some(dataset.split().learn_until),
             lanes,
             store: Arc::clone(&store),
+            playbooks,
         },
         &mut progress,
     )?;
@@ -103,6 +119,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
         print!("{}", card.render());
     }
     Ok(card)
+}
+
+pub fn mode(name: &str) -> Result<Mode, String> {
+    Mode::from_name(name).ok_or_else(|| format!("`{name}` is no mode, expected observe, approve or auto"))
 }
 
 /// What a user can mend in the data set is a misuse: exit code 2.

@@ -1,5 +1,6 @@
 //! Actions: what was done about an incident, or would have been.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,9 @@ names!(State {
 impl State {
     /// What may follow.
     pub fn may_become(self, next: State) -> bool {
-        use State::{Applied, Applying, Approved, Denied, Expired, Failed, Proposed, Refused, Released, Releasing, Verified};
+        use State::{
+            Applied, Applying, Approved, Denied, Expired, Failed, Proposed, Refused, Released, Releasing, Verified,
+        };
         match self {
             Proposed => matches!(next, Approved | Denied | Refused | Expired),
             Approved => matches!(next, Applying | Refused | Expired | Denied),
@@ -122,25 +125,62 @@ impl State {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    WouldAct,
-    Refused,
-}
-names!(Decision { WouldAct = "would_act", Refused = "refused" });
-
+/// One thing that happened to an action; the last of an action says where it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Action {
     pub action_id: String,
+    /// Of the entry in the journal.
+    pub seq: u64,
+    /// By the clock of who wrote it; in a replay, event time.
+    pub at: EventTime,
+    pub state: State,
+    /// Empty when the state changed; else what was noted while it stayed: `quiet`, `talking`, `attempt` and the like.
+    pub note: SmolStr,
     pub incident_id: String,
     pub finding_id: String,
     pub device_id: SmolStr,
     pub device_type: SmolStr,
     pub level: Level,
     pub mode: Mode,
-    pub decision: Decision,
+    /// Empty where nobody has to be asked.
+    pub gateway: SmolStr,
+    pub playbook: SmolStr,
+    /// `policy`, `loop`, or who said so.
+    pub by: SmolStr,
     /// Why, or why not.
     pub reason: String,
+    /// Event time of the finding that led to it.
     pub decided_at: EventTime,
+    /// When it ends by itself.
+    pub until: Option<EventTime>,
+}
+
+impl Action {
+    /// Whether its device was, or in a dry run would have been, restricted.
+    pub fn was_meant(&self) -> bool {
+        match self.state {
+            State::Proposed => self.mode == Mode::Observe,
+            State::Denied | State::Refused | State::Expired | State::Approved => false,
+            State::Applying | State::Applied | State::Verified | State::Releasing | State::Released => true,
+            State::Failed => self.until.is_some(),
+        }
+    }
+
+    /// In few words.
+    pub fn outcome(&self) -> &'static str {
+        match (self.state, self.mode) {
+            (State::Proposed, Mode::Observe) => "would act",
+            (state, _) => state.name(),
+        }
+    }
+}
+
+/// Where each action is: the last row of each, in the order of the rows.
+pub fn latest(rows: &[Action]) -> Vec<Action> {
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in rows {
+        let seq = last.entry(&row.action_id).or_default();
+        *seq = (*seq).max(row.seq);
+    }
+    rows.iter().filter(|row| last.get(row.action_id.as_str()) == Some(&row.seq)).cloned().collect()
 }

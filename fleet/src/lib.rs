@@ -24,7 +24,7 @@ pub mod reading;
 pub mod time;
 pub mod window;
 
-pub use action::{Action, Decision, Level, Mode, State};
+pub use action::{Action, Level, Mode, State};
 pub use address::{Mac, Place, place};
 pub use device::{Cohort, Criticality, Device, DeviceKey, Profile};
 pub use feature::{FEATURES, Feature};

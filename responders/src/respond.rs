@@ -26,6 +26,8 @@ pub struct Responding {
     journal: Box<dyn Journal>,
     sender: Sender,
     signer: Option<Signer>,
+    /// Who writes; a replay is nobody.
+    owner: Option<String>,
     /// Written since they were last taken.
     written: Vec<Entry>,
 }
@@ -42,11 +44,12 @@ impl Responding {
         signer: Option<Signer>,
         owner: Option<(EventTime, String)>,
     ) -> Result<Responding, JournalError> {
-        let mut responding = Responding { engine, journal, sender, signer, written: Vec::new() };
+        let mut responding = Responding { engine, journal, sender, signer, owner: None, written: Vec::new() };
         responding.heed_stop();
         if let Some((now, owner)) = owner {
             let release = env!("CARGO_PKG_VERSION").to_owned();
-            responding.write(now, vec![Body::Began(Began { owner, release })])?;
+            responding.write(now, vec![Body::Began(Began { owner: owner.clone(), release })])?;
+            responding.owner = Some(owner);
         }
         Ok(responding)
     }
@@ -130,6 +133,16 @@ impl Responding {
             }
         }
         self.sign(now, SIGNED_EVERY)
+    }
+
+    /// Nothing is sent any more: whoever comes next need not wait.
+    ///
+    /// # Errors
+    /// As [`Responding::turn`].
+    pub fn end(&mut self, now: EventTime) -> Result<(), JournalError> {
+        let Some(owner) = self.owner.clone() else { return Ok(()) };
+        self.sign(now, 1)?;
+        self.write(now, vec![Body::Ended(Began { owner, release: env!("CARGO_PKG_VERSION").to_owned() })])
     }
 
     /// Vouches for what was written, if that is at least so much.

@@ -3,6 +3,7 @@
 //! * [`route`]: raw topics to the readings log
 //! * [`judge`]: the readings log to windows and findings
 //! * [`act`]: findings to incidents and actions; [`message`]: what it reads
+//! * [`respond`]: what is done about findings, beside `act`
 //! * [`trainer`]: new baselines from what is stored
 //! * [`commands`]: `feed`, `check`, `topics`, `baselines train`, `pin` and `rollback`
 //! * [`admin`], [`status`], [`metrics`], [`trace`]: what the outside may ask, and is told
@@ -17,6 +18,7 @@ mod judge;
 mod logs;
 mod message;
 mod metrics;
+mod respond;
 mod retry;
 mod route;
 mod run_file;
@@ -277,6 +279,19 @@ fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
     let readings = readings_topic(admin(kafka)?.inner(), kafka)?;
     let tell = |what: &str| tracing::warn!("{what}");
     Ok(Arc::new(ClickHouseStore::open(&config.store.clickhouse, &readings.id, &tell)?))
+}
+
+/// The journal in Kafka, from its beginning to its present end.
+///
+/// # Errors
+/// Brokers do not answer; it is broken, where.
+pub fn read_journal(
+    kafka: &KafkaConfig,
+    chain: &mut responders::journal::Chain,
+    each: impl FnMut(&responders::journal::Entry),
+) -> anyhow::Result<()> {
+    let consumer = respond::journal::reader(kafka)?;
+    respond::journal::read(kafka, &consumer, chain, each).map(|_| ())
 }
 
 /// The readings log, as the brokers have it: each of its partitions is a lane.

@@ -71,7 +71,7 @@ fn show(stored: &Stored, id: &str, from: EventTime, until: EventTime) -> anyhow:
     let evidence: Vec<EvidenceRow> = stored.store.evidence(id, from..until)?;
     let mut findings = stored.store.rows::<Finding>()?;
     findings.retain(|finding| concerns(finding, id) && finding.emitted_at >= from && finding.window_start < until);
-    let mut actions = stored.store.rows::<Action>()?;
+    let mut actions = fleet::action::latest(&stored.store.rows::<Action>()?);
     actions.retain(|action| action.device_id == id && action.decided_at >= from && action.decided_at < until);
 
     let mut out = heading(&device);
@@ -133,7 +133,7 @@ pub fn decisions(actions: &mut [Action]) -> String {
             moment(action.decided_at),
             action.device_id.to_string(),
             action.level.to_string(),
-            action.decision.name().replace('_', " "),
+            action.outcome().to_owned(),
             action.reason.clone(),
         ]);
     }

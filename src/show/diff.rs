@@ -38,12 +38,17 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<()> {
     out += &cards(&a.score_card()?, &b.score_card()?);
     out += &section("Findings", rows::<Finding>(&a)?, rows::<Finding>(&b)?);
     out += &section("Incidents", rows::<Incident>(&a)?, rows::<Incident>(&b)?);
-    out += &section("Actions", rows::<Action>(&a)?, rows::<Action>(&b)?);
+    out += &section("Actions", actions(&a)?, actions(&b)?);
     say(&out)
 }
 
 fn rows<Row: store::Row>(stored: &Stored) -> anyhow::Result<Vec<Row>> {
     Ok(stored.store.rows::<Row>()?)
+}
+
+/// Where they ended.
+fn actions(stored: &Stored) -> anyhow::Result<Vec<Action>> {
+    Ok(fleet::action::latest(&rows::<Action>(stored)?))
 }
 
 /// A row of one of the compared tables.
@@ -120,7 +125,7 @@ impl Comparable for Action {
 
     fn says(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("decision", self.decision.to_string()),
+            ("decision", self.outcome().to_owned()),
             ("decided", moment(self.decided_at)),
             ("reason", self.reason.clone()),
         ]

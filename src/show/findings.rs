@@ -122,7 +122,7 @@ pub fn show_finding(stored: &Stored, id: &str) -> anyhow::Result<String> {
 pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     let incidents = stored.store.rows::<Incident>()?;
     let incident = incidents.iter().find(|incident| incident.incident_id == finding.incident_id);
-    let mut actions = stored.store.rows::<Action>()?;
+    let mut actions = fleet::action::latest(&stored.store.rows::<Action>()?);
     actions.retain(|action| action.finding_id == finding.finding_id);
     let mut out = page(finding, incident, &actions, &stored.run);
     if finding.scope == Scope::Device {
@@ -183,9 +183,9 @@ pub fn page(finding: &Finding, incident: Option<&Incident>, actions: &[Action], 
     if finding.reasons.is_empty() {
         out += "  none was kept\n";
     }
-    out += "\nWhat would have been done\n";
+    out += "\nWhat was done\n";
     for action in actions {
-        let decision = action.decision.name().replace('_', " ");
+        let decision = action.outcome();
         out += &wrap(
             &format!(
                 "{} {}, {} mode: {decision}, because {}",

@@ -2,8 +2,7 @@
 
 use datasets::scorecard::run::{Episode, RunInfo};
 use fleet::{
-    Action, Confidence, Decision, EventTime, Finding, FindingKind, Incident, Level, Mode, Position, Reason, Scope,
-    Severity,
+    Action, Confidence, EventTime, Finding, FindingKind, Incident, Level, Mode, Position, Reason, Scope, Severity, State,
 };
 use store::EvidenceRow;
 
@@ -101,15 +100,22 @@ fn a_finding_in_full() {
     };
     let action = Action {
         action_id: "a".into(),
+        seq: 1,
+        at: at(3730),
+        state: State::Proposed,
+        note: Default::default(),
         incident_id: "incident-1".into(),
         finding_id: "f3660".into(),
         device_id: "led-2".into(),
         device_type: "led".into(),
         level: Level::Quarantine,
         mode: Mode::Observe,
-        decision: Decision::WouldAct,
+        gateway: Default::default(),
+        playbook: "compromise".into(),
+        by: "policy".into(),
         reason: "the kind is compromise and the severity high".into(),
         decided_at: at(3730),
+        until: None,
     };
     let text = page(&finding(3660), Some(&incident), &[action], &run());
     for part in [

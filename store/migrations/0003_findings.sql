@@ -33,19 +33,26 @@ ENGINE = Distributed('{cluster}', '{database}', 'findings{local}', cityHash64(in
 
 CREATE TABLE IF NOT EXISTS {database}.actions{local}{on_cluster} (
     action_id String CODEC(ZSTD(1)),
+    seq UInt64 CODEC(Delta, ZSTD(1)),
+    at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    state LowCardinality(String) CODEC(ZSTD(1)),
+    note LowCardinality(String) CODEC(ZSTD(1)),
     incident_id String CODEC(ZSTD(1)),
     finding_id String CODEC(ZSTD(1)),
     device_id String CODEC(ZSTD(3)),
     device_type LowCardinality(String) CODEC(ZSTD(1)),
     level LowCardinality(String) CODEC(ZSTD(1)),
     mode LowCardinality(String) CODEC(ZSTD(1)),
-    decision LowCardinality(String) CODEC(ZSTD(1)),
+    gateway LowCardinality(String) CODEC(ZSTD(1)),
+    playbook LowCardinality(String) CODEC(ZSTD(1)),
+    by LowCardinality(String) CODEC(ZSTD(1)),
     reason String CODEC(ZSTD(1)),
-    decided_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1))
+    decided_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    until Nullable(DateTime64(6, 'UTC')) CODEC(ZSTD(1))
 )
 ENGINE = {engine:MergeTree}
 PARTITION BY toYYYYMM(decided_at)
-ORDER BY (decided_at, action_id)
+ORDER BY (decided_at, action_id, seq)
 TTL decided_at + INTERVAL {ttl_findings_days} DAY
 SETTINGS {tokens};
 

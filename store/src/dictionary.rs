@@ -100,7 +100,9 @@ impl Table {
             Table::Evidence => "one detector's reason in one window, near misses included",
             Table::Findings => "a device or a group that departed from its baseline; never changed once written",
             Table::Incidents => "findings about one device or group and episode, in their latest state",
-            Table::Actions => "what was decided about an incident",
+            Table::Actions => {
+                "what was decided and done about an incident, a row for each thing that happened to an action"
+            }
             Table::Devices => "what is known of a device, in its latest state",
             Table::Baselines => {
                 "what is normal for one type in one segment, one version; the row of no type holds how the line was calibrated"
@@ -122,7 +124,7 @@ impl Table {
             Table::Evidence => &["window_start", "device_id", "detector", "subject", "evidence"],
             Table::Findings => &["emitted_at", "finding_id"],
             Table::Incidents => &["opened_at", "incident_id"],
-            Table::Actions => &["decided_at", "action_id"],
+            Table::Actions => &["decided_at", "action_id", "seq"],
             Table::Devices => &["device_id"],
             Table::Baselines => &["version", "device_type", "segment"],
             Table::Verdicts => &["given_at", "finding_id", "author"],

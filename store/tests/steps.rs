@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use fleet::reading::Position;
-use fleet::{Action, Decision, DeviceKey, EventTime, Incident, Level, Mode, Scope, Severity};
+use fleet::{Action, DeviceKey, EventTime, Incident, Level, Mode, Scope, Severity, State};
 use store::{
     ALWAYS, BaselineRow, Config, DeviceRow, Error, EvidenceRow, Format, ParquetStore, RejectedRow, Step, Store,
     VerdictRow,
@@ -67,15 +67,22 @@ fn small_tables_come_back_as_they_were_written() {
 
     let action = Action {
         action_id: "a".to_owned(),
+        seq: 1,
+        at: minute(5),
+        state: State::Refused,
+        note: Default::default(),
         incident_id: "i".to_owned(),
         finding_id: "f".to_owned(),
         device_id: "device-00001".into(),
         device_type: "camera".into(),
         level: Level::Quarantine,
         mode: Mode::Observe,
-        decision: Decision::Refused,
+        gateway: Default::default(),
+        playbook: "compromise".into(),
+        by: "policy".into(),
         reason: "it is a gateway".to_owned(),
         decided_at: minute(5),
+        until: None,
     };
     store.write_actions("all", std::slice::from_ref(&action)).unwrap();
     assert_eq!(store.rows::<Action>().unwrap(), [action]);

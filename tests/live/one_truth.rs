@@ -154,7 +154,7 @@ pub fn site_named(broker: &Broker, replayed: &Replayed, partitions: u16, name: &
     // Processes that read history as fast as they can are days of event time apart: windows wait for the slowest.
     let toml = format!(
         "[ingest]\nmax_open_windows = 100000\n[source]\ninventory = \"{}\"\n[source.kafka]\nbrokers = \"{}\"\nreadings_partitions = {partitions}\n\
-         instance = \"one\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\ncohorts = \"{name}.cohorts\"\nidentities = \"{name}.identities\"\nfindings = \"{name}.findings\"\n\
+         instance = \"one\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\ncohorts = \"{name}.cohorts\"\nidentities = \"{name}.identities\"\nfindings = \"{name}.findings\"\njournal = \"{name}.journal\"\ncommands = \"{name}.commands\"\n\
          [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
          [[source.kafka.topics]]\nname = \"{name}.raw\"\nformat = \"native-json\"\nlive = false\n\
          lateness_seconds = {}\n\

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fleet::{Action, Decision, EventTime, Finding, FindingKind, Level, Scope};
+use fleet::{Action, EventTime, Finding, FindingKind, Scope};
 use serde::Serialize;
 use smol_str::SmolStr;
 
@@ -58,7 +58,7 @@ fn is_about(finding: &Finding, episode: &Episode) -> bool {
 }
 
 fn would_quarantine(action: &Action) -> bool {
-    action.decision == Decision::WouldAct && action.level == Level::Quarantine
+    action.was_meant() && action.level.restricts()
 }
 
 /// Decided from the start of the device's episode to the end of its grace.

@@ -39,7 +39,7 @@ impl Stored {
         Ok(Inputs {
             run: self.run.clone(),
             findings: self.store.rows::<Finding>()?,
-            actions: self.store.rows::<Action>()?,
+            actions: fleet::action::latest(&self.store.rows::<Action>()?),
             // Who was never heard was not watched either, and dilutes no rate.
             devices: devices
                 .into_iter()

@@ -1,7 +1,8 @@
 //! Each rule of the score card on hand-made rows. Times are hours after the judged part begins.
 
+use fleet::action::State;
 use fleet::finding::{Confidence, Scope, Severity};
-use fleet::{Decision, Level, MICROS_PER_SECOND, Mode, Position};
+use fleet::{Level, MICROS_PER_SECOND, Mode, Position};
 
 use super::curve::CurveInputPoint;
 use super::run::RunState;
@@ -61,15 +62,22 @@ fn group_finding(devices: &[&str], kind: FindingKind, end: EventTime) -> Finding
 fn action(device: &str, decided_at: EventTime) -> Action {
     Action {
         action_id: format!("action-{device}-{}", decided_at.0),
+        seq: 1,
+        at: decided_at,
+        state: State::Proposed,
+        note: SmolStr::default(),
         incident_id: String::new(),
         finding_id: String::new(),
         device_id: device.into(),
         device_type: "camera".into(),
         level: Level::Quarantine,
         mode: Mode::Observe,
-        decision: Decision::WouldAct,
+        gateway: SmolStr::default(),
+        playbook: "compromise".into(),
+        by: "policy".into(),
         reason: String::new(),
         decided_at,
+        until: None,
     }
 }
 
@@ -342,7 +350,7 @@ fn benign_changes_take_their_own_devices_and_time() {
 #[test]
 fn quarantines_within_and_outside_incidents() {
     let mut inputs = inputs(vec![mirai()], vec![]);
-    let refused = Action { decision: Decision::Refused, ..action("c2", hours(1.5)) };
+    let refused = Action { state: State::Refused, ..action("c2", hours(1.5)) };
     let notified = Action { level: Level::Notify, ..action("c2", hours(1.5)) };
     inputs.actions = vec![action("c1", hours(1.5)), action("c1", hours(1.6)), refused, notified];
     let quarantined = ScoreCard::compute(&inputs).would_quarantine;

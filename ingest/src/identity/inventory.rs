@@ -13,16 +13,19 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 use super::leases::SHARED;
+use super::naming::{NameKind, SharedNames};
 use crate::Error;
 
 /// Every column there is; a test holds `docs/inventory.md` to it.
-pub const COLUMNS: [&str; 16] = [
+pub const COLUMNS: [&str; 18] = [
     "device_id",
     "device_type",
     "mac",
     "ip",
     "client_id",
     "certificate",
+    "username",
+    "gateway",
     "site",
     "segment",
     "owner",
@@ -44,6 +47,12 @@ pub struct Inventory {
     /// [`SHARED`] for what several devices have.
     pub(crate) client_ids: FxHashMap<SmolStr, DeviceKey>,
     pub(crate) certificates: FxHashMap<SmolStr, DeviceKey>,
+    /// Nothing in a record is looked up by it: it is for gateways.
+    pub(crate) usernames: FxHashMap<SmolStr, DeviceKey>,
+    /// Of these, what several devices have.
+    pub(crate) shared: SharedNames,
+    /// As they stand in the cell.
+    pub(crate) gateways: FxHashMap<DeviceKey, SmolStr>,
     pub(crate) addresses: Vec<AddressClaim>,
     /// When a device ceases to be, for those that have such a time.
     pub(crate) valid_until: FxHashMap<DeviceKey, EventTime>,
@@ -145,15 +154,28 @@ impl Inventory {
                 }
             }
         }
-        for (map, cells) in [
-            (&mut self.client_ids, row.list("client_id").collect::<Vec<_>>()),
-            (&mut self.certificates, row.cells("certificate", &['|']).collect()),
+        for (kind, map, cells) in [
+            (NameKind::ClientId, &mut self.client_ids, row.list("client_id").collect::<Vec<_>>()),
+            (NameKind::Certificate, &mut self.certificates, row.cells("certificate", &['|']).collect()),
+            (NameKind::Username, &mut self.usernames, row.cells("username", &['|']).collect()),
         ] {
             for cell in cells {
-                map.entry(SmolStr::new(cell))
-                    .and_modify(|held| *held = if *held == key { key } else { SHARED })
-                    .or_insert(key);
+                let name = SmolStr::new(cell);
+                match map.entry(name.clone()) {
+                    Entry::Vacant(free) => _ = free.insert(key),
+                    Entry::Occupied(held) if *held.get() == key => {}
+                    Entry::Occupied(mut held) => {
+                        let before = held.insert(SHARED);
+                        for of in [before, key].into_iter().filter(|of| *of != SHARED) {
+                            self.shared.entry(of).or_default().push((kind, name.clone()));
+                        }
+                    }
+                }
             }
+        }
+        let gateways = row.text("gateway");
+        if !gateways.is_empty() {
+            self.gateways.insert(key, gateways);
         }
         let from = row.time("valid_from")?.unwrap_or(EventTime::MIN);
         let until = row.time("valid_until")?;

@@ -16,6 +16,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::inventory::{AddressClaim, Inventory, Profiles};
 use super::learned::{Change, Changes, Holder, Learned};
 use super::leases::{Lease, Leases, NOBODY, SHARED};
+use super::naming::SharedNames;
 use crate::Config;
 
 /// Unknown devices are no peers of each other, so they are spread over the lanes in as many cohorts.
@@ -27,17 +28,21 @@ const UNKNOWN: &str = "unknown:";
 pub(crate) struct Known {
     pub devices: Vec<Arc<Device>>,
     profiles: Profiles,
-    macs: FxHashMap<Mac, DeviceKey>,
-    client_ids: FxHashMap<SmolStr, DeviceKey>,
-    certificates: FxHashMap<SmolStr, DeviceKey>,
+    pub(super) macs: FxHashMap<Mac, DeviceKey>,
+    pub(super) client_ids: FxHashMap<SmolStr, DeviceKey>,
+    pub(super) certificates: FxHashMap<SmolStr, DeviceKey>,
+    pub(super) usernames: FxHashMap<SmolStr, DeviceKey>,
+    pub(super) shared: SharedNames,
+    pub(super) shared_addresses: FxHashMap<DeviceKey, IpAddr>,
+    gateways: FxHashMap<DeviceKey, SmolStr>,
     valid_until: FxHashMap<DeviceKey, EventTime>,
-    leases: Leases,
+    pub(super) leases: Leases,
     routers: FxHashSet<Mac>,
     /// Unknown devices by id: one whose address went to somebody else, and came back, is no second one.
     unknown: FxHashMap<SmolStr, DeviceKey>,
     /// By device key: which kinds of identity the device has, so that a second one is told to be another device's.
     has: Vec<u8>,
-    of_inventory: u32,
+    pub(super) of_inventory: u32,
     /// The inventory gives as many addresses.
     declared: usize,
     max_devices: usize,
@@ -91,6 +96,10 @@ impl Known {
             macs: inventory.macs,
             client_ids: inventory.client_ids,
             certificates: inventory.certificates,
+            usernames: inventory.usernames,
+            shared: inventory.shared,
+            shared_addresses: FxHashMap::default(),
+            gateways: inventory.gateways,
             valid_until: inventory.valid_until,
             leases: Leases::new(config.lateness_seconds),
             routers: FxHashSet::default(),
@@ -145,12 +154,21 @@ impl Known {
             }
             if contested {
                 self.leases.share(same[0].address);
+                self.shared_addresses.extend(same.iter().map(|claim| (claim.device, claim.address)));
                 continue;
             }
             for claim in same {
                 self.leases.learn(claim.address, claim.device, claim.from);
             }
         }
+    }
+
+    /// Gateways that the inventory names for a device.
+    pub(crate) fn gateways(&self, device: &str) -> Vec<SmolStr> {
+        let named = self.key_of(device).and_then(|key| self.gateways.get(&key));
+        named.map_or_else(Vec::new, |cell| {
+            cell.split(['|', ' ']).filter(|name| !name.is_empty()).map(SmolStr::new).collect()
+        })
     }
 
     /// Loads what finding these identities will read. One by one they would wait for memory four times each: of a hundred

@@ -106,6 +106,13 @@ impl Leases {
         self.index(address).map_or_else(Vec::new, |index| self.holders[index].all())
     }
 
+    /// Every address that anybody had, and who: ascending by time.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (IpAddr, Vec<Lease>)> {
+        let v4 = self.v4.iter().map(|(address, index)| (IpAddr::from(std::net::Ipv4Addr::from(*address)), *index));
+        let v6 = self.v6.iter().map(|(address, index)| (IpAddr::from(*address), *index));
+        v4.chain(v6).map(|(address, index)| (address, self.holders[index as usize].all()))
+    }
+
     /// How many addresses anybody had.
     pub(crate) fn len(&self) -> usize {
         self.holders.len()

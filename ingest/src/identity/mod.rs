@@ -5,6 +5,7 @@
 //! * [`known`]: identities to devices, unknown ones included
 //! * [`leases`]: who had an address when
 //! * [`learned`]: what routers tell each other of that
+//! * [`naming`]: what a device is known by now
 //! * [`lanes`]: which lane a cohort belongs to
 
 mod inventory;
@@ -12,9 +13,11 @@ mod known;
 mod lanes;
 mod learned;
 mod leases;
+mod naming;
 mod router;
 
 pub use inventory::{COLUMNS, Inventory};
 pub use lanes::LaneTable;
 pub use learned::{Holder, Learned};
+pub use naming::{NameKind, Usable};
 pub use router::{Replaced, Router, RouterCounters, Routes};

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use fleet::reading::{Peer, SessionEvent};
 use fleet::{Cohort, Device, DeviceKey, EventTime, Fact, Kind, Owner, Place, Reading, Role, place};
 use rustc_hash::{FxHashMap, FxHashSet};
+use smol_str::SmolStr;
 
 use super::inventory::Inventory;
 use super::known::{Found, Known, Touched};
 use super::learned::Learned;
+use super::naming::{NameKind, Usable};
 use crate::Config;
 
 /// What came of routing a reading. The facts hold before it: write them to the log first.
@@ -71,6 +73,17 @@ impl Router {
     /// learned beside another one.
     pub fn hear(&mut self, learned: &Learned, same_inventory: bool) {
         self.known.hear(learned, same_inventory);
+    }
+
+    /// What a device of the inventory is known by now; kinds it has none of are left out. `since`: when it did what is to be
+    /// acted upon.
+    pub fn names(&self, device: &str, since: EventTime) -> Vec<(NameKind, Usable)> {
+        self.known.names(device, since)
+    }
+
+    /// Gateways that the inventory names for a device, in its order.
+    pub fn gateways(&self, device: &str) -> Vec<SmolStr> {
+        self.known.gateways(device)
     }
 
     /// All devices by key: the inventory's first, then unknown ones as they showed up.

@@ -14,6 +14,8 @@ pub enum Purpose {
     Member { role: &'static str },
     /// Writes entries that a lane must see once and in order.
     Writer,
+    /// Writes in transactions: one process at a time, whoever began last.
+    Owner { role: &'static str },
     /// Asks and creates.
     Admin,
     /// Asks how far partitions reach, open transactions included.
@@ -74,6 +76,14 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                     settings.set(name, value);
                 }
             }
+        }
+        Purpose::Owner { role } => {
+            settings
+                .set("enable.idempotence", "true")
+                .set("transactional.id", format!("{}-{role}", config.group))
+                // A former owner's open transaction ends by itself after so long, should nobody take over.
+                .set("transaction.timeout.ms", "10000")
+                .set("linger.ms", "0");
         }
         Purpose::Watcher => {
             // It subscribes to nothing: only what it forgets is it told of anew, partitions that were added too.

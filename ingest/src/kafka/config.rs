@@ -36,6 +36,10 @@ pub struct KafkaConfig {
     pub identities: String,
     /// Findings and closed ticks, between judge and act; one partition.
     pub findings: String,
+    /// What was decided and done, and every command: the truth about responding. One partition, kept for good.
+    pub journal: String,
+    /// What people ask for, on its way to the process that acts; one partition.
+    pub commands: String,
     /// Where records that cannot be used are copied to; none when empty. They are in the table `rejected` anyhow.
     pub dead_letter: String,
     pub replication_factor: u16,
@@ -58,6 +62,8 @@ impl Default for KafkaConfig {
             cohorts: "vedette.cohorts".to_owned(),
             identities: "vedette.identities".to_owned(),
             findings: "vedette.findings".to_owned(),
+            journal: "vedette.journal".to_owned(),
+            commands: "vedette.commands".to_owned(),
             dead_letter: String::new(),
             replication_factor: 1,
             topics: Vec::new(),
@@ -177,6 +183,8 @@ impl SourceConfig {
             ("kafka.cohorts", &kafka.cohorts),
             ("kafka.identities", &kafka.identities),
             ("kafka.findings", &kafka.findings),
+            ("kafka.journal", &kafka.journal),
+            ("kafka.commands", &kafka.commands),
         ] {
             if value.trim().is_empty() {
                 return wrong(field, value, "a name");
@@ -191,7 +199,9 @@ impl SourceConfig {
             }
         }
         let mut names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
-        names.extend([&kafka.readings, &kafka.cohorts, &kafka.identities, &kafka.findings].map(String::as_str));
+        let ours =
+            [&kafka.readings, &kafka.cohorts, &kafka.identities, &kafka.findings, &kafka.journal, &kafka.commands];
+        names.extend(ours.map(String::as_str));
         names.extend(Some(kafka.dead_letter.as_str()).filter(|name| !name.is_empty()));
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -229,9 +239,10 @@ mod tests {
 
     #[test]
     fn a_topic_has_one_purpose() {
-        for name in ["vedette.readings", "vedette.cohorts", "vedette.identities", "vedette.findings"] {
+        for purpose in ["readings", "cohorts", "identities", "findings", "journal", "commands"] {
+            let name = format!("vedette.{purpose}");
             let config = parse(&format!(r#"{{"kafka":{{"topics":[{{"name":"{name}","format":"native-json"}}]}}}}"#));
-            assert!(config.check().unwrap_err().to_string().contains(name));
+            assert!(config.check().unwrap_err().to_string().contains(&name));
         }
     }
 }

@@ -33,6 +33,8 @@ pub fn wanted(config: &KafkaConfig) -> Vec<Wanted> {
         topic(&config.cohorts, "cohorts", 1, true),
         topic(&config.identities, "identities", 1, true),
         topic(&config.findings, "findings", 1, true),
+        topic(&config.journal, "journal", 1, true),
+        topic(&config.commands, "commands", 1, true),
     ];
     if !config.dead_letter.is_empty() {
         all.push(topic(&config.dead_letter, "dead letters", 1, true));
@@ -90,6 +92,8 @@ pub fn create_missing(config: &KafkaConfig, wanted: &[Wanted]) -> Result<Vec<Str
                 // The first record of a cohort holds for as long as the readings topic is there.
                 "cohorts" => new.set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
                 "identities" => new.set("cleanup.policy", "compact").set("segment.bytes", "16777216"),
+                // It is the audit trail as well.
+                "journal" => new.set("cleanup.policy", "delete").set("retention.ms", "-1").set("retention.bytes", "-1"),
                 "findings" => new.set("retention.ms", "-1").set("max.message.bytes", "16777216"),
                 _ => new,
             }

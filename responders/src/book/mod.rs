@@ -40,7 +40,7 @@ impl Book {
         self.chain.follow(entry);
         self.unsigned += 1;
         match &entry.body {
-            Body::Began(_) | Body::Called(_) => {}
+            Body::Began(_) | Body::Ended(_) | Body::Called(_) => {}
             Body::Proposed(proposal) => {
                 let action = Action::new(proposal.as_ref().clone(), entry.seq, entry.at);
                 self.actions.insert(proposal.action_id.clone(), action);
@@ -152,8 +152,9 @@ impl Book {
 
     /// Whether the device was released less than so many microseconds ago.
     pub fn is_on_probation(&self, device: &str, now: EventTime, probation: i64) -> bool {
-        self.of_device(device)
-            .any(|action| action.state == State::Released && action.was_applied() && now.minus(action.since) < probation)
+        self.of_device(device).any(|action| {
+            action.state == State::Released && action.was_applied() && now.minus(action.since) < probation
+        })
     }
 
     /// Whether somebody is held to this level, or a stricter one, already.

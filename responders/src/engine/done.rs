@@ -58,7 +58,11 @@ impl Engine {
                     Undone::Done => "the gateway took it back".to_owned(),
                     Undone::Already => "it was gone already".to_owned(),
                     Undone::Foreign { by } => {
-                        return vec![moved(action, State::Released, format!("{by} restricts it now, which is not ours to take back"))];
+                        return vec![moved(
+                            action,
+                            State::Released,
+                            format!("{by} restricts it now, which is not ours to take back"),
+                        )];
                     }
                 };
                 vec![noted(action, Noted::Undone { reason })]
@@ -69,7 +73,9 @@ impl Engine {
 
     fn found(&self, now: EventTime, action: &Action, found: Found) -> Vec<Body> {
         match (action.state, found) {
-            (State::Applied, Found::InForce) => vec![moved(action, State::Verified, "read back from the gateway".to_owned())],
+            (State::Applied, Found::InForce) => {
+                vec![moved(action, State::Verified, "read back from the gateway".to_owned())]
+            }
             (State::Verified, Found::InForce) => Vec::new(),
             (State::Applied, Found::Absent) if action.attempts >= BELIEVED => {
                 let reason = "the gateway says that it is done, and does not hold it".to_owned();
@@ -79,7 +85,11 @@ impl Engine {
                 // Some need a moment; then it is applied again.
                 let attempts = action.attempts + 1;
                 if attempts.is_multiple_of(2) {
-                    return vec![moved(action, State::Applying, "it was taken, and is not in force: once more".to_owned())];
+                    return vec![moved(
+                        action,
+                        State::Applying,
+                        "it was taken, and is not in force: once more".to_owned(),
+                    )];
                 }
                 let failure = Failure::unreachable("it was taken, and is not in force");
                 vec![self.attempt(now, action, &failure)]
@@ -88,7 +98,9 @@ impl Engine {
                 let reason = format!("somebody undid it {} times: left to people", action.repairs + 1);
                 vec![moved(action, State::Releasing, reason)]
             }
-            (State::Verified, Found::Absent) => vec![moved(action, State::Applying, "somebody else undid it: repaired".to_owned())],
+            (State::Verified, Found::Absent) => {
+                vec![moved(action, State::Applying, "somebody else undid it: repaired".to_owned())]
+            }
             (State::Applied | State::Verified, Found::Foreign { by }) => {
                 vec![moved(action, State::Releasing, format!("{by} restricts it; ours is given up"))]
             }

@@ -54,8 +54,8 @@ impl Engine {
                 if let Some(reason) = self.has_to_end(now, action, directory) {
                     return to(State::Releasing, "policy", reason);
                 }
-                let is_stuck = action.state == State::Applying
-                    && now.minus(action.since) > seconds(self.config.give_up_seconds);
+                let is_stuck =
+                    action.state == State::Applying && now.minus(action.since) > seconds(self.config.give_up_seconds);
                 if is_stuck {
                     let failure = action.failure.as_deref().unwrap_or("the gateway did not answer");
                     return to(State::Failed, "loop", format!("given up: {failure}"));
@@ -81,9 +81,8 @@ impl Engine {
                     let mut moved = Move::new(action.id(), State::Applying, "loop", format!("through `{gateway}`"));
                     moved.gateway = Some(gateway.clone());
                     moved.names = names;
-                    moved.until = action
-                        .until
-                        .or_else(|| action.proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl))));
+                    moved.until =
+                        action.until.or_else(|| action.proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl))));
                     return Some(moved);
                 }
                 Err(objection) => objections.push(objection),

@@ -83,7 +83,8 @@ impl Engine {
             Mode::Auto
         };
         let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
-        let approvals = if self.config.four_eyes.contains(&plan.level) { plan.approvals.max(2) } else { plan.approvals.max(1) };
+        let approvals =
+            if self.config.four_eyes.contains(&plan.level) { plan.approvals.max(2) } else { plan.approvals.max(1) };
         let proposal = Proposal {
             action_id: id.clone(),
             incident_id: finding.incident_id.clone(),
@@ -162,7 +163,11 @@ impl Engine {
             let proposal = &action.proposal;
             // What it did hours before has nothing to do with it.
             let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(7_200);
-            if waits(action.state) && proposal.level.restricts() && is_near && finding.devices.contains(&proposal.device_id) {
+            if waits(action.state)
+                && proposal.level.restricts()
+                && is_near
+                && finding.devices.contains(&proposal.device_id)
+            {
                 let reason = format!(
                     "a {} of {} devices explains it (finding {})",
                     finding.kind,

@@ -102,4 +102,3 @@ impl Engine {
 pub(crate) fn seconds(seconds: u32) -> i64 {
     i64::from(seconds) * MICROS_PER_SECOND
 }
-

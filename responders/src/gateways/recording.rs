@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleet::Level;
 
-use super::{About, Ability, Applied, Failure, Found, Gateway, Order, Permit, Repeat, Undone};
+use super::{Ability, About, Applied, Failure, Found, Gateway, Order, Permit, Repeat, Undone};
 
 pub struct Recording {
     about: About,

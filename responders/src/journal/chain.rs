@@ -135,7 +135,9 @@ impl fmt::Display for What {
             What::OutOfOrder { seq } => {
                 write!(out, "entry {seq} stands here: entries are missing, or stand in another order")
             }
-            What::Unchained => out.write_str("it does not follow the entry before, which was changed together with its hash"),
+            What::Unchained => {
+                out.write_str("it does not follow the entry before, which was changed together with its hash")
+            }
             What::Earlier => out.write_str("it is older than the entry before"),
             What::Signature => out.write_str("its signature is not of the entries before it"),
         }
@@ -193,7 +195,11 @@ mod tests {
             let found = first_fault(&shorter);
             let last = at == lines.len() - 1;
             let missing = Fault { seq, what: What::OutOfOrder { seq: seq + 1 } };
-            assert_eq!(found, (!last).then_some(missing), "what is cut off at the end is told by signatures and by who asks");
+            assert_eq!(
+                found,
+                (!last).then_some(missing),
+                "what is cut off at the end is told by signatures and by who asks"
+            );
             for byte in 0..lines[at].len() {
                 let mut bytes = lines[at].clone().into_bytes();
                 bytes[byte] ^= 1;

@@ -65,7 +65,8 @@ impl FileJournal {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn look(path: &Path, mut each: impl FnMut(Entry)) -> Result<Chain, String> {
-    let mut file = File::open(path).map_err(|error| format!("the journal `{}` cannot be read: {error}", path.display()))?;
+    let mut file =
+        File::open(path).map_err(|error| format!("the journal `{}` cannot be read: {error}", path.display()))?;
     let mut chain = Chain::default();
     read(&mut file, &mut chain, &mut each).map_err(|what| format!("the journal `{}` {what}", path.display()))?;
     Ok(chain)
@@ -82,7 +83,9 @@ fn read(file: &mut File, chain: &mut Chain, each: &mut impl FnMut(Entry)) -> Res
         let bytes = match reader.read_line(&mut line) {
             Ok(bytes) => bytes,
             // What a torn write left is rarely text.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(format!("is broken after entry {}", chain.seq)),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(format!("is broken after entry {}", chain.seq));
+            }
             Err(error) => return Err(unreadable(error)),
         };
         let Some(text) = line.strip_suffix('\n') else { return Ok(length) };

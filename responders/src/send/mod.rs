@@ -13,8 +13,8 @@ use std::time::Duration;
 use fleet::Mode;
 use smol_str::SmolStr;
 
-use self::worker::Worker;
 pub use self::breaker::Breaker;
+use self::worker::Worker;
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
 use crate::gateways::{Failure, Gateway, Permit};
@@ -91,9 +91,15 @@ pub struct Sender {
 }
 
 enum Home {
-    Threads { workers: BTreeMap<SmolStr, Worker>, answers: std::sync::mpsc::Receiver<Answer> },
+    Threads {
+        workers: BTreeMap<SmolStr, Worker>,
+        answers: std::sync::mpsc::Receiver<Answer>,
+    },
     /// In the caller's thread, for replays.
-    Here { gateways: BTreeMap<SmolStr, Box<dyn Gateway>>, answers: Vec<Answer> },
+    Here {
+        gateways: BTreeMap<SmolStr, Box<dyn Gateway>>,
+        answers: Vec<Answer>,
+    },
 }
 
 impl Sender {

@@ -18,15 +18,16 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 use store::Store;
 
+use super::ToAct;
 use super::names::{log_name, name};
-use super::{ToAct, inventory};
-use crate::act::{Act, ActMemory, type_sizes};
+use crate::act::{Act, ActMemory};
 use crate::config::Config;
 use crate::live::assignment::Member;
 use crate::live::judge::lease::Lease;
 use crate::live::logs::EachMinute;
 use crate::live::message::{Parts, StepMessage};
 use crate::live::metrics::metrics;
+use crate::live::respond::Answering;
 use crate::live::retry::{Pause, until_it_works};
 use crate::live::stop::Stop;
 use crate::live::trace::{Part, acted, finding_ids};
@@ -36,7 +37,7 @@ use crate::live::{StandsStill, may_pass, now, readings_topic};
 const LOOK_UP: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
-const FORMAT: Format = Format { of: "role `act`", version: 2 };
+const FORMAT: Format = Format { of: "role `act`", version: 3 };
 /// Findings that wait to be told and whose origin is known, at most.
 const ORIGINS: usize = 4_096;
 
@@ -69,6 +70,7 @@ struct Memory {
 pub struct Acting {
     means: Means,
     act: Act,
+    answering: Answering,
     log: String,
     lanes: usize,
     /// Whom findings named so far: as many as there are devices.
@@ -111,7 +113,7 @@ impl Acting {
         let kafka = &config.source.kafka;
         let lanes = readings_topic(consumer.client(), kafka)?.partitions.len();
         let log = log_name(consumer.client(), kafka)?;
-        let mut act = Act::new(config, lanes, type_sizes(inventory(config)?.devices()), Arc::clone(store));
+        let mut act = Act::new(config, lanes, Arc::clone(store));
         let mark = committed(consumer, &kafka.findings, 0)?;
         let (first, _) = bounds(consumer, &kafka.findings, 0)?;
         if mark.offset.is_none() && !begin_anew(&means, first)? {
@@ -140,7 +142,7 @@ impl Acting {
             next = memory.next;
         }
         for record in devices.values() {
-            act.meet(device(record));
+            act.meet(&device(record));
         }
         if next < first {
             let (topic, lost) = (&kafka.findings, first - next);
@@ -149,11 +151,13 @@ impl Acting {
             metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.clone())]);
             next = first;
         }
+        let answering = Answering::start(config, store, &means.lease, &means.stop)?;
         tracing::info!(from = next, "act begins");
         let remembered_next = next;
         Ok(Some(Acting {
             means,
             act,
+            answering,
             log,
             lanes,
             devices,
@@ -181,8 +185,17 @@ impl Acting {
                     self.take(message.offset, &message.payload, message.from)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.commit_if_due(true),
+                Err(RecvTimeoutError::Disconnected) => {
+                    // What was told is written down first: nobody reads it again.
+                    while !self.answering.is_level() && self.means.are_wanted() {
+                        self.answering.check()?;
+                        std::thread::sleep(LOOK_UP / 10);
+                    }
+                    self.commit_if_due(true)?;
+                    return self.answering.end();
+                }
             }
+            self.answering.check()?;
             self.commit_if_due(false)?;
         }
     }
@@ -214,8 +227,11 @@ impl Acting {
         let Some(message) = self.parts.join(message) else { return Ok(()) };
         *closed = message.through;
         let name = name(&self.log, offset);
+        let mut met = Vec::new();
         for record in message.devices {
-            self.act.meet(device(&record));
+            let device = device(&record);
+            self.act.meet(&device);
+            met.push(device);
             self.devices.insert(record.id.clone(), record);
         }
         let lane = message.lane;
@@ -233,6 +249,10 @@ impl Acting {
         let answered = self.act.take(lane, message.through, message.findings);
         if answered.is_empty() && !is_news {
             return Ok(());
+        }
+        if !answered.findings.is_empty() {
+            let named = answered.findings.iter().filter_map(|finding| self.devices.get(&finding.device_id));
+            self.answering.give(&answered.findings, named.map(device).chain(met).collect());
         }
         for finding in &answered.findings {
             let known = self.origins.remove(finding.finding_id.as_str());
@@ -252,7 +272,6 @@ impl Acting {
             SpanKind::Client,
             [
                 KeyValue::new("findings", count(answered.findings.len())),
-                KeyValue::new("actions", count(answered.actions.len())),
                 KeyValue::new("incidents", count(answered.incidents.len())),
             ],
         );
@@ -260,9 +279,6 @@ impl Acting {
         let stored = until_it_works("store findings", &|| self.means.are_wanted(), || {
             if !answered.findings.is_empty() {
                 store.write_findings(&name, &answered.findings)?;
-            }
-            if !answered.actions.is_empty() {
-                store.write_actions(&name, &answered.actions)?;
             }
             store.write_incidents(&answered.incidents)
         })?;
@@ -279,7 +295,7 @@ impl Acting {
         let Means { config, store, consumer, lease, .. } = &self.means;
         let every = Duration::from_secs(u64::from(config.run.memory_seconds));
         let due = self.remembered.is_none_or(|at| at.elapsed() >= every);
-        if !(due || now) || self.next == self.remembered_next || !lease.holds() {
+        if !(due || now) || self.next == self.remembered_next || !lease.holds() || !self.answering.is_level() {
             return Ok(());
         }
         // Whoever begins there would never have the parts that came before.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Sender, unbounded};
-use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
 use opentelemetry::trace::SpanContext;
 use rdkafka::TopicPartitionList;
@@ -255,11 +254,4 @@ fn ended(thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Result<()> {
 fn sent_from(record: &BorrowedMessage<'_>) -> Option<SpanContext> {
     let parent = record.headers()?.iter().find(|header| header.key == PARENT)?;
     origin(parent.value?)
-}
-
-pub fn inventory(config: &Config) -> anyhow::Result<Inventory> {
-    let Some(path) = &config.source.inventory else { return Ok(Inventory::empty()) };
-    let file = std::fs::File::open(path)
-        .with_context(|| format!("the inventory `{}` cannot be read; check [source] inventory", path.display()))?;
-    Ok(Inventory::from_csv(file, &path.display().to_string())?)
 }

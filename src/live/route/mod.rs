@@ -6,12 +6,12 @@
 mod beats;
 mod cohorts;
 mod epochs;
-mod identities;
-mod inventory;
+pub mod identities;
+pub mod inventory;
 mod look;
 mod metadata;
 pub mod outbox;
-mod partitions;
+pub mod partitions;
 pub mod sources;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

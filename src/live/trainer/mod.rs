@@ -24,7 +24,7 @@ use store::{BaselineRow, Heard, Home, Spell};
 
 use self::check::reason_to_hold_back;
 use crate::config::Config;
-use crate::live::act::inventory;
+use crate::live::route::inventory::InventoryFile;
 use crate::trainer::record::{By, Checked, Training};
 use crate::trainer::{self, Lesson};
 
@@ -131,7 +131,7 @@ fn rehearse(
 /// Whom the inventory names, with its rows' numbers for keys, and after them the unknown ones in the order they were met:
 /// who is in neither is nobody's type any more, and is not learned from.
 fn devices(config: &Config, home: &dyn Home) -> anyhow::Result<Vec<Arc<Device>>> {
-    let mut devices = inventory(config)?.devices().to_vec();
+    let mut devices = InventoryFile::read(config)?.parse()?.devices().to_vec();
     let mut strangers = home.read_devices()?;
     let known: FxHashMap<&SmolStr, ()> = devices.iter().map(|device| (&device.id, ())).collect();
     strangers.retain(|row| row.standing == Standing::Unknown && !known.contains_key(&row.device_id));

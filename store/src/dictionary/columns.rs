@@ -164,17 +164,33 @@ fn incidents() -> Vec<Column> {
 
 fn actions() -> Vec<Column> {
     let mut columns = vec![
-        column("action_id", Text, "stable id"),
+        column("action_id", Text, "stable id: of device, incident and level"),
+        column("seq", U64, "number of the entry in the journal; the greatest of an action says where it is"),
+        column("at", Time, "when it was written; in a replay, event time"),
+        column(
+            "state",
+            Text,
+            "proposed, approved, applying, applied, verified, releasing, released, denied, refused, failed or expired",
+        ),
+        column(
+            "note",
+            Text,
+            "empty when the state changed; else what was noted while it stayed: attempt, rerouted, quiet, talking, extended, \
+             agreed, undone",
+        ),
         column("incident_id", Text, "what it is about"),
-        column("finding_id", Text, "the finding that led to the decision"),
+        column("finding_id", Text, "the finding that led to it"),
     ];
     columns.extend(device());
     columns.extend([
-        column("level", Text, "how far it goes: observe, notify, quarantine"),
-        column("mode", Text, "observe: says what it would do"),
-        column("decision", Text, "would_act or refused"),
+        column("level", Text, "how far it goes: observe, notify, throttle, block-internet, quarantine and others"),
+        column("mode", Text, "observe: proposed means what would be done; approve: it is asked for; auto"),
+        column("gateway", Text, "through whom; empty where nobody has to be asked"),
+        column("playbook", Text, "the playbook that says so"),
+        column("by", Text, "policy, loop, or who said so"),
         column("reason", LongText, "why, or why not"),
-        column("decided_at", Time, "event time of the decision"),
+        column("decided_at", Time, "event time of the finding that led to it"),
+        optional("until", Time, "when it ends by itself"),
     ]);
     columns
 }

@@ -1,11 +1,11 @@
 //! Findings, incidents and actions.
 
-use arrow::datatypes::{Float64Type, UInt32Type};
+use arrow::datatypes::{Float64Type, UInt32Type, UInt64Type};
 use arrow::record_batch::RecordBatch;
-use fleet::{Action, Confidence, Decision, Finding, FindingKind, Incident, Level, Mode, Reason, Scope, Severity};
+use fleet::{Action, Confidence, Finding, FindingKind, Incident, Level, Mode, Reason, Scope, Severity, State};
 
 use super::Row;
-use super::columns::{Columns, batch, f64s, joined, optional_time, split, text, time, u32s};
+use super::columns::{Columns, batch, f64s, joined, optional_time, split, text, time, u32s, u64s};
 use crate::dictionary::Table;
 use crate::error::Error;
 
@@ -148,15 +148,22 @@ impl Row for Action {
             Table::Actions,
             vec![
                 text(rows.iter().map(|row| &row.action_id)),
+                u64s(rows.iter().map(|row| row.seq)),
+                time(rows.iter().map(|row| row.at)),
+                text(rows.iter().map(|row| row.state.name())),
+                text(rows.iter().map(|row| &row.note)),
                 text(rows.iter().map(|row| &row.incident_id)),
                 text(rows.iter().map(|row| &row.finding_id)),
                 text(rows.iter().map(|row| &row.device_id)),
                 text(rows.iter().map(|row| &row.device_type)),
                 text(rows.iter().map(|row| row.level.name())),
                 text(rows.iter().map(|row| row.mode.name())),
-                text(rows.iter().map(|row| row.decision.name())),
+                text(rows.iter().map(|row| &row.gateway)),
+                text(rows.iter().map(|row| &row.playbook)),
+                text(rows.iter().map(|row| &row.by)),
                 text(rows.iter().map(|row| &row.reason)),
                 time(rows.iter().map(|row| row.decided_at)),
+                optional_time(rows.iter().map(|row| row.until)),
             ],
         )
     }
@@ -166,20 +173,30 @@ impl Row for Action {
         let (action_id, incident_id) = (columns.text("action_id")?, columns.text("incident_id")?);
         let (finding_id, device_id) = (columns.text("finding_id")?, columns.text("device_id")?);
         let (device_type, level) = (columns.text("device_type")?, columns.text("level")?);
-        let (mode, decision, reason) = (columns.text("mode")?, columns.text("decision")?, columns.text("reason")?);
-        let decided_at = columns.time("decided_at")?;
+        let (mode, state, reason) = (columns.text("mode")?, columns.text("state")?, columns.text("reason")?);
+        let (note, gateway) = (columns.text("note")?, columns.text("gateway")?);
+        let (playbook, by) = (columns.text("playbook")?, columns.text("by")?);
+        let (seq, at) = (columns.number::<UInt64Type>("seq")?, columns.time("at")?);
+        let (decided_at, until) = (columns.time("decided_at")?, columns.optional_time("until")?);
         for row in 0..batch.num_rows() {
             rows.push(Action {
                 action_id: action_id(row).to_owned(),
+                seq: seq(row),
+                at: at(row),
+                state: columns.named(state(row), State::from_name)?,
+                note: note(row).into(),
                 incident_id: incident_id(row).to_owned(),
                 finding_id: finding_id(row).to_owned(),
                 device_id: device_id(row).into(),
                 device_type: device_type(row).into(),
                 level: columns.named(level(row), Level::from_name)?,
                 mode: columns.named(mode(row), Mode::from_name)?,
-                decision: columns.named(decision(row), Decision::from_name)?,
+                gateway: gateway(row).into(),
+                playbook: playbook(row).into(),
+                by: by(row).into(),
                 reason: reason(row).to_owned(),
                 decided_at: decided_at(row),
+                until: until(row),
             });
         }
         Ok(())

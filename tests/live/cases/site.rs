@@ -30,7 +30,7 @@ impl Site {
         let rest = format!(
             "[ingest]\nwindow_seconds = {WINDOW}\n{more}\n[source]\ninventory = \"inventory.csv\"\n\
              [source.kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\n\
-             cohorts = \"{name}.cohorts\"\nidentities = \"{name}.identities\"\nfindings = \"{name}.findings\"\nreadings_partitions = {LANES}\n{kafka}\n\
+             cohorts = \"{name}.cohorts\"\nidentities = \"{name}.identities\"\nfindings = \"{name}.findings\"\njournal = \"{name}.journal\"\ncommands = \"{name}.commands\"\nreadings_partitions = {LANES}\n{kafka}\n\
              [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
              {topics}\n[store]\npath = \"store\"\n[run]\nmemory_seconds = 1\n",
             broker.bootstrap

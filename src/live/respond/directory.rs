@@ -1,0 +1,148 @@
+//! What is known of devices at this moment: the inventory's file, and what routers learned of addresses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fleet::device::Standing;
+use fleet::{Device, EventTime};
+use ingest::identity::{NameKind, Router};
+use responders::engine::Directory;
+use responders::gateways::Key;
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+
+use crate::config::Config;
+use crate::live::route::identities::Identities;
+use crate::live::route::inventory::InventoryFile;
+
+/// How often the inventory's file is looked at.
+const LOOK_UP: Duration = Duration::from_secs(2);
+
+pub struct Known<'c> {
+    config: &'c Config,
+    router: Router,
+    identities: Identities<'c>,
+    inventory: InventoryFile,
+    /// Of the inventory, and whom findings named.
+    devices: FxHashMap<SmolStr, Arc<Device>>,
+    types: BTreeMap<SmolStr, u32>,
+    sites: BTreeMap<SmolStr, u32>,
+    all: u32,
+    looked: Instant,
+}
+
+impl<'c> Known<'c> {
+    /// # Errors
+    /// The inventory cannot be read; Kafka does not answer.
+    pub fn new(config: &'c Config) -> anyhow::Result<Known<'c>> {
+        let inventory = InventoryFile::read(config)?;
+        let router = Router::new(inventory.parse()?, &config.ingest);
+        let mut known = Known {
+            config,
+            router,
+            identities: Identities::new(&config.source.kafka)?,
+            inventory,
+            devices: FxHashMap::default(),
+            types: BTreeMap::new(),
+            sites: BTreeMap::new(),
+            all: 0,
+            looked: Instant::now(),
+        };
+        known.identities.catch_up(&mut known.router, &known.inventory.version())?;
+        known.count();
+        Ok(known)
+    }
+
+    fn count(&mut self) {
+        (self.types, self.sites, self.all) = Default::default();
+        for device in self.router.devices().iter().filter(|device| device.is_known()) {
+            self.devices.insert(device.id.clone(), Arc::clone(device));
+            if device.standing == Standing::Active {
+                *self.types.entry(device.device_type.clone()).or_default() += 1;
+                *self.sites.entry(device.site.clone()).or_default() += 1;
+                self.all += 1;
+            }
+        }
+    }
+
+    /// Whom findings name: also those the inventory does not.
+    pub fn meet(&mut self, device: Arc<Device>) {
+        if device.standing == Standing::Unknown {
+            self.devices.insert(device.id.clone(), device);
+        }
+    }
+
+    /// Takes up what changed; an inventory that cannot be used leaves the one before in force.
+    pub fn refresh(&mut self) {
+        self.identities.follow(&mut self.router, &self.inventory.version());
+        if self.looked.elapsed() < LOOK_UP {
+            return;
+        }
+        self.looked = Instant::now();
+        let Some(changed) = self.inventory.changed() else { return };
+        let parsed = match changed.parse() {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                tracing::error!(%error, "the inventory cannot be used; whom to act on is told from the one before");
+                self.inventory.looked_at = changed.looked_at;
+                return;
+            }
+        };
+        let taken = Identities::new(&self.config.source.kafka).and_then(|mut identities| {
+            let mut router = Router::new(parsed, &self.config.ingest);
+            identities.catch_up(&mut router, &changed.version())?;
+            Ok((router, identities))
+        });
+        match taken {
+            Ok((router, identities)) => {
+                (self.router, self.identities, self.inventory) = (router, identities, changed);
+                self.devices.retain(|_, device| device.standing == Standing::Unknown);
+                self.count();
+                tracing::info!(devices = self.router.devices().len(), "act has the changed inventory");
+            }
+            // It is looked at again.
+            Err(error) => tracing::warn!(%error, "the changed inventory cannot be taken up yet"),
+        }
+    }
+}
+
+impl Directory for Known<'_> {
+    fn names(&self, device: &str, since: EventTime) -> BTreeMap<Key, Result<SmolStr, String>> {
+        let mut names: BTreeMap<Key, Result<SmolStr, String>> = BTreeMap::new();
+        for (kind, name) in self.router.names(device, since) {
+            let key = match kind {
+                NameKind::ClientId => Key::ClientId,
+                NameKind::Username => Key::Username,
+                NameKind::Mac => Key::Mac,
+                NameKind::Ip => Key::Ip,
+                NameKind::Certificate => Key::Certificate,
+            };
+            names.insert(key, name);
+        }
+        // Registries call a device by its client id, or as the inventory does.
+        let thing = names.get(&Key::ClientId).cloned().unwrap_or_else(|| Ok(device.into()));
+        names.insert(Key::Thing, thing);
+        names
+    }
+
+    fn gateways(&self, device: &str) -> Vec<SmolStr> {
+        self.router.gateways(device)
+    }
+
+    fn device(&self, id: &str) -> Option<Arc<Device>> {
+        self.devices.get(id).cloned()
+    }
+
+    fn of_type(&self, device_type: &str) -> u32 {
+        self.types.get(device_type).copied().unwrap_or(0)
+    }
+
+    fn of_site(&self, site: &str) -> u32 {
+        self.sites.get(site).copied().unwrap_or(0)
+    }
+
+    fn all(&self) -> u32 {
+        self.all
+    }
+}

@@ -1,0 +1,228 @@
+//! The journal in a Kafka topic of one partition. Its producer is transactional under one id: whoever begins last fences the
+//! others at once, so the chain cannot fork.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use ingest::kafka::client::{Purpose, create, failed};
+use ingest::kafka::committed::bounds;
+use ingest::kafka::config::KafkaConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaError};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use responders::book::Book;
+use responders::journal::{Chain, Entry, Journal, JournalError};
+use responders::send::boot_time;
+
+use super::lease::OwnLease;
+use crate::live::StandsStill;
+use crate::live::route::partitions::Quiet;
+
+/// For an answer of the brokers.
+const PATIENCE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(100);
+
+pub struct KafkaJournal {
+    producer: BaseProducer<Quiet>,
+    topic: String,
+    /// What a renewal commits an offset for: a group that nobody is in.
+    group: ConsumerGroupMetadata,
+    lease: OwnLease,
+    /// Offset beyond the last entry.
+    next: i64,
+    /// Of the last round to the brokers that told us that it is still ours.
+    proven: Instant,
+}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    /// The transaction says whether they arrived.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// The last owner's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    Nobody,
+    /// It said that it ended.
+    Ended,
+    /// It may still be there.
+    MayAct,
+}
+
+impl KafkaJournal {
+    /// Fences whoever kept it before, and reads it from its beginning: each entry goes to `each`.
+    ///
+    /// # Errors
+    /// Brokers do not answer; the topic is not there; the journal was changed.
+    pub fn take_over(
+        kafka: &KafkaConfig,
+        lease: OwnLease,
+        mut each: impl FnMut(&Entry),
+    ) -> anyhow::Result<(Arc<Mutex<KafkaJournal>>, Book, Before)> {
+        crate::live::our_topic(ingest::kafka::topics::admin(kafka)?.inner(), &kafka.journal)?;
+        let producer: BaseProducer<Quiet> = create(kafka, Purpose::Owner { role: "journal" }, Quiet)?;
+        producer
+            .init_transactions(PATIENCE * 2)
+            .map_err(|error| failed(format!("taking over `{}`", kafka.journal), &error))?;
+        let consumer = reader(kafka)?;
+        let (mut book, mut before) = (Book::default(), Before::Nobody);
+        let next = read(kafka, &consumer, &mut book.chain.clone(), |entry| {
+            before = match entry.body {
+                responders::journal::Body::Ended(_) => Before::Ended,
+                _ => Before::MayAct,
+            };
+            each(entry);
+            book.fold(entry);
+        })?;
+        let group =
+            consumer.group_metadata().ok_or_else(|| anyhow!("the reader of `{}` has no group", kafka.journal))?;
+        lease.renew(boot_time());
+        let topic = kafka.journal.clone();
+        let journal = KafkaJournal { producer, topic, group, lease, next, proven: Instant::now() };
+        Ok((Arc::new(Mutex::new(journal)), book, before))
+    }
+
+    /// Asks the brokers whether it is still ours, if that was not asked for so long.
+    pub fn renew(&mut self, every: Duration) -> Result<(), JournalError> {
+        if self.proven.elapsed() < every {
+            return Ok(());
+        }
+        self.transact(&[])
+    }
+
+    fn transact(&mut self, lines: &[String]) -> Result<(), JournalError> {
+        // The lease counts from before the question: whoever takes over does so after it.
+        let asked = boot_time();
+        self.producer.begin_transaction().map_err(|error| lost_or_later(&error))?;
+        match self.send(lines) {
+            Ok(()) => {
+                self.next += i64::try_from(lines.len()).unwrap_or(0) + 1;
+                self.proven = Instant::now();
+                self.lease.renew(asked);
+                Ok(())
+            }
+            // Whether it was written is not known: whoever begins again reads it.
+            Err((error, true)) => {
+                self.lease.lose();
+                Err(JournalError::Lost(error.to_string()))
+            }
+            Err((error, false)) => {
+                let verdict = lost_or_later(&error);
+                if matches!(verdict, JournalError::Lost(_)) || self.producer.abort_transaction(PATIENCE).is_err() {
+                    self.lease.lose();
+                    return Err(JournalError::Lost(error.to_string()));
+                }
+                Err(verdict)
+            }
+        }
+    }
+
+    /// With an error comes whether the transaction may be committed all the same.
+    fn send(&self, lines: &[String]) -> Result<(), (KafkaError, bool)> {
+        for line in lines {
+            let record = BaseRecord::<(), _>::to(&self.topic).partition(0).payload(line.as_bytes());
+            self.producer.send(record).map_err(|(error, _)| (error, false))?;
+        }
+        if lines.is_empty() {
+            let mut offsets = TopicPartitionList::new();
+            let added = offsets.add_partition_offset(&self.topic, 0, Offset::Offset(self.next));
+            added.map_err(|error| (error, false))?;
+            self.producer
+                .send_offsets_to_transaction(&offsets, &self.group, PATIENCE)
+                .map_err(|error| (error, false))?;
+        }
+        self.producer.commit_transaction(PATIENCE).map_err(|error| {
+            let is_undone = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort());
+            (error, !is_undone)
+        })
+    }
+}
+
+/// What trying again may mend, without anything having been written.
+fn lost_or_later(error: &KafkaError) -> JournalError {
+    let fatal = |error: &RDKafkaError| {
+        error.is_fatal() || matches!(error.code(), RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+    };
+    match error {
+        KafkaError::Transaction(inner) if !fatal(inner) => JournalError::Later(error.to_string()),
+        KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => JournalError::Later(error.to_string()),
+        _ => JournalError::Lost(error.to_string()),
+    }
+}
+
+/// The journal of the loop, which the thread that renews the lease has too.
+pub struct Shared(pub Arc<Mutex<KafkaJournal>>);
+
+impl Journal for Shared {
+    fn append(&mut self, lines: &[String]) -> Result<(), JournalError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).transact(lines)
+    }
+}
+
+pub fn reader(kafka: &KafkaConfig) -> anyhow::Result<BaseConsumer<Quiet>> {
+    let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: true }, Quiet)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&kafka.journal, 0, Offset::Beginning)?;
+    consumer.assign(&list)?;
+    Ok(consumer)
+}
+
+/// From where the reader is to the journal's present end; gives the offset beyond.
+///
+/// # Errors
+/// Brokers do not answer; the journal is broken, where.
+pub fn read(
+    kafka: &KafkaConfig,
+    consumer: &BaseConsumer<Quiet>,
+    chain: &mut Chain,
+    mut each: impl FnMut(&Entry),
+) -> anyhow::Result<i64> {
+    let (first, _) = bounds(consumer, &kafka.journal, 0)?;
+    if first > 0 && chain.seq == 0 {
+        let problem = format!(
+            "the journal `{}` has lost its beginning (its first offset is {first}): what is in force is not known any more. Was \
+             retention set on the topic? Look at the gateways, release by hand, and begin with a new `journal` topic",
+            kafka.journal
+        );
+        return Err(StandsStill(problem).into());
+    }
+    let mut since = Instant::now();
+    let mut next = 0;
+    loop {
+        match consumer.poll(POLL) {
+            Some(Ok(record)) => {
+                since = Instant::now();
+                next = record.offset() + 1;
+                let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
+                let entry = chain.read(line).map_err(|fault| {
+                    StandsStill(format!(
+                        "the journal `{}` is broken at offset {}: {fault}. Nothing is done before somebody has looked: \
+                         `vedette audit verify`",
+                        kafka.journal,
+                        record.offset()
+                    ))
+                })?;
+                each(&entry);
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
+            Some(Err(error)) => {
+                let error = failed(format!("reading `{}`", kafka.journal), &error);
+                if !error.retry() {
+                    return Err(error.into());
+                }
+            }
+            None => {}
+        }
+        if since.elapsed() > PATIENCE * 2 {
+            let problem = "its end was not reached in time".to_owned();
+            let error = ingest::Error::Kafka { doing: format!("reading `{}`", kafka.journal), problem, retry: true };
+            return Err(error).context("the journal cannot be read");
+        }
+    }
+}

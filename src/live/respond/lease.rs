@@ -1,0 +1,91 @@
+//! Whether this process is the one that acts. It knows from the brokers: every write to the journal, and a renewal in between,
+//! fails once another has taken over. Whoever takes over waits until what the former owner knows is too old.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use responders::send::{Lease, boot_time};
+
+use crate::live::judge::lease::Lease as Place;
+
+/// How long an answer of the brokers counts.
+pub const LASTS: Duration = Duration::from_secs(8);
+/// How often they are asked.
+pub const RENEWED: Duration = Duration::from_secs(2);
+/// A request that left in time may still arrive so much later.
+const IN_FLIGHT: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+pub struct OwnLease {
+    /// In the group: withdrawn when the partition is given up.
+    place: Place,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    lost: bool,
+    proven: Option<Duration>,
+    /// A former owner may send until then.
+    not_before: Duration,
+}
+
+impl OwnLease {
+    pub fn new(place: Place) -> OwnLease {
+        OwnLease { place, state: Arc::default() }
+    }
+
+    fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
+        with(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// By [`boot_time`]: when the brokers were asked.
+    pub fn renew(&self, asked: Duration) {
+        self.state(|state| state.proven = state.proven.max(Some(asked)));
+    }
+
+    pub fn lose(&self) {
+        self.state(|state| state.lost = true);
+    }
+
+    /// Nothing is sent until what a former owner knows is too old.
+    pub fn wait_out(&self) {
+        self.state(|state| state.not_before = boot_time() + LASTS + IN_FLIGHT);
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.state(|state| boot_time() < state.not_before)
+    }
+}
+
+impl Lease for OwnLease {
+    fn holds_until(&self) -> Option<Duration> {
+        let holds = self.place.holds();
+        self.state(|state| {
+            let is_ours = holds && !state.lost && boot_time() >= state.not_before;
+            state.proven.filter(|_| is_ours).map(|proven| proven + LASTS)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_holds_from_the_brokers_word_until_that_is_old_or_the_place_is_gone() {
+        let place = Place::default();
+        let lease = OwnLease::new(place.clone());
+        assert_eq!(lease.holds_until(), None, "nobody was asked yet");
+        let asked = boot_time();
+        lease.renew(asked);
+        lease.renew(asked.saturating_sub(Duration::from_secs(5)));
+        assert_eq!(lease.holds_until(), Some(asked + LASTS), "an older word takes nothing back");
+        lease.wait_out();
+        assert!(lease.holds_until().is_none() && lease.is_waiting(), "a former owner may act");
+        let other = OwnLease::new(place.clone());
+        other.renew(asked);
+        place.withdraw();
+        assert_eq!(other.holds_until(), None);
+    }
+}

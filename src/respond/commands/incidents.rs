@@ -1,0 +1,95 @@
+//! `vedette incidents stats`: how long it takes to find a compromise, and to isolate its device.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::{Args, Subcommand};
+use datasets::scorecard::text::{Table, duration};
+use fleet::{Action, Incident, State};
+
+use crate::cli::StoreArg;
+use crate::show::{open, say};
+
+#[derive(Subcommand)]
+pub enum IncidentsCommand {
+    /// Time to detect, and to isolate: median and 95th percentile.
+    Stats(StatsArgs),
+}
+
+#[derive(Args, Clone)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    pub store: StoreArg,
+}
+
+/// Seconds, of actions that restricted a device.
+#[derive(Debug, Default, PartialEq)]
+pub struct Times {
+    /// From the incident's first window to the finding that led to the action, event time.
+    pub detect: Vec<f64>,
+    /// From the decision to what the gateway gave when it was read back.
+    pub isolate: Vec<f64>,
+    /// From the decision to the first of some windows without a sign of the device.
+    pub quiet: Vec<f64>,
+}
+
+pub fn times(rows: &[Action], incidents: &[Incident]) -> Times {
+    let begins: BTreeMap<&str, _> =
+        incidents.iter().map(|incident| (incident.incident_id.as_str(), incident.first_window)).collect();
+    let mut times = Times::default();
+    let mut sorted: Vec<&Action> = rows.iter().filter(|row| row.level.restricts()).collect();
+    sorted.sort_by_key(|row| row.seq);
+    // Repaired or extended, it is verified once more: the first time counts.
+    let (mut proposed, mut verified): (BTreeMap<&str, &Action>, BTreeSet<&str>) = Default::default();
+    for row in sorted {
+        let id = row.action_id.as_str();
+        let since = |first: &&Action| row.at.seconds_since(first.at);
+        match (row.state, row.note.as_str()) {
+            (State::Proposed, "") => {
+                let first = begins.get(row.incident_id.as_str());
+                times.detect.extend(first.map(|first| row.decided_at.seconds_since(*first)));
+                proposed.insert(id, row);
+                verified.remove(id);
+            }
+            (State::Verified, "") if verified.insert(id) => times.isolate.extend(proposed.get(id).map(since)),
+            (_, "quiet") => times.quiet.extend(proposed.get(id).map(since)),
+            _ => {}
+        }
+    }
+    times
+}
+
+/// The value that so many percent do not exceed; `None` of nothing.
+pub fn percentile(values: &[f64], percent: f64) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+pub fn run(command: &IncidentsCommand) -> anyhow::Result<()> {
+    let IncidentsCommand::Stats(args) = command;
+    let stored = open(&args.store)?;
+    let times = times(&stored.store.rows::<Action>()?, &stored.store.rows::<Incident>()?);
+    let mut table = Table::new(&["time", ">actions", ">median", ">p95", "from, to"]);
+    for (name, values, what) in [
+        ("to detect", &times.detect, "the incident's first window, the finding"),
+        ("to isolate", &times.isolate, "the decision, read back from the gateway"),
+        ("to quiet", &times.quiet, "the decision, windows without a sign of the device"),
+    ] {
+        let told = |percent| percentile(values, percent).map_or("-".to_owned(), duration);
+        table.row([name.to_owned(), values.len().to_string(), told(50.0), told(95.0), what.to_owned()]);
+    }
+    say(&table.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        assert_eq!((percentile(&values, 50.0), percentile(&values, 95.0)), (Some(10.0), Some(19.0)));
+        assert_eq!((percentile(&[7.0], 95.0), percentile(&[], 50.0)), (Some(7.0), None));
+    }
+}

@@ -1,0 +1,175 @@
+//! Playbooks, compiled with the store's SQL engine, and what they say of a finding.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use fleet::{Device, EventTime, Finding, Mode};
+use responders::book::Book;
+use responders::config::Config;
+use responders::engine::find::Plan;
+use responders::playbook::columns::{COLUMNS, Kind, Value, row};
+use responders::playbook::{Circumstances, OnFailure, Playbook, Playbooks, Step, load_folder, shipped};
+use store::Predicate;
+
+use crate::config::Misuse;
+
+pub struct CompiledPlaybooks {
+    playbooks: Vec<(Playbook, Predicate)>,
+    schema: SchemaRef,
+}
+
+/// Of a folder, or the shipped ones.
+///
+/// # Errors
+/// Everything that is wrong in any of them, one after the other.
+pub fn load(folder: Option<&Path>) -> anyhow::Result<CompiledPlaybooks> {
+    CompiledPlaybooks::compile(all(folder)?)
+}
+
+/// The same, not compiled.
+///
+/// # Errors
+/// As [`load`].
+pub fn all(folder: Option<&Path>) -> anyhow::Result<Playbooks> {
+    let read = folder.map_or_else(shipped, load_folder);
+    read.map_err(|errors| Misuse(told(&errors)).into())
+}
+
+fn told(errors: &[responders::Error]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl CompiledPlaybooks {
+    pub fn compile(playbooks: Playbooks) -> anyhow::Result<CompiledPlaybooks> {
+        let schema = Arc::new(schema());
+        let (mut compiled, mut wrong) = (Vec::new(), Vec::new());
+        for playbook in &playbooks {
+            match Predicate::compile(&playbook.when, &schema) {
+                Ok(predicate) => compiled.push((playbook.clone(), predicate)),
+                Err(error) => wrong.push(playbook.wrong_when(&error)),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Misuse(told(&wrong)).into());
+        }
+        Ok(CompiledPlaybooks { playbooks: compiled, schema })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Playbook> {
+        self.playbooks.iter().map(|(playbook, _)| playbook)
+    }
+
+    /// Every playbook as if this were its own mode, to try it on history.
+    pub fn in_mode(mut self, mode: Mode) -> CompiledPlaybooks {
+        for (playbook, _) in &mut self.playbooks {
+            playbook.mode = mode;
+        }
+        self
+    }
+
+    /// What the first playbook that applies says of the finding.
+    pub fn plans(
+        &self,
+        now: EventTime,
+        finding: &Finding,
+        device: Option<&Device>,
+        book: &Book,
+        config: &Config,
+    ) -> anyhow::Result<Vec<Plan>> {
+        let circumstances = circumstances(now, finding, book, config);
+        let batch = self.batch(finding, device, circumstances)?;
+        for (playbook, predicate) in &self.playbooks {
+            if !playbook.applies(finding, device, finding.emitted_at) {
+                continue;
+            }
+            // What the engine refuses to compute (a division by nothing) is no yes.
+            let is_met = predicate.evaluate(&batch).inspect_err(|error| {
+                tracing::warn!(playbook = playbook.id.as_str(), finding = finding.finding_id, %error, "a playbook's condition failed");
+            });
+            let is_met = is_met.is_ok_and(|answer| answer.iter().next().flatten() == Some(true));
+            if is_met {
+                let plan = |step: &Step| plan(playbook, &taken(now, step, playbook, finding, book));
+                return Ok(playbook.steps.iter().map(plan).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn batch(
+        &self,
+        finding: &Finding,
+        device: Option<&Device>,
+        circumstances: Circumstances,
+    ) -> anyhow::Result<RecordBatch> {
+        let values = row(finding, device, circumstances);
+        let arrays = COLUMNS.iter().zip(values).map(|(column, value)| array(column.kind, value)).collect();
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
+    }
+}
+
+fn circumstances(now: EventTime, finding: &Finding, book: &Book, config: &Config) -> Circumstances {
+    let device = finding.device_id.as_str();
+    let day = 86_400 * fleet::MICROS_PER_SECOND;
+    let probation = i64::from(config.probation_seconds) * fleet::MICROS_PER_SECOND;
+    let open = book.of_device(device).filter(|action| action.state.is_at_gateway());
+    Circumstances {
+        repeats_24h: book.repeats(device, &finding.incident_id, now, day),
+        probation: book.is_on_probation(device, now, probation),
+        open_actions: u32::try_from(open.count()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The step, or what it escalates to.
+fn taken(now: EventTime, step: &Step, playbook: &Playbook, finding: &Finding, book: &Book) -> Step {
+    let Some(escalation) = step.escalate else { return step.clone() };
+    let within = i64::from(escalation.within.seconds()) * fleet::MICROS_PER_SECOND;
+    let earlier = book.of_device(&finding.device_id).filter(|action| {
+        let proposal = &action.proposal;
+        proposal.playbook == playbook.id
+            && proposal.incident_id != finding.incident_id
+            && proposal.level.restricts()
+            && action.was_meant()
+            && now.minus(action.proposed_at) <= within
+    });
+    step.after(u32::try_from(earlier.count()).unwrap_or(u32::MAX))
+}
+
+fn plan(playbook: &Playbook, step: &Step) -> Plan {
+    Plan {
+        playbook: playbook.id.clone(),
+        version: playbook.version().into(),
+        mode: if playbook.needs_approval(step.level) { playbook.mode.min(Mode::Approve) } else { playbook.mode },
+        level: step.level,
+        gateway: (!step.is_auto()).then(|| step.gateway.clone()),
+        tries_others: step.then == OnFailure::NextGateway,
+        ttl_seconds: step.ttl.map(|ttl| ttl.seconds()),
+        answer_seconds: playbook.approval.within.seconds(),
+        approvals: if playbook.approval.four_eyes { 2 } else { 1 },
+        if_still_talking: step.when_still_talking().map(|step| step.level),
+    }
+}
+
+fn schema() -> Schema {
+    let field = |column: &responders::playbook::columns::Column| {
+        let data_type = match column.kind {
+            Kind::Text => DataType::Utf8,
+            Kind::Number => DataType::Float64,
+            Kind::Bool => DataType::Boolean,
+        };
+        Field::new(column.name, data_type, true)
+    };
+    Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>())
+}
+
+fn array(kind: Kind, value: Value) -> ArrayRef {
+    match (kind, value) {
+        (Kind::Text, Value::Text(text)) => Arc::new(StringArray::from(vec![Some(text.as_str())])),
+        (Kind::Text, _) => Arc::new(StringArray::from(vec![None::<&str>])),
+        (Kind::Number, Value::Number(number)) => Arc::new(Float64Array::from(vec![Some(number)])),
+        (Kind::Number, _) => Arc::new(Float64Array::from(vec![None])),
+        (Kind::Bool, Value::Bool(is)) => Arc::new(BooleanArray::from(vec![Some(is)])),
+        (Kind::Bool, _) => Arc::new(BooleanArray::from(vec![None])),
+    }
+}

@@ -1,0 +1,119 @@
+//! Responding in a replay: the same loop, with the time of the findings for a clock, a journal beside the store, and a
+//! gateway that records.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::device::Standing;
+use fleet::{Action, Device, EventTime, Finding, Mode};
+use responders::engine::{Directory, Engine, Post};
+use responders::gateways::recording::Recording;
+use responders::gateways::{Gateway, Key};
+use responders::journal::file::FileJournal;
+use responders::respond::Responding;
+use responders::send::{Alone, Gate, Sender};
+use rustc_hash::FxHashMap;
+use smol_str::SmolStr;
+
+use super::playbooks::CompiledPlaybooks;
+use super::rows::Mirror;
+
+/// Beside the store's tables.
+pub const JOURNAL: &str = "journal.jsonl";
+
+pub struct ReplayResponder {
+    responding: Responding,
+    playbooks: CompiledPlaybooks,
+    directory: Met,
+    mirror: Mirror,
+}
+
+/// Devices as findings name them.
+pub struct Met {
+    devices: FxHashMap<SmolStr, Arc<Device>>,
+    types: BTreeMap<SmolStr, u32>,
+    sites: BTreeMap<SmolStr, u32>,
+    all: u32,
+}
+
+impl Met {
+    /// Shares are of active devices.
+    pub fn new(inventory: &[Arc<Device>]) -> Met {
+        let mut met = Met { devices: FxHashMap::default(), types: BTreeMap::new(), sites: BTreeMap::new(), all: 0 };
+        for device in inventory.iter().filter(|device| device.standing == Standing::Active) {
+            *met.types.entry(device.device_type.clone()).or_default() += 1;
+            *met.sites.entry(device.site.clone()).or_default() += 1;
+            met.all += 1;
+        }
+        met
+    }
+}
+
+impl Directory for Met {
+    /// The gateway that records asks for none.
+    fn names(&self, _: &str, _: EventTime) -> BTreeMap<Key, Result<SmolStr, String>> {
+        BTreeMap::new()
+    }
+
+    fn gateways(&self, _: &str) -> Vec<SmolStr> {
+        Vec::new()
+    }
+
+    fn device(&self, id: &str) -> Option<Arc<Device>> {
+        self.devices.get(id).cloned()
+    }
+
+    fn of_type(&self, device_type: &str) -> u32 {
+        self.types.get(device_type).copied().unwrap_or(0)
+    }
+
+    fn of_site(&self, site: &str) -> u32 {
+        self.sites.get(site).copied().unwrap_or(0)
+    }
+
+    fn all(&self) -> u32 {
+        self.all
+    }
+}
+
+impl ReplayResponder {
+    /// `folder`: where the journal goes.
+    pub fn new(
+        config: &responders::Config,
+        playbooks: CompiledPlaybooks,
+        inventory: &[Arc<Device>],
+        folder: &Path,
+    ) -> anyhow::Result<ReplayResponder> {
+        let gateway = Recording::new();
+        let post = Post { about: gateway.about().clone(), mode: Mode::Auto, sites: Vec::new() };
+        // Findings have the time of the replay, so none of them is old.
+        let config = responders::Config { max_age_seconds: 0, stop_file: None, ..config.clone() };
+        let engine = Engine::new(config, vec![post]);
+        let journal = FileJournal::start_over(&folder.join(JOURNAL))?;
+        let gate = Arc::new(Gate::new(Box::new(Alone), None));
+        let sender = Sender::here(vec![Box::new(gateway)], gate);
+        let responding = Responding::begin(engine, Box::new(journal), sender, None, None)?;
+        Ok(ReplayResponder { responding, playbooks, directory: Met::new(inventory), mirror: Mirror::default() })
+    }
+
+    pub fn meet(&mut self, device: Arc<Device>) {
+        self.directory.devices.insert(device.id.clone(), device);
+    }
+
+    /// In the order in which they are told; gives what was written about actions.
+    pub fn answer(&mut self, findings: &[Finding]) -> anyhow::Result<Vec<Action>> {
+        for finding in findings {
+            let now = finding.emitted_at;
+            self.responding.turn(now, Duration::ZERO, &self.directory)?;
+            let device = self.directory.device(&finding.device_id);
+            let (book, config) = (self.responding.book(), &self.responding.engine().config);
+            let plans = self.playbooks.plans(now, finding, device.as_deref(), book, config)?;
+            self.responding.find(now, finding, device.as_deref(), &plans, &self.directory)?;
+            self.responding.turn(now, Duration::ZERO, &self.directory)?;
+        }
+        let written = self.responding.take_written();
+        Ok(written.iter().filter_map(|entry| self.mirror.row(entry)).collect())
+    }
+}
