@@ -24,7 +24,6 @@ pub mod joiner;
 pub mod judge;
 pub mod prepared;
 pub mod rates;
-pub(crate) mod restrictions;
 pub mod roster;
 pub mod rules;
 pub mod train;

@@ -13,7 +13,10 @@ use smol_str::SmolStr;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::restrictions::Restrictions;
+
+use self::restrictions::Restrictions;
+
+mod restrictions;
 
 const FORMAT: Format = Format { of: "roster", version: 2 };
 

@@ -143,7 +143,7 @@ mod tests {
         facts.take(2, freed.clone());
         assert_eq!(facts.first_offsets(), (Some(1), None), "a memory holds them");
         assert!(facts.come_into_force(EventTime(60), &[]).is_empty());
-        assert_eq!(facts.come_into_force(EventTime(120), &[]), [restricted.clone()]);
+        assert_eq!(facts.come_into_force(EventTime(120), &[]), std::slice::from_ref(&restricted));
         assert_eq!(facts.come_into_force(EventTime(180), &[]), [freed]);
         facts.take(3, restricted.clone());
         assert_eq!(facts.come_into_force(EventTime(600), &[]), [restricted]);
