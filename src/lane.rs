@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use detect::rules::columns::{ColumnMemory, Columns};
 use detect::rules::{RuleHit, RuleKind};
 use detect::{CurveFinding, Forgotten, Judge, Prepared, ToldEvidence};
-use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Resume, Tick, Window};
+use fleet::{Entry, EventTime, Fact, Finding, MICROS_PER_SECOND, Resume, Sighting, Tick, Window};
 use ingest::Lane;
 use ingest::windows::{LaneCounters, LaneMemory};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,8 @@ pub struct StepOutcome {
     pub curve: Vec<CurveFinding>,
     /// Devices announced in the step, for whoever must place them.
     pub devices: Vec<Arc<fleet::Device>>,
+    /// What was seen of devices that an action restricts.
+    pub sightings: Vec<Sighting>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -284,6 +286,7 @@ impl LaneWorker {
         let mut evidence = Vec::new();
         let mut curve = Vec::new();
         let mut devices = Vec::new();
+        let mut sightings = Vec::new();
         let mut forgotten = Forgotten::default();
         for tick in ticks {
             if tick.baseline_version != self.judge.version() {
@@ -299,6 +302,7 @@ impl LaneWorker {
             forgotten.add(judgement.forgotten);
             findings.extend(judgement.findings);
             curve.extend(judgement.curve);
+            sightings.extend(judgement.sightings);
             evidence.extend(judgement.evidence.into_iter().map(|told| self.evidence_row(&tick, told)));
             for (window, score) in tick.windows.into_iter().zip(judgement.windows) {
                 windows.push(ScoredWindow {
@@ -310,7 +314,7 @@ impl LaneWorker {
                 });
             }
         }
-        let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices };
+        let outcome = StepOutcome { lane: self.number, through: last, findings, curve, devices, sightings };
         Ok(Some(Judged {
             first_tick: first,
             last_tick: last,
@@ -331,14 +335,17 @@ impl LaneWorker {
     }
 
     /// Rules are matched for all ticks of the step at once. Facts are taken here by a roster of our own, because the judge
-    /// takes them tick by tick.
+    /// takes them tick by tick. Windows that an action of ours explains match nothing.
     fn match_rules(&mut self, ticks: &[Tick], findings: &mut Vec<Finding>) -> anyhow::Result<Vec<Vec<RuleHit>>> {
         let total = ticks.iter().map(|tick| tick.windows.len()).sum();
+        // By row: what a window is without the sign-ins that a ban made fail.
+        let mut changed: Vec<(usize, Window)> = Vec::new();
         let mut windows: Vec<&Window> = Vec::with_capacity(total);
         let mut places: Vec<(usize, usize)> = Vec::with_capacity(total);
         let mut columns: Vec<Columns> = Vec::with_capacity(total);
         let mut versions: BTreeMap<u32, Arc<Prepared>> = BTreeMap::new();
         for (index, tick) in ticks.iter().enumerate() {
+            self.roster.take_restrictions(tick, self.judge.width(), &self.detect);
             for fact in &tick.facts {
                 match fact {
                     Fact::Device { device, .. } => self.roster.join(device),
@@ -351,9 +358,21 @@ impl LaneWorker {
             }
             let mut types = versions[&tick.baseline_version].of_devices();
             let learned = |device: &fleet::Device| types.of(device).map(|prepared| &prepared.learned);
-            columns.extend(self.memory.rows(tick, &self.roster, learned));
-            windows.extend(tick.windows.iter());
-            places.extend((0..tick.windows.len()).map(|window| (index, window)));
+            let rows = self.memory.rows(tick, &self.roster, learned);
+            for (place, (window, row)) in tick.windows.iter().zip(rows).enumerate() {
+                if self.roster.is_masked(window.device) {
+                    continue;
+                }
+                if let Some(without) = self.roster.without_masked_sign_ins(window) {
+                    changed.push((windows.len(), without));
+                }
+                windows.push(window);
+                columns.push(row);
+                places.push((index, place));
+            }
+        }
+        for (row, window) in &changed {
+            windows[*row] = window;
         }
         let mut hits: Vec<Vec<RuleHit>> = vec![Vec::new(); ticks.len()];
         let (roster, judge_from, detect, told) = (&self.roster, self.judge_from, &self.detect, &mut self.told);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use baseline::Period;
-use detect::train::NotNormal;
+use detect::train::{LeftOut, NotNormal, Restriction};
 use detect::{Prepared, Version};
 use fleet::{Confidence, Device, DeviceKey, EventTime, MICROS_PER_SECOND, Window};
 use rustc_hash::FxHashMap;
@@ -95,11 +95,13 @@ pub struct Lesson<'a> {
     pub number: u32,
     /// Why a window is not normal, whatever its shape.
     pub not_normal: &'a dyn Fn(&Window) -> Option<&'static str>,
+    /// When actions restricted devices: they were silent then, or failed, on our account.
+    pub restrictions: &'a [Restriction],
 }
 
 /// `None` when there is no window of a known type: judging then goes on by peers and rules.
 pub fn learn(lesson: Lesson<'_>, config: &Config) -> anyhow::Result<Option<(Version, Prepared)>> {
-    let Lesson { mut windows, devices, since, until, number, not_normal } = lesson;
+    let Lesson { mut windows, devices, since, until, number, not_normal, restrictions } = lesson;
     windows.sort_by_key(|window| (window.end, window.device));
     let first = windows.first().map_or(since, |window| window.start);
     let by_key = |key: DeviceKey| devices.get(key.0 as usize).map(AsRef::as_ref);
@@ -115,7 +117,8 @@ pub fn learn(lesson: Lesson<'_>, config: &Config) -> anyhow::Result<Option<(Vers
         .map(|window| (window.device, window.start.day()))
         .collect();
     let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
-    Ok(Some(detect::train::train_without(&unheard, baselines, windows, devices, width, &config.detect)?))
+    let left_out = LeftOut { days: unheard, restrictions: restrictions.to_vec() };
+    Ok(Some(detect::train::train_without(&left_out, baselines, windows, devices, width, &config.detect)?))
 }
 
 /// In a replay: learns from all that is stored, stores the version, and puts it on the lanes' shelf.
@@ -132,7 +135,7 @@ pub fn learn_version(
     let windows = store
         .windows(since..until, |id| keys.get(id).copied())
         .context("the windows to learn from cannot be read back")?;
-    let lesson = Lesson { windows, devices, since, until, number, not_normal: &|_| None };
+    let lesson = Lesson { windows, devices, since, until, number, not_normal: &|_| None, restrictions: &[] };
     let Some((version, prepared)) = learn(lesson, config)? else { return Ok(None) };
     store.write_baselines(number, &rows(&version, None)?)?;
     shelf.put(Arc::new(prepared));

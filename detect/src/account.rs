@@ -178,7 +178,7 @@ impl Groups {
             return Shared::Own;
         }
         let Some(device) = roster.device(evidence.device) else { return Shared::Own };
-        let cohort = roster.cohort(device).len();
+        let cohort = roster.cohort(device);
         let name: CohortName = (device.device_type.clone(), device.segment.clone());
         let shown = self.shown.entry((name.clone(), group.clone())).or_default();
         shown.insert(evidence.device, now);
@@ -188,13 +188,16 @@ impl Groups {
             |key: &DeviceKey| !group.outage && attacked.get(key).is_some_and(|at| now.seconds_since(*at) <= window);
         shown.retain(|key, at| now.seconds_since(*at) <= window && !is_attacked(key));
         let share = if group.staying { config.group_share_stay } else { config.group_share };
-        let needed = (config.group_min_devices as usize).max((share * cohort as f64).ceil() as usize);
+        // Who is cut off can show nothing now; what it showed before counts.
+        let mute = roster.masked_in_cohort(device).filter(|key| !shown.contains_key(key)).count();
+        let peers = cohort.len().saturating_sub(mute) as f64;
+        let needed = (config.group_min_devices as usize).max((share * peers).ceil() as usize);
         let is_known = group.lasting
             && self
                 .known_since
                 .get(&(name.clone(), group.clone()))
                 .is_some_and(|since| now.minus(*since) < CHANGE_LASTS_SECONDS * fleet::MICROS_PER_SECOND);
-        let is_group = shown.len() >= needed && cohort > config.group_min_devices as usize;
+        let is_group = shown.len() >= needed && cohort.len() > config.group_min_devices as usize;
         if !is_known && !is_group {
             return Shared::Own;
         }

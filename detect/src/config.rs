@@ -26,6 +26,9 @@ pub struct Config {
     pub group_share: f64,
     /// ... or this share, where what they share is staying at an application the type never used (a worm does that too).
     pub group_share_stay: f64,
+    /// So long after an action of ours was undone, what the device does still counts as caused by it: devices come back in
+    /// a storm of connects.
+    pub release_grace_seconds: u32,
     /// Isolation forest: trees, rows of each, and components of a split (1: axis-parallel, more: extended).
     pub trees: usize,
     pub sample_size: usize,
@@ -47,6 +50,7 @@ impl Default for Config {
             group_min_devices: 3,
             group_share: 0.5,
             group_share_stay: 0.75,
+            release_grace_seconds: 600,
             trees: 100,
             sample_size: 256,
             forest_components: 1,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet::device::Standing;
-use fleet::{Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Tick};
+use fleet::{Device, DeviceKey, EventTime, Fact, Finding, FindingKind, Sighting, Tick};
 use smol_str::SmolStr;
 
 use crate::account::{Account, Groups, Shared};
@@ -76,6 +76,8 @@ pub struct Judgement {
     /// What other budgets would have found.
     pub curve: Vec<CurveFinding>,
     pub forgotten: Forgotten,
+    /// One per device that an action of ours restricts, or did until lately: what was seen of it.
+    pub sightings: Vec<Sighting>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -180,6 +182,7 @@ impl Judge {
     /// Takes in what a tick says about who is in the lane. Call it before [`Judge::judge`] on the same tick.
     pub fn take_facts(&mut self, tick: &Tick) -> Vec<Finding> {
         let mut findings = Vec::new();
+        self.roster.take_restrictions(tick, self.width, &self.config);
         for fact in &tick.facts {
             match fact {
                 // Announced by each router that meets it.
@@ -196,12 +199,14 @@ impl Judge {
                     self.accounts.iter_mut().for_each(|account| account.leave(*device));
                 }
                 Fact::RetiredSpoke { device, .. } => {
-                    if let Some(device) = self.roster.device(*device) {
+                    if let Some(device) = self.roster.device(*device)
+                        && !self.roster.is_masked(device.key)
+                    {
                         let kind = FindingKind::RetiredDevice;
                         findings.push(explain::standing_finding(device, kind, tick.end, self.width, &self.config));
                     }
                 }
-                Fact::Baseline { .. } | Fact::SourceRemoved { .. } => {}
+                Fact::Baseline { .. } | Fact::SourceRemoved { .. } | Fact::Restricted { .. } | Fact::Freed { .. } => {}
             }
         }
         findings
@@ -209,7 +214,7 @@ impl Judge {
 
     /// Ticks come in the order of time; `hits` are the policy rules' matches in this tick's windows.
     pub fn judge(&mut self, tick: &Tick, hits: &[RuleHit]) -> Judgement {
-        let mut judgement = Judgement::default();
+        let mut judgement = Judgement { sightings: self.sightings(tick), ..Judgement::default() };
         if tick.end <= self.judge_from {
             judgement.windows = vec![WindowScore { p_value: 1.0, ..WindowScore::default() }; tick.windows.len()];
             return judgement;
@@ -221,7 +226,7 @@ impl Judge {
             detector.observe(&scene, &mut sightings);
         }
         judgement.forgotten = sightings.forgotten;
-        for hit in hits {
+        for hit in hits.iter().filter(|hit| !self.roster.is_masked(hit.evidence.device)) {
             sightings.score(hit.window, hit.evidence.weight);
             sightings.evidence.push(hit.evidence.clone());
         }
@@ -254,6 +259,18 @@ impl Judge {
         self.close(tick, &mut judgement);
         self.score_windows(tick, &sightings.window_scores, &mut judgement);
         judgement
+    }
+
+    fn sightings(&self, tick: &Tick) -> Vec<Sighting> {
+        let start = EventTime(tick.end.0.saturating_sub(self.width));
+        let sighting = |device: &Arc<Device>| {
+            let id = device.id.clone();
+            match tick.windows.binary_search_by_key(&device.key, |window| window.device) {
+                Ok(place) => Sighting::of(id, &tick.windows[place]),
+                Err(_) => Sighting::silent(id, start, tick.end),
+            }
+        };
+        self.roster.masked().map(sighting).collect()
     }
 
     /// Enters evidence into the books, unless the cohort shares it.

@@ -7,6 +7,7 @@
 //! * [`evidence`], [`account`]: the one currency, and the books it adds up in
 //! * [`rates`], [`calibration`]: from counts to weights, from a budget to a line
 //! * [`prepared`]: one version of the baselines, ready for judging
+//! * [`roster`]: who is in a lane, and whom an action of ours restricts
 //! * [`train`](mod@train): calibrates a version on the windows it was learned from
 //! * [`joiner`]: all lanes' findings in the order of event time: incidents, sites
 //! * [`explain`]: what a finding says

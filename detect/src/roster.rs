@@ -1,40 +1,48 @@
-//! Who is in a lane: its devices by key, and how many of each type there are to compare with.
+//! Who is in a lane: its devices by key, how many of each type there are to compare with, and whom an action of ours
+//! restricts.
 
 use std::sync::Arc;
 
 use fleet::device::Standing;
 use fleet::memory::{DeviceList, Format};
-use fleet::{Device, DeviceKey};
+use fleet::{Device, DeviceKey, Feature, Service, Tick, Window};
 use rustc_hash::FxHashMap;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
+use crate::config::Config;
 use crate::error::Error;
 
-const FORMAT: Format = Format { of: "roster", version: 1 };
+use self::restrictions::Restrictions;
+
+mod restrictions;
+
+const FORMAT: Format = Format { of: "roster", version: 2 };
 
 #[derive(Default)]
 pub struct Roster {
     members: FxHashMap<DeviceKey, Arc<Device>>,
     /// Active devices of each (type, segment): the cohort, a shard's part of it.
     cohorts: FxHashMap<(SmolStr, SmolStr), Vec<DeviceKey>>,
+    /// Also of devices that are in no cohort, or in another lane: they may be peers of some here.
+    restrictions: Restrictions,
 }
 
-/// The members, in the order of their keys; cohorts follow from them.
+/// The members, in the order of their keys, and the restrictions; cohorts follow from the members.
 impl Serialize for Roster {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members: Vec<&Device> = self.members.values().map(AsRef::as_ref).collect();
         members.sort_unstable_by_key(|device| device.key);
-        DeviceList::of(members).serialize(serializer)
+        (DeviceList::of(members), &self.restrictions).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Roster {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Roster, D::Error> {
-        let list = DeviceList::deserialize(deserializer)?;
+        let (list, restrictions) = <(DeviceList, Restrictions)>::deserialize(deserializer)?;
         let devices = list.into_devices().ok_or_else(|| D::Error::custom("a device has no profile"))?;
-        let mut roster = Roster::default();
+        let mut roster = Roster { restrictions, ..Roster::default() };
         devices.iter().for_each(|device| roster.join(device));
         Ok(roster)
     }
@@ -73,6 +81,50 @@ impl Roster {
     /// Active devices of the same type and segment, the device itself included.
     pub fn cohort(&self, device: &Device) -> &[DeviceKey] {
         self.cohorts.get(&(device.device_type.clone(), device.segment.clone())).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes in whom the tick says an action restricts; before anything of the tick is looked at. `width` of a window in
+    /// microseconds.
+    pub fn take_restrictions(&mut self, tick: &Tick, width: i64, config: &Config) {
+        self.restrictions.take(tick, width, config.release_grace_seconds);
+    }
+
+    /// Whether an action of ours explains what the device does in the present tick: nothing is held against it.
+    pub fn is_masked(&self, device: DeviceKey) -> bool {
+        self.restrictions.holds(device)
+    }
+
+    /// The devices of this lane for which [`Roster::is_masked`] holds, in the order of their keys.
+    pub fn masked(&self) -> impl Iterator<Item = &Arc<Device>> {
+        self.restrictions.devices().filter_map(|key| self.device(key))
+    }
+
+    /// Masked devices of the cohort of `device`: they can show nothing now.
+    pub(crate) fn masked_in_cohort<'r>(&'r self, device: &'r Device) -> impl Iterator<Item = DeviceKey> + 'r {
+        let is_of_it = |other: &&Arc<Device>| {
+            other.standing == Standing::Active
+                && (&other.device_type, &other.segment) == (&device.device_type, &device.segment)
+        };
+        self.masked().filter(is_of_it).map(|other| other.key)
+    }
+
+    /// The window as it would be without the sign-ins that masked devices failed at this one: a ban must not be held
+    /// against whoever enforces it. `None`: it is as it is.
+    pub fn without_masked_sign_ins(&self, window: &Window) -> Option<Window> {
+        if self.restrictions.is_empty() {
+            return None;
+        }
+        let of_masked = |contact: &&fleet::Contact| {
+            contact.service.0 == Service::SIGN_IN && contact.peer.is_some_and(|peer| self.is_masked(peer))
+        };
+        let failed: u32 = window.contacts.iter().filter(of_masked).map(|contact| contact.refused).sum();
+        if failed == 0 {
+            return None;
+        }
+        let mut window = window.clone();
+        let failures = &mut window.features[Feature::SignInFailures.index()];
+        *failures = (*failures - failed as f32).max(0.0);
+        Some(window)
     }
 
     /// Cohorts in a fixed order.

@@ -4,10 +4,11 @@ mod rehearsal;
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use baseline::Baselines;
-use fleet::{Device, DeviceKey, EventTime, Fact, Tick, Window};
+use fleet::{Device, DeviceKey, EventTime, Fact, MICROS_PER_SECOND, Tick, Window};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
@@ -21,8 +22,37 @@ use crate::prepared::{Prepared, Version};
 
 pub use rehearsal::Rehearsal;
 
+const DAY: i64 = 86_400 * MICROS_PER_SECOND;
+
 /// Days (UTC, see [`EventTime::day`]) on which a device was not itself: they say nothing of how far normal days go.
 pub type NotNormal = FxHashSet<(DeviceKey, i64)>;
+
+/// A stretch of event time in which an action of ours restricted a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restriction {
+    pub device: DeviceKey,
+    pub from: EventTime,
+    /// `None`: it still does.
+    pub until: Option<EventTime>,
+}
+
+impl Restriction {
+    /// The whole days (UTC) that it touches, `grace` seconds after the release included. Nothing of them is learned: with
+    /// the rest of a day the device would seem to be half as busy as it is.
+    pub fn days(&self, grace: u32) -> Range<EventTime> {
+        let begins = |day: i64| EventTime(day.saturating_mul(DAY));
+        let until = self.until.map(|until| begins(until.plus_seconds(i64::from(grace)).day() + 1));
+        begins(self.from.day())..until.unwrap_or(EventTime::MAX)
+    }
+}
+
+/// What calibration must not take for normal.
+#[derive(Default)]
+pub struct LeftOut {
+    pub days: NotNormal,
+    /// Judged as they were in their time: in silence.
+    pub restrictions: Vec<Restriction>,
+}
 
 /// `windows` are those the baselines were learned from; `width` of a window in microseconds. Gives what is to be stored,
 /// and the same made ready for judging.
@@ -35,12 +65,13 @@ pub fn train(
     width: i64,
     config: &Config,
 ) -> Result<(Version, Prepared), Error> {
-    train_without(&NotNormal::default(), baselines, windows, devices, width, config)
+    train_without(&LeftOut::default(), baselines, windows, devices, width, config)
 }
 
-/// The same; what is `not_normal` is judged, for a device that is left out would be silent, and not listened to.
+/// The same; on days that are `left_out` a device is judged, for without its windows it would be silent, and not listened
+/// to.
 pub fn train_without(
-    not_normal: &NotNormal,
+    left_out: &LeftOut,
     baselines: Baselines,
     windows: Vec<Window>,
     devices: &[Arc<Device>],
@@ -48,18 +79,18 @@ pub fn train_without(
     config: &Config,
 ) -> Result<(Version, Prepared), Error> {
     let device_days = baselines.types.iter().map(|learned| learned.device_days).sum::<u32>();
-    let lanes = lanes(windows, devices);
+    let lanes = lanes(windows, devices, &left_out.restrictions);
     let never = Calibration { device_days, silence: f64::MAX, ..Calibration::default() };
     let mut version = Version { baselines, calibration: never };
     let prepared = Prepared::new(&version, config)?;
     let measured = prepared.with_calibration(version.calibration.clone());
     let mut heard = listen(measured, lanes.par_iter(), width, config, detectors::measured);
-    heard.forget(not_normal);
+    heard.forget(&left_out.days);
     version.calibration.set_silence(&heard.silence);
     version.calibration.set_drift(&heard.drift);
     let all = prepared.with_calibration(version.calibration.clone());
     let mut heard = listen(all, lanes.into_par_iter(), width, config, detectors::all);
-    heard.forget(not_normal);
+    heard.forget(&left_out.days);
     version.calibration.set_evidence(&heard.evidence);
     let prepared = prepared.with_calibration(version.calibration.clone());
     Ok((version, prepared))
@@ -93,7 +124,7 @@ fn listen(
 }
 
 /// The windows as lanes closed them: one lane a cohort, whole types together, every lane with the ticks of all.
-fn lanes(windows: Vec<Window>, devices: &[Arc<Device>]) -> Vec<Vec<Tick>> {
+fn lanes(windows: Vec<Window>, devices: &[Arc<Device>], restrictions: &[Restriction]) -> Vec<Vec<Tick>> {
     let ends: BTreeSet<EventTime> = windows.iter().map(|window| window.end).collect();
     let empty = |end: &EventTime| Tick { end: *end, windows: Vec::new(), facts: Vec::new(), baseline_version: 0 };
     let mut lane_of_cohort: FxHashMap<(&SmolStr, &SmolStr), usize> = FxHashMap::default();
@@ -114,6 +145,20 @@ fn lanes(windows: Vec<Window>, devices: &[Arc<Device>]) -> Vec<Vec<Tick>> {
     for window in windows {
         if let Some(lane) = lane_of.get(&window.device) {
             lanes[*lane][places[&window.end]].windows.push(window);
+        }
+    }
+    let mut tell = |at: EventTime, fact: Fact| {
+        for lane in &mut lanes {
+            let place = lane.partition_point(|tick| tick.end <= at);
+            if let Some(tick) = lane.get_mut(place) {
+                tick.facts.push(fact.clone());
+            }
+        }
+    };
+    for &Restriction { device, from, until } in restrictions {
+        tell(from, Fact::Restricted { device, from });
+        if let Some(from) = until {
+            tell(from, Fact::Freed { device, from });
         }
     }
     lanes

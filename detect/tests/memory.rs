@@ -40,6 +40,10 @@ fn ticks(world: &World) -> Vec<Tick> {
     }
     ticks[1_300].facts.push(Fact::Left { device: DeviceKey(3), from: support::at(JUDGED + 1_301) });
     ticks[1_400].facts.push(Fact::Device { device: Arc::clone(&world.devices[3]), from: EventTime::MIN });
+    let (of_act, from) = (DeviceKey(0), |minute: i64| support::at(JUDGED + minute));
+    ticks[500].facts.push(Fact::Restricted { device: of_act, from: from(501) });
+    ticks[505].facts.push(Fact::Restricted { device: DeviceKey(777), from: from(505) });
+    ticks[1_200].facts.push(Fact::Freed { device: of_act, from: from(1_195) });
     ticks[1_500].facts.push(Fact::RetiredSpoke { device: DeviceKey(7), at: support::at(JUDGED + 1_501) });
     ticks
 }
@@ -81,20 +85,33 @@ fn on_two_eventful_days() {
         assert!(detectors.contains(detector), "no {detector} in {detectors:?}");
     }
     assert!(steps.iter().any(|step| !step.judgement.curve.is_empty()));
+    let sightings: usize = steps.iter().map(|step| step.judgement.sightings.len()).sum();
+    assert_eq!(sightings, 1_205 - 500, "from the fact's tick to the end of the grace, of whom the lane has");
     assert!(findings.iter().any(|finding| finding.baseline_version == 0 && finding.kind == Compromise));
     assert!(findings.iter().any(|finding| finding.baseline_version == 2 && finding.kind == Compromise));
+}
+
+/// What `act` tells: the minute, the device, how many minutes ahead, and whether it frees.
+fn of_act(minutes: usize) -> impl Strategy<Value = Vec<(usize, u32, i64, bool)>> {
+    prop::collection::vec((0..minutes, 0u32..10, -30i64..1, any::<bool>()), 0..8)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens(injections in injections(240)) {
+    fn whatever_happens(injections in injections(240), of_act in of_act(360)) {
         let mut world = World::of(&[("camera", 5), ("sensor", 4)]).minutes(360);
         for (devices, from, minutes, shape) in &injections {
             world = world.inject_all(devices, JUDGED + from, JUDGED + from + minutes, change(*shape));
         }
-        same_when_recalled(Lane::new(&world.config, versions(&world)), &world.ticks());
+        let mut ticks = world.ticks();
+        for (minute, device, ahead, freed) in of_act {
+            let (device, from) = (DeviceKey(device), support::at(JUDGED + minute as i64 + ahead));
+            let fact = if freed { Fact::Freed { device, from } } else { Fact::Restricted { device, from } };
+            ticks[minute].facts.push(fact);
+        }
+        same_when_recalled(Lane::new(&world.config, versions(&world)), &ticks);
     }
 }
 

@@ -9,6 +9,7 @@
 //! * [`log`]: what a lane reads (batches, marks, facts) and gives (ticks, the position to resume from)
 //! * [`finding`]: a device or group that departed from its baseline, with reasons
 //! * [`action`]: what was, or would have been, done about it
+//! * [`sighting`]: what was seen of a device while an action restricts it
 //! * [`id`]: stable ids
 //! * [`memory`]: what a stage remembers, as bytes
 
@@ -21,6 +22,7 @@ pub mod id;
 pub mod log;
 pub mod memory;
 pub mod reading;
+pub mod sighting;
 pub mod time;
 pub mod window;
 
@@ -31,5 +33,6 @@ pub use feature::{FEATURES, Feature};
 pub use finding::{Confidence, Finding, FindingKind, Incident, Reason, Scope, Severity};
 pub use log::{Batch, Entry, Fact, Mark, Resume, Tick, Versions};
 pub use reading::{Identity, Kind, Owner, Position, Reading, Role, Routed};
+pub use sighting::Sighting;
 pub use time::{EventTime, MICROS_PER_SECOND};
 pub use window::{Contact, Direction, Service, Window};

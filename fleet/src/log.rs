@@ -78,6 +78,10 @@ pub enum Fact {
     SourceRemoved { source: u32 },
     /// A retired device spoke.
     RetiredSpoke { device: DeviceKey, at: EventTime },
+    /// An action of ours restricts the device: what it does, or leaves undone, is our doing from then on.
+    Restricted { device: DeviceKey, from: EventTime },
+    /// Nothing of ours restricts it any more.
+    Freed { device: DeviceKey, from: EventTime },
 }
 
 /// All windows of a lane that end together; may be empty.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use fleet::{Entry, Resume, Tick};
+use fleet::{Entry, Fact, Resume, Tick};
 use ingest::Config;
 use ingest::windows::{Lane, LaneCounters, LaneMemory};
 use proptest::prelude::*;
@@ -167,6 +167,7 @@ fn the_logs_are_disordered_late_repeated_and_quiet() {
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let (mut late, mut duplicates, mut forced, mut empty, mut skipped, mut many, mut waiting) = (0, 0, 0, 0, 0, 0, 0);
+    let mut restricted = 0;
     for _ in 0..200 {
         let Ok(tree) = plan().new_tree(&mut runner) else { panic!("no plan") };
         let plan = tree.current();
@@ -180,8 +181,12 @@ fn the_logs_are_disordered_late_repeated_and_quiet() {
         skipped += usize::from(ticks.windows(2).any(far));
         many += usize::from(ticks.len() > 20);
         let versions: Vec<u32> = ticks.iter().map(|(tick, _)| tick.baseline_version).collect();
+        let of_act = |fact: &Fact| matches!(fact, Fact::Restricted { .. } | Fact::Freed { .. });
+        restricted +=
+            usize::from(ticks.iter().flat_map(|(tick, _)| &tick.facts).filter(|fact| of_act(fact)).count() > 1);
         waiting += usize::from(versions.windows(2).any(|pair| pair[0] != pair[1]));
     }
-    let seen = [late, duplicates, forced, empty, skipped, many, waiting];
-    assert!(seen.iter().all(|&count| count >= 20), "late, duplicates, forced, empty, skipped, many, waiting: {seen:?}");
+    let seen = [late, duplicates, forced, empty, skipped, many, waiting, restricted];
+    let names = "late, duplicates, forced, empty, skipped, many, waiting, restricted";
+    assert!(seen.iter().all(|&count| count >= 20), "{names}: {seen:?}");
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use fleet::{EventTime, Finding};
+use fleet::{EventTime, Finding, Sighting};
 use ingest::log::DeviceRecord;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -30,6 +30,9 @@ pub struct StepMessage {
     pub findings: Vec<Finding>,
     /// Whom the findings name.
     pub devices: Vec<DeviceRecord>,
+    /// What was seen of devices that an action restricts, a window each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sightings: Vec<Sighting>,
 }
 
 impl StepMessage {
@@ -46,19 +49,32 @@ impl StepMessage {
                 }
             }
         }
-        let mut contents = vec![(Vec::new(), Vec::new())];
+        let mut contents = vec![Content::default()];
         let mut bytes = 0;
         for device in devices.into_values() {
-            cut(&mut contents, &mut bytes, serde_json::to_vec(&device)?.len()).1.push(device);
+            cut(&mut contents, &mut bytes, serde_json::to_vec(&device)?.len()).devices.push(device);
         }
         for finding in findings {
-            cut(&mut contents, &mut bytes, serde_json::to_vec(&finding)?.len()).0.push(finding);
+            cut(&mut contents, &mut bytes, serde_json::to_vec(&finding)?.len()).findings.push(finding);
+        }
+        for sighting in &judged.outcome.sightings {
+            let bytes_more = serde_json::to_vec(sighting)?.len();
+            cut(&mut contents, &mut bytes, bytes_more).sightings.push(sighting.clone());
         }
         let parts = contents.len();
-        let message = |(part, (findings, devices))| {
-            let (lane, first_tick, through) = (judged.outcome.lane, judged.first_tick, judged.last_tick);
-            let message = StepMessage { version: VERSION, lane, first_tick, through, part, parts, findings, devices };
-            Ok(serde_json::to_vec(&message)?)
+        let message = |(part, content): (usize, Content)| {
+            let Content { findings, devices, sightings } = content;
+            Ok(serde_json::to_vec(&StepMessage {
+                version: VERSION,
+                lane: judged.outcome.lane,
+                first_tick: judged.first_tick,
+                through: judged.last_tick,
+                part,
+                parts,
+                findings,
+                devices,
+                sightings,
+            })?)
         };
         contents.into_iter().enumerate().map(message).collect()
     }
@@ -112,7 +128,13 @@ impl fmt::Display for Foreign {
     }
 }
 
-type Content = (Vec<Finding>, Vec<DeviceRecord>);
+/// Of one message.
+#[derive(Default)]
+struct Content {
+    findings: Vec<Finding>,
+    devices: Vec<DeviceRecord>,
+    sightings: Vec<Sighting>,
+}
 
 /// Where the next thing goes, which has so many bytes.
 fn cut<'c>(contents: &'c mut Vec<Content>, bytes: &mut usize, more: usize) -> &'c mut Content {
@@ -168,6 +190,7 @@ impl Parts {
         for part in all {
             whole.findings.extend(part.findings);
             whole.devices.extend(part.devices);
+            whole.sightings.extend(part.sightings);
         }
         Some(whole)
     }
@@ -193,8 +216,8 @@ mod tests {
 
     fn part(part: usize, parts: usize, through: i64) -> StepMessage {
         let (first_tick, through) = (EventTime(0), EventTime(through));
-        let (findings, devices) = (Vec::new(), Vec::new());
-        StepMessage { version: VERSION, lane: 0, first_tick, through, part, parts, findings, devices }
+        let (findings, devices, sightings) = (Vec::new(), Vec::new(), Vec::new());
+        StepMessage { version: VERSION, lane: 0, first_tick, through, part, parts, findings, devices, sightings }
     }
 
     #[test]
@@ -224,6 +247,24 @@ mod tests {
         assert!(parts.join(part(0, 1, 300)).is_some() && parts.is_empty(), "of an earlier one, too");
         assert!(parts.join(part(0, 3, 360)).is_none() && parts.join(part(0, 2, 420)).is_none());
         assert!(parts.join(part(1, 2, 420)).is_some() && parts.is_empty(), "the first part of a later one is enough");
+    }
+
+    #[test]
+    fn what_was_seen_of_restricted_devices_comes_with_the_step() {
+        let seen = |part_of: usize, minute: i64| {
+            let sighting = Sighting::silent("lamp".into(), EventTime(minute), EventTime(minute + 1));
+            StepMessage { sightings: vec![sighting], ..part(part_of, 2, 60) }
+        };
+        let sent = serde_json::to_vec(&seen(0, 3)).unwrap();
+        let first = StepMessage::decode(&sent, 1).unwrap().unwrap();
+        let mut parts = Parts::default();
+        assert!(parts.join(first).is_none());
+        let whole = parts.join(seen(1, 4)).unwrap();
+        let starts: Vec<i64> = whole.sightings.iter().map(|sighting| sighting.window_start.0).collect();
+        assert_eq!(starts, [3, 4]);
+        let nobody = serde_json::to_string(&part(0, 1, 60)).unwrap();
+        assert!(!nobody.contains("sightings"), "as a release without restrictions wrote it: {nobody}");
+        assert!(StepMessage::decode(nobody.as_bytes(), 1).unwrap().unwrap().sightings.is_empty());
     }
 
     #[test]

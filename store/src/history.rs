@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use fleet::{DeviceKey, EventTime, Finding, FindingKind, Incident, Scope, Window};
+use fleet::{DeviceKey, EventTime, Finding, FindingKind, Incident, Level, Scope, State, Window};
 use smol_str::SmolStr;
 
 use crate::error::Error;
@@ -29,6 +29,57 @@ pub struct Spell {
     pub kind: FindingKind,
     pub from: EventTime,
     pub until: EventTime,
+}
+
+/// A stretch of time in which actions restricted a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Restriction {
+    pub device_id: SmolStr,
+    pub from: EventTime,
+    /// `None`: one of them still does.
+    pub until: Option<EventTime>,
+}
+
+/// What a row of `actions` says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub action_id: String,
+    /// Ascends within an action.
+    pub seq: u64,
+    pub device_id: SmolStr,
+    pub level: Level,
+    pub state: State,
+    pub at: EventTime,
+}
+
+/// From when an action was first applied until it was released, or failed to be what it was to be; one that could not be
+/// taken back still restricts. Stretches of one device that touch are one. Ordered.
+pub fn restrictions(mut transitions: Vec<Transition>) -> Vec<Restriction> {
+    transitions.retain(|transition| transition.level.restricts());
+    transitions.sort_by(|a, b| (&a.action_id, a.seq).cmp(&(&b.action_id, b.seq)));
+    let mut each: Vec<Restriction> = Vec::new();
+    for of_action in transitions.chunk_by(|a, b| a.action_id == b.action_id) {
+        let Some(first) = of_action.iter().position(|transition| transition.state == State::Applied) else { continue };
+        let Transition { device_id, at: from, .. } = of_action[first].clone();
+        let ends = |pair: &&[Transition]| match pair[1].state {
+            State::Released => true,
+            State::Failed => pair[0].state != State::Releasing,
+            _ => false,
+        };
+        let until = of_action[first..].windows(2).find(ends).map(|pair| pair[1].at.max(from));
+        each.push(Restriction { device_id, from, until });
+    }
+    each.sort_unstable();
+    let mut restrictions: Vec<Restriction> = Vec::new();
+    for next in each {
+        match restrictions.last_mut() {
+            Some(last) if last.device_id == next.device_id && last.until.is_none_or(|until| next.from <= until) => {
+                last.until = last.until.zip(next.until).map(|(one, other)| one.max(other));
+            }
+            _ => restrictions.push(next),
+        }
+    }
+    restrictions
 }
 
 /// Kinds of findings whose windows are not normal. What is told of unknown and retired devices and of posture is about who

@@ -28,7 +28,7 @@ pub use clickhouse::ClickHouseStore;
 pub use config::Config;
 pub use dictionary::Table;
 pub use error::Error;
-pub use history::{Heard, History, Keys, Spell};
+pub use history::{Heard, History, Keys, Restriction, Spell, Transition, restrictions};
 pub use parquet::{ALWAYS, ParquetStore, write_file};
 pub use predicate::Predicate;
 pub use query::{Format, Queries};

@@ -3,8 +3,11 @@
 mod common;
 
 use common::*;
-use fleet::{EventTime, Finding, FindingKind, Incident, Scope, Severity};
-use store::{ANNOUNCED, BaselineRow, Config, Error, Heard, History, ParquetStore, Spell, Store, VerdictRow};
+use fleet::{EventTime, Finding, FindingKind, Incident, Level, Scope, Severity, State};
+use store::{
+    ANNOUNCED, BaselineRow, Config, Error, Heard, History, ParquetStore, Restriction, Spell, Store, Transition,
+    VerdictRow, restrictions,
+};
 
 fn store() -> (tempfile::TempDir, ParquetStore) {
     let dir = tempfile::tempdir().unwrap();
@@ -85,6 +88,49 @@ fn what_a_person_called_normal_is_and_so_is_a_change_that_lasts() {
     assert_eq!(store.spells(all(), minute(11)).unwrap(), []);
     store.write_verdicts("second", &[verdict(51, "true")]).unwrap();
     assert_eq!(store.spells(all(), minute(11)).unwrap().len(), 1, "the latest verdict counts");
+}
+
+/// Transitions of one action, from `start` on a minute each.
+fn action(id: &str, device_id: &str, level: Level, start: i64, states: &[State]) -> Vec<Transition> {
+    let transition = |(seq, state): (u64, &State)| Transition {
+        action_id: id.to_owned(),
+        seq,
+        device_id: device_id.into(),
+        level,
+        state: *state,
+        at: minute(start + seq as i64),
+    };
+    (0..).zip(states).map(transition).collect()
+}
+
+#[test]
+fn actions_restrict_from_applied_to_released() {
+    use State::{Applied, Applying, Approved, Failed, Proposed, Released, Releasing, Verified};
+    let whole = [Proposed, Approved, Applying, Applied, Verified, Applying, Applied, Verified, Releasing, Released];
+    let mut all = [
+        action("a", "lamp", Level::Quarantine, 0, &whole),
+        // Begins before the other one ends, and could not be taken back.
+        action("b", "lamp", Level::Throttle, 5, &[Applying, Applied, Releasing, Releasing, Failed]),
+        action("c", "lock", Level::Quarantine, 0, &[Applying, Failed]),
+        action("d", "lock", Level::Quarantine, 30, &[Applying, Applied, Failed]),
+        action("e", "lock", Level::Disable, 40, &whole),
+        action("f", "gate", Level::Notify, 0, &whole),
+        action("g", "gate", Level::Quarantine, 0, &[Applying, Applied]),
+    ]
+    .concat();
+    all.reverse();
+    let restriction = |id: &str, from, until: Option<i64>| Restriction {
+        device_id: id.into(),
+        from: minute(from),
+        until: until.map(minute),
+    };
+    let expected = [
+        restriction("gate", 1, None),
+        restriction("lamp", 3, None),
+        restriction("lock", 31, Some(32)),
+        restriction("lock", 43, Some(49)),
+    ];
+    assert_eq!(restrictions(all), expected);
 }
 
 fn baseline(version: u32, windows: u64) -> BaselineRow {

@@ -45,6 +45,10 @@ impl Detector for Gap {
             steady.run = if now.minus(steady.last) == width { steady.run + 1 } else { 1 };
             steady.last = now;
         }
+        // Nobody is steady who was cut off: it begins anew.
+        for device in scene.roster.masked() {
+            self.steady.remove(&device.key);
+        }
         let mut silent = 0;
         self.steady.retain(|_, steady| {
             let since = now.minus(steady.last);
@@ -69,7 +73,8 @@ impl Detector for Gap {
         }
         for ((device_type, segment), (mut silent, all)) in cohorts {
             let Some(device) = silent.first().and_then(|key| scene.device(*key)) else { continue };
-            let cohort = scene.roster.cohort(device).len() as f64;
+            let masked = scene.roster.masked_in_cohort(device).count();
+            let cohort = scene.roster.cohort(device).len().saturating_sub(masked) as f64;
             let least = f64::from(scene.config.group_min_devices).max(SHARE_OF_COHORT * cohort);
             let together = silent.len() as f64 >= least && silent.len() as f64 >= SHARE_OF_STEADY * all as f64;
             if together {

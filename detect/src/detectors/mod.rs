@@ -22,9 +22,9 @@ use crate::roster::Roster;
 /// What a detector sees: one tick, who is in the lane, and what is normal.
 pub struct Scene<'a> {
     pub tick: &'a Tick,
-    /// One per window of the tick.
+    /// One per window of the tick; `None` for those of devices that are masked, or not in the lane.
     subjects: Vec<Option<Subject<'a>>>,
-    /// Whose windows have a contact that they began.
+    /// Whose windows have a contact that they began, masked devices left out.
     spoke: Vec<DeviceKey>,
     pub roster: &'a Roster,
     pub prepared: &'a Prepared,
@@ -58,13 +58,16 @@ impl<'a> Scene<'a> {
     ) -> Scene<'a> {
         let mut types = prepared.of_devices();
         let subject = |(index, window): (usize, &'a Window)| {
-            let device = roster.device(window.device)?;
+            let device = roster.device(window.device).filter(|device| !roster.is_masked(device.key))?;
             let prepared = types.of(device);
             let offsets = prepared.and_then(|it| it.learned.device_offsets.get(&device.id)).map(Vec::as_slice);
             Some(Subject { index, window, device, prepared, offsets })
         };
         let subjects = tick.windows.iter().enumerate().map(subject).collect();
-        let spoke = |window: &&Window| window.contacts.iter().any(|contact| contact.direction == Direction::Outbound);
+        let spoke = |window: &&Window| {
+            window.contacts.iter().any(|contact| contact.direction == Direction::Outbound)
+                && !roster.is_masked(window.device)
+        };
         let spoke = tick.windows.iter().filter(spoke).map(|window| window.device).collect();
         Scene { tick, subjects, spoke, roster, prepared, config, width, calibrating }
     }
@@ -74,7 +77,7 @@ impl<'a> Scene<'a> {
         &self.spoke
     }
 
-    /// The windows of devices that are in the lane.
+    /// The windows of devices that are in the lane, but for those that an action of ours explains.
     pub fn subjects(&self) -> impl Iterator<Item = Subject<'a>> {
         self.subjects.iter().copied().flatten()
     }

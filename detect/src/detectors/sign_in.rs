@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use fleet::memory::sorted;
-use fleet::{DeviceKey, EventTime, Feature, Position, Service, Window};
+use fleet::{Contact, DeviceKey, EventTime, Feature, Position, Service, Window};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::detectors::contacts::RECENT_SECONDS;
 use crate::detectors::{Detector, Scene, Sightings, Subject};
 use crate::evidence::{Bearing, Evidence};
 use crate::rates::MAX_WEIGHT;
+use crate::roster::Roster;
 
 /// Failed sign-ins within [`RECENT_SECONDS`], and more than half of all.
 const FAILED: u32 = 5;
@@ -43,7 +44,7 @@ impl Detector for SignIn {
             if window.get(Feature::SignInFailures) == 0.0 && !self.devices.contains_key(&window.device) {
                 continue;
             }
-            let Some(now) = attempts(window) else { continue };
+            let Some(now) = attempts(window, scene.roster) else { continue };
             let recent = self.devices.entry(window.device).or_default();
             let oldest = window.end.plus_seconds(-RECENT_SECONDS);
             recent.retain(|attempts| attempts.at > oldest);
@@ -67,9 +68,13 @@ impl Detector for SignIn {
     }
 }
 
-fn attempts(window: &Window) -> Option<Attempts> {
+/// Those of masked devices left out: a ban must not be held against whoever enforces it.
+fn attempts(window: &Window, roster: &Roster) -> Option<Attempts> {
+    let counts = |contact: &&Contact| {
+        contact.service.0 == Service::SIGN_IN && !contact.peer.is_some_and(|peer| roster.is_masked(peer))
+    };
     let mut sum: Option<Attempts> = None;
-    for contact in window.contacts.iter().filter(|contact| contact.service.0 == Service::SIGN_IN) {
+    for contact in window.contacts.iter().filter(counts) {
         let attempts = sum.get_or_insert(Attempts {
             at: window.end,
             failed: 0,

@@ -31,6 +31,9 @@ pub struct Silence {
     spoke: FxHashSet<DeviceKey>,
     #[serde(serialize_with = "sorted::map")]
     quiet: FxHashMap<DeviceKey, Quiet>,
+    /// Devices that an action of ours kept quiet in a part of the slot: nothing follows from the rest of it.
+    #[serde(serialize_with = "sorted::set")]
+    kept_quiet: FxHashSet<DeviceKey>,
 }
 
 #[derive(Default, Clone, Copy, Serialize, Deserialize)]
@@ -55,6 +58,7 @@ impl Detector for Silence {
             }
         }
         self.slot = Some(slot);
+        self.kept_quiet.extend(scene.roster.masked().map(|device| device.key));
         for device in scene.spoke() {
             if self.spoke.insert(*device) {
                 self.quiet.entry(*device).or_default();
@@ -68,8 +72,10 @@ impl Silence {
         for ((device_type, segment), cohort) in scene.roster.cohorts() {
             let Some(prepared) = scene.prepared.of(device_type, segment) else { continue };
             let destinations = &prepared.learned.destinations;
-            let speaking = cohort.iter().filter(|key| self.spoke.contains(key)).count() as f64;
-            let peers = cohort.len().saturating_sub(1);
+            let kept_quiet = |key: &DeviceKey| self.kept_quiet.contains(key) || scene.roster.is_masked(*key);
+            let free = || cohort.iter().filter(|key| !kept_quiet(key));
+            let speaking = free().filter(|key| self.spoke.contains(key)).count() as f64;
+            let peers = free().count().saturating_sub(1);
             let now = match peers {
                 0 => 0.0,
                 1 => 0.5,
@@ -80,7 +86,7 @@ impl Silence {
             for key in cohort {
                 // Whoever was never heard is not missed.
                 let Some(quiet) = self.quiet.get_mut(key) else { continue };
-                if self.spoke.contains(key) {
+                if self.spoke.contains(key) || kept_quiet(key) {
                     *quiet = Quiet::default();
                     continue;
                 }
@@ -116,5 +122,6 @@ impl Silence {
             }
         }
         self.spoke.clear();
+        self.kept_quiet.clear();
     }
 }

@@ -134,7 +134,7 @@ impl ColumnMemory {
         Ok(FORMAT.load(memory)?)
     }
 
-    /// One row per window of the tick, in its order.
+    /// One row per window of the tick, in its order. Windows of masked devices have an empty one, and are not remembered.
     pub fn rows<'w, 'b>(
         &mut self,
         tick: &'w Tick,
@@ -142,7 +142,10 @@ impl ColumnMemory {
         mut learned: impl FnMut(&Device) -> Option<&'b TypeBaseline>,
     ) -> Vec<Columns> {
         let mut rows = vec![Columns::default(); tick.windows.len()];
-        let member = |(index, window): (usize, &'w Window)| Some((index, window, roster.device(window.device)?));
+        let member = |(index, window): (usize, &'w Window)| {
+            let device = roster.device(window.device).filter(|device| !roster.is_masked(device.key))?;
+            Some((index, window, device))
+        };
         let mut members: Vec<_> = tick.windows.iter().enumerate().filter_map(member).collect();
         // Who is first with a token is not to hang on how strangers are numbered.
         members.sort_by_key(|(.., device)| (!device.is_known()).then_some(&device.id));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fleet::{Device, Finding, Scope, Tick, Window};
 use rayon::prelude::*;
 
-use super::lanes;
+use super::{Restriction, lanes};
 use crate::config::Config;
 use crate::judge::Judge;
 use crate::prepared::Prepared;
@@ -21,9 +21,15 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// `width` of a window in microseconds.
-    pub fn new(windows: Vec<Window>, devices: &[Arc<Device>], width: i64, config: &Config) -> Rehearsal {
+    pub fn new(
+        windows: Vec<Window>,
+        devices: &[Arc<Device>],
+        restrictions: &[Restriction],
+        width: i64,
+        config: &Config,
+    ) -> Rehearsal {
         let config = Config { curve_budgets: Vec::new(), ..config.clone() };
-        Rehearsal { lanes: lanes(windows, devices), width, config }
+        Rehearsal { lanes: lanes(windows, devices, restrictions), width, config }
     }
 
     /// Findings about single devices that spend the alert budget.

@@ -64,6 +64,9 @@ impl Intern {
             LoggedFact::Left { device, from } => Fact::Left { device: self.key(&device), from },
             LoggedFact::Baseline { version, from } => Fact::Baseline { version, from },
             LoggedFact::RetiredSpoke { device, at } => Fact::RetiredSpoke { device: self.key(&device), at },
+            // Also of a device that the lane does not have: it may come later, and may be a peer of those it has.
+            LoggedFact::Restricted { device, from } => Fact::Restricted { device: self.key(&device), from },
+            LoggedFact::Freed { device, from } => Fact::Freed { device: self.key(&device), from },
         }
     }
 }

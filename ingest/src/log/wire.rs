@@ -79,13 +79,35 @@ pub struct LoggedMark {
     pub below: u64,
 }
 
+/// Variants are added at the end: what stands in a log is told apart by their places.
 #[expect(clippy::large_enum_variant, reason = "a handful at a time, and most of them devices")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum LoggedFact {
-    Device { device: DeviceRecord, from: EventTime },
-    Left { device: SmolStr, from: EventTime },
-    Baseline { version: u32, from: EventTime },
-    RetiredSpoke { device: SmolStr, at: EventTime },
+    Device {
+        device: DeviceRecord,
+        from: EventTime,
+    },
+    Left {
+        device: SmolStr,
+        from: EventTime,
+    },
+    Baseline {
+        version: u32,
+        from: EventTime,
+    },
+    RetiredSpoke {
+        device: SmolStr,
+        at: EventTime,
+    },
+    /// Told to every lane, for `act` does not know whose the device is.
+    Restricted {
+        device: SmolStr,
+        from: EventTime,
+    },
+    Freed {
+        device: SmolStr,
+        from: EventTime,
+    },
 }
 
 /// A device without a key.
@@ -324,6 +346,26 @@ mod tests {
         let (row, owner) = rows[1].owner(&keys).unwrap();
         assert_eq!((row, owner.role, devices[owner.device.0 as usize - 10].as_str()), (0, Role::Responder, "device-9"));
         assert_eq!(encode(&Message::Batch { devices, rows, readings: read }), bytes, "one layout, however it is made");
+    }
+
+    #[test]
+    fn restrictions_survive_their_bytes_and_older_facts_stay_readable() {
+        let lamp = || SmolStr::new("lamp-1");
+        let older = vec![
+            LoggedFact::Baseline { version: 3, from: EventTime(5) },
+            LoggedFact::RetiredSpoke { device: lamp(), at: EventTime(-6) },
+        ];
+        let bytes = encode(&Message::Facts(older.clone()));
+        // As a release without restrictions wrote them: version, kind, `Facts`, two of them, places 2 and 3.
+        assert_eq!(bytes, [&[3, 1, 1, 2, 2, 3, 10, 3, 6][..], &b"lamp-1"[..], &[11][..]].concat());
+        let mut facts = older;
+        facts.push(LoggedFact::Restricted { device: lamp(), from: EventTime(7) });
+        facts.push(LoggedFact::Freed { device: lamp(), from: EventTime::MAX });
+        let bytes = encode(&Message::Facts(facts.clone()));
+        assert_eq!(Message::decode(&bytes), Ok(Message::Facts(facts)));
+        for end in 0..bytes.len() {
+            assert!(Message::decode(&bytes[..end]).is_err());
+        }
     }
 
     #[test]

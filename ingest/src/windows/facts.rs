@@ -1,7 +1,7 @@
 //! Facts wait here for the tick in which they come into force.
 //!
 //! A fact with a time comes into force in the first tick that ends after it, one without a time in the next tick. A
-//! waiting fact holds `low` back, but for a baseline that a memory holds: its time may be far away. Of facts read again
+//! waiting fact holds `low` back, but for one that a memory holds ([`WaitingFact`]): its time may be far away. Of facts read again
 //! after a resume, those that already came into force are told by their time alone, because the tick of every `Resume` was
 //! closed after everything below its `frontier` was read.
 //!
@@ -12,13 +12,13 @@
 
 use fleet::{DeviceKey, EventTime, Fact, Resume, Versions, Window};
 
-use super::memory::WaitingBaseline;
+use super::memory::WaitingFact;
 
 pub(crate) struct Facts {
     waiting: Vec<Waiting>,
     pub(crate) versions: Versions,
     resumed_at: Resume,
-    /// Baselines that waited then came with a memory, and may stand in what is read again, too.
+    /// Facts that waited then came with a memory, and may stand in what is read again, too.
     recalled: bool,
 }
 
@@ -33,23 +33,23 @@ impl Facts {
         Facts { waiting: Vec::new(), versions: at.versions, resumed_at: at, recalled: false }
     }
 
-    pub(crate) fn recalled(at: Resume, baselines: &[WaitingBaseline]) -> Facts {
-        let waiting = baselines.iter().map(|&WaitingBaseline { offset, version, from }| Waiting {
-            from,
-            offset,
-            fact: Fact::Baseline { version, from },
-        });
+    pub(crate) fn recalled(at: Resume, waiting: &[WaitingFact]) -> Facts {
+        let waiting = waiting.iter().map(|it| Waiting { from: it.from, offset: it.offset, fact: it.fact() });
         Facts { waiting: waiting.collect(), recalled: true, ..Facts::new(at) }
     }
 
     pub(crate) fn take(&mut self, offset: u64, fact: Fact) {
         let from = match &fact {
-            Fact::Device { from, .. } | Fact::Baseline { from, .. } | Fact::Left { from, .. } => *from,
+            Fact::Device { from, .. }
+            | Fact::Baseline { from, .. }
+            | Fact::Left { from, .. }
+            | Fact::Restricted { from, .. }
+            | Fact::Freed { from, .. } => *from,
             Fact::RetiredSpoke { at, .. } => *at,
             Fact::SourceRemoved { .. } => EventTime::MIN,
         };
         let read_again = offset < self.resumed_at.frontier;
-        let is_known = self.recalled && matches!(fact, Fact::Baseline { .. });
+        let is_known = self.recalled && WaitingFact::of(offset, &fact).is_some();
         if read_again && (is_known || from < self.resumed_at.closed_through) {
             return;
         }
@@ -82,18 +82,14 @@ impl Facts {
     /// Log offsets of the first fact that waits, and of the first that no memory holds.
     pub(crate) fn first_offsets(&self) -> (Option<u64>, Option<u64>) {
         let offset = |waiting: &Waiting| waiting.offset;
-        let no_baselines = self.waiting.iter().filter(|waiting| !matches!(waiting.fact, Fact::Baseline { .. }));
-        (self.waiting.iter().map(offset).min(), no_baselines.map(offset).min())
+        let in_no_memory = |waiting: &&Waiting| WaitingFact::of(waiting.offset, &waiting.fact).is_none();
+        (self.waiting.iter().map(offset).min(), self.waiting.iter().filter(in_no_memory).map(offset).min())
     }
 
-    /// Those of entries below `frontier` that wait.
-    pub(crate) fn baselines(&self, frontier: u64) -> Vec<WaitingBaseline> {
+    /// Those of entries below `frontier` that wait, and that a memory holds.
+    pub(crate) fn remembered(&self, frontier: u64) -> Vec<WaitingFact> {
         let below = self.waiting.iter().filter(|waiting| waiting.offset < frontier);
-        let baseline = |&Waiting { offset, ref fact, .. }: &Waiting| match *fact {
-            Fact::Baseline { version, from } => Some(WaitingBaseline { offset, version, from }),
-            _ => None,
-        };
-        below.filter_map(baseline).collect()
+        below.filter_map(|waiting| WaitingFact::of(waiting.offset, &waiting.fact)).collect()
     }
 }
 
@@ -136,12 +132,30 @@ mod tests {
     }
 
     #[test]
+    fn a_restriction_holds_for_ticks_that_end_after_it_and_at_once_when_it_is_late() {
+        let lamp = DeviceKey(1);
+        let (restricted, freed) = (
+            Fact::Restricted { device: lamp, from: EventTime(70) },
+            Fact::Freed { device: lamp, from: EventTime(130) },
+        );
+        let mut facts = Facts::new(Resume::START);
+        facts.take(1, restricted.clone());
+        facts.take(2, freed.clone());
+        assert_eq!(facts.first_offsets(), (Some(1), None), "a memory holds them");
+        assert!(facts.come_into_force(EventTime(60), &[]).is_empty());
+        assert_eq!(facts.come_into_force(EventTime(120), &[]), std::slice::from_ref(&restricted));
+        assert_eq!(facts.come_into_force(EventTime(180), &[]), [freed]);
+        facts.take(3, restricted.clone());
+        assert_eq!(facts.come_into_force(EventTime(600), &[]), [restricted]);
+    }
+
+    #[test]
     fn a_baseline_of_a_memory_is_not_taken_twice() {
         let at = Resume { low: 1, closed_through: EventTime(60), frontier: 9, versions: Versions::default() };
         let mut first = Facts::new(Resume::START);
         first.take(4, Fact::Baseline { version: 2, from: EventTime(90) });
         first.take(9, Fact::Baseline { version: 3, from: EventTime(80) });
-        let mut facts = Facts::recalled(at, &first.baselines(at.frontier));
+        let mut facts = Facts::recalled(at, &first.remembered(at.frontier));
         facts.take(4, Fact::Baseline { version: 2, from: EventTime(90) });
         facts.take(9, Fact::Baseline { version: 3, from: EventTime(80) });
         assert_eq!(facts.come_into_force(EventTime(120), &[]).len(), 2);

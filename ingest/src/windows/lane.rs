@@ -84,7 +84,7 @@ impl Lane {
     pub fn recalled(config: &Config, memory: &LaneMemory) -> Lane {
         let mut lane = Lane::resume(config, memory.at);
         lane.recall(memory.heard.iter().copied());
-        let facts = Facts::recalled(memory.at, &memory.baselines);
+        let facts = Facts::recalled(memory.at, &memory.waiting);
         Lane { seen: Seen::recalled(&memory.seen), facts, ..lane }
     }
 
@@ -95,7 +95,7 @@ impl Lane {
             at: Resume { low: self.low_of_memory, ..self.committed },
             heard: self.open.heard(),
             seen: self.seen.before(self.low_of_memory),
-            baselines: self.facts.baselines(self.committed.frontier),
+            waiting: self.facts.remembered(self.committed.frontier),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fleet::{DeviceKey, EventTime, Resume, Role, Routed};
+use fleet::{DeviceKey, EventTime, Fact, Resume, Role, Routed};
 use serde::{Deserialize, Serialize};
 
 /// The state of a lane after its last tick, for [`Lane::recalled`](super::Lane::recalled). Two lanes that gave the same
@@ -10,22 +10,52 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LaneMemory {
     /// The position that came with the last tick. `at.low` is from where the log is to be read again: later than it came,
-    /// where only `baselines` held it back.
+    /// where only `waiting` held it back.
     pub at: Resume,
     /// The end of each device's last closed window with readings, ordered by device.
     pub(crate) heard: Vec<(DeviceKey, EventTime)>,
     /// As of `at.low`: what stands after it is read again, and must not be taken for sent again.
     pub(crate) seen: Vec<(u32, Place)>,
     /// Those that wait for their time, which may be weeks away, in the order of the log.
-    pub(crate) baselines: Vec<WaitingBaseline>,
+    pub(crate) waiting: Vec<WaitingFact>,
 }
 
-/// A version that was announced by the log's entry at `offset`, and is not yet in force.
+/// What was told by the log's entry at `offset`, and is not yet in force.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct WaitingBaseline {
+pub(crate) struct WaitingFact {
     pub offset: u64,
-    pub version: u32,
     pub from: EventTime,
+    pub what: Awaited,
+}
+
+/// Facts whose time may be far away: a version is announced ahead, and who restricts devices goes by another clock.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Awaited {
+    Baseline(u32),
+    Restricted(DeviceKey),
+    Freed(DeviceKey),
+}
+
+impl WaitingFact {
+    /// `None`: this one waits in the log.
+    pub fn of(offset: u64, fact: &Fact) -> Option<WaitingFact> {
+        let (what, from) = match *fact {
+            Fact::Baseline { version, from } => (Awaited::Baseline(version), from),
+            Fact::Restricted { device, from } => (Awaited::Restricted(device), from),
+            Fact::Freed { device, from } => (Awaited::Freed(device), from),
+            _ => return None,
+        };
+        Some(WaitingFact { offset, from, what })
+    }
+
+    pub fn fact(&self) -> Fact {
+        let from = self.from;
+        match self.what {
+            Awaited::Baseline(version) => Fact::Baseline { version, from },
+            Awaited::Restricted(device) => Fact::Restricted { device, from },
+            Awaited::Freed(device) => Fact::Freed { device, from },
+        }
+    }
 }
 
 /// Position of a record, and whether in the responder's role: of a flow between two devices the originator's reading

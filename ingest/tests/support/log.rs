@@ -68,6 +68,12 @@ pub enum Action {
         device: u32,
         ahead: i64,
     },
+    /// `act` tells that it restricts a device, or does no more; by another clock, and now and then twice.
+    Restricted {
+        device: u32,
+        ahead: i64,
+        freed: bool,
+    },
     /// A router announces a device; others may have done so.
     Meet {
         device: u32,
@@ -120,6 +126,8 @@ fn action() -> impl Strategy<Value = Action> {
         1 => source.prop_map(|source| Action::Remove { source }),
         1 => (1u32..9, -600i64..900).prop_map(|(version, ahead)| Action::Baseline { version, ahead }),
         1 => (0u32..12, -600i64..900).prop_map(|(device, ahead)| Action::Left { device, ahead }),
+        2 => (0u32..12, -600i64..900, any::<bool>())
+            .prop_map(|(device, ahead, freed)| Action::Restricted { device, ahead, freed }),
         1 => (0u32..12, -300i64..300).prop_map(|(device, ahead)| Action::Meet { device, ahead }),
     ]
 }
@@ -227,6 +235,11 @@ impl Log {
                 Action::Left { device, ahead } => {
                     let from = EventTime((now + ahead) * MICROS_PER_SECOND);
                     log.append(Entry::Fact(Fact::Left { device: DeviceKey(device), from }));
+                }
+                Action::Restricted { device, ahead, freed } => {
+                    let (device, from) = (DeviceKey(device), EventTime((now + ahead) * MICROS_PER_SECOND));
+                    let fact = if freed { Fact::Freed { device, from } } else { Fact::Restricted { device, from } };
+                    log.append(Entry::Fact(fact));
                 }
                 Action::Meet { device, ahead } => {
                     let from = EventTime((now + ahead) * MICROS_PER_SECOND);

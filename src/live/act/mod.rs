@@ -1,10 +1,12 @@
 //! The role `act`: all lanes' findings in the order of event time, joined into incidents, answered, stored.
 //!
 //! The findings topic has one partition, so one process works and the others stand by. One thread polls, and never asks the
-//! store; another one ([`acting`]) works, as in a lane. [`names`] are those of what is stored.
+//! store; another one ([`acting`]) works, as in a lane. [`names`] are those of what is stored, and [`restricted`] tells lanes what
+//! they must not hold against a device.
 
 mod acting;
 mod names;
+pub mod restricted;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

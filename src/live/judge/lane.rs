@@ -58,7 +58,7 @@ pub struct Begin {
     pub memory: Option<Vec<u8>>,
 }
 
-const FORMAT: Format = Format { of: "lane", version: 1 };
+const FORMAT: Format = Format { of: "lane", version: 2 };
 
 #[derive(Serialize, Deserialize)]
 struct Memory {
@@ -200,8 +200,13 @@ impl LiveLane {
             }
             Message::Facts(facts) => {
                 for fact in facts {
-                    if let LoggedFact::Left { device, from } = &fact {
-                        self.members.leave(device, *from);
+                    match &fact {
+                        LoggedFact::Left { device, from } => self.members.leave(device, *from),
+                        // Every lane is told, so it may be of another one, and here a peer at most.
+                        LoggedFact::Restricted { device, .. } | LoggedFact::Freed { device, .. } => {
+                            self.known(device);
+                        }
+                        _ => {}
                     }
                     let mut fact = self.intern.fact(fact);
                     if let Fact::Device { device, from } = &mut fact {
@@ -487,6 +492,36 @@ mod tests {
         assert_eq!(names.get(key).unwrap().id, "recorder");
         let known = names.get(again.intern.find("a").unwrap()).unwrap();
         assert_eq!(known.profile.device_type, "lamp", "whom it has, it has whole");
+    }
+
+    #[test]
+    fn what_is_seen_of_whom_an_action_restricts_goes_with_the_step() {
+        let rules = Arc::new(CompiledRules::compile(RuleSet::shipped().unwrap()).unwrap());
+        let begin = Begin { lane: 0, position: None, memory: None };
+        let mut lane = LiveLane::begin(&Config::default(), begin, &Shelf::default(), &rules).unwrap();
+        let from = EventTime::parse("2026-03-06T00:00:30Z").unwrap();
+        let facts = vec![
+            LoggedFact::Restricted { device: "a".into(), from },
+            LoggedFact::Restricted { device: "elsewhere".into(), from },
+            LoggedFact::Device { device: record("a", Standing::Active), from: EventTime::MIN },
+        ];
+        let entries = [
+            encode(&Message::Facts(facts)),
+            encode(&mark(0, &[0], "2026-03-06T00:00:00Z")),
+            batch(0, &[("2026-03-06T00:00:40Z", 0)]),
+            encode(&mark(0, &[0], "2026-03-06T00:01:00Z")),
+            encode(&mark(0, &[0], "2026-03-06T00:02:00Z")),
+        ];
+        let (steps, kept) = unbounded();
+        for (offset, entry) in (0..).zip(&entries) {
+            lane.take(offset, entry, &steps).unwrap();
+        }
+        let judged: Vec<Judged> = kept.try_iter().filter_map(|kept| kept.judged).collect();
+        let seen = judged.iter().flat_map(|judged| &judged.outcome.sightings);
+        let seen: Vec<(&str, u32)> = seen.map(|it| (it.device_id.as_str(), it.messages)).collect();
+        assert_eq!(seen, [("a", 1), ("a", 0)], "then it went quiet; of whom other lanes have they tell");
+        let key = lane.intern.find("elsewhere").unwrap();
+        assert_eq!(lane.names.now().get(key).unwrap().id, "elsewhere");
     }
 
     #[test]

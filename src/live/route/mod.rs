@@ -579,8 +579,8 @@ fn logged(fact: &Fact, devices: &[Arc<fleet::Device>]) -> Option<LoggedFact> {
         }
         Fact::Left { device, from } => LoggedFact::Left { device: id(device)?, from: *from },
         Fact::Baseline { version, from } => LoggedFact::Baseline { version: *version, from: *from },
-        // The operator's, written by `vedette topics remove`.
-        Fact::SourceRemoved { .. } => return None,
+        // The operator's, written by `vedette topics remove`, and those of `act`.
+        Fact::SourceRemoved { .. } | Fact::Restricted { .. } | Fact::Freed { .. } => return None,
         Fact::RetiredSpoke { device, at } => LoggedFact::RetiredSpoke { device: id(device)?, at: *at },
     })
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Context;
-use detect::train::Rehearsal;
+use detect::train::{Rehearsal, Restriction};
 use detect::{Prepared, Version};
 use fleet::device::Standing;
 use fleet::{Device, DeviceKey, EventTime, FindingKind, MICROS_PER_SECOND, Profile, Window};
@@ -64,7 +64,11 @@ fn learn_and_store(
     let keys = chosen(&heard, &devices, config.trainer.max_windows, config.baseline.seed);
     let of_devices = chosen(&heard, &devices, u64::MAX, config.baseline.seed).len();
     let adopted = span.end.plus_seconds(-i64::from(config.trainer.adopt_days) * 86_400);
-    let spells = Spells::new(home.spells(span.clone(), adopted)?, &keys);
+    let mut spells = Spells::new(home.spells(span.clone(), adopted)?, &keys);
+    // The rows of `actions` name no transitions yet: nothing restricts anybody.
+    let restricted: Vec<store::Restriction> = Vec::new();
+    let restrictions = by_key(&restricted, &keys);
+    spells.add(&restrictions, config.detect.release_grace_seconds);
     let read = |range: Range<EventTime>| {
         home.read_windows(range, &|id| keys.get(id).copied()).context("the windows to learn from cannot be read back")
     };
@@ -81,14 +85,21 @@ fn learn_and_store(
         checked: None,
         held_back: None,
     };
-    let lesson =
-        Lesson { windows, devices: &devices, since: span.start, until: span.end, number, not_normal: &not_normal };
+    let lesson = Lesson {
+        windows,
+        devices: &devices,
+        since: span.start,
+        until: span.end,
+        number,
+        not_normal: &not_normal,
+        restrictions: &restrictions,
+    };
     let Some((mut version, prepared)) = trainer::learn(lesson, config)? else { return Ok(None) };
     if let Some(against) = announce::present(&stored) {
         let since = training.until.plus_seconds(-i64::from(config.trainer.check_hours) * 3_600).max(training.since);
         let windows = read(since..training.until)?;
         let present = trainer::version(against, &stored)?;
-        let (before, after) = rehearse(config, &present, Arc::new(prepared), windows, &devices)?;
+        let (before, after) = rehearse(config, &present, Arc::new(prepared), windows, &devices, &restrictions)?;
         let checked = Checked { against, since, until: training.until, before, after };
         training.held_back = reason_to_hold_back(&checked, &config.trainer);
         training.checked = Some(checked);
@@ -121,9 +132,10 @@ fn rehearse(
     new: Arc<Prepared>,
     windows: Vec<Window>,
     devices: &[Arc<Device>],
+    restrictions: &[Restriction],
 ) -> anyhow::Result<(u64, u64)> {
     let width = i64::from(config.ingest.window_seconds) * MICROS_PER_SECOND;
-    let rehearsal = Rehearsal::new(windows, devices, width, &config.detect);
+    let rehearsal = Rehearsal::new(windows, devices, restrictions, width, &config.detect);
     let present = Arc::new(detect::prepare(present, &config.detect)?);
     Ok((rehearsal.findings(&present).len() as u64, rehearsal.findings(&new).len() as u64))
 }
@@ -174,32 +186,53 @@ fn chosen(heard: &[Heard], devices: &[Arc<Device>], most: u64, seed: u64) -> FxH
     keys
 }
 
-/// When devices were not themselves, for looking windows up.
-struct Spells(FxHashMap<DeviceKey, Vec<(EventTime, EventTime, FindingKind)>>);
+/// Of devices that are learned from.
+fn by_key(restricted: &[store::Restriction], keys: &FxHashMap<SmolStr, DeviceKey>) -> Vec<Restriction> {
+    let of_device = |restricted: &store::Restriction| {
+        let device = *keys.get(&restricted.device_id)?;
+        Some(Restriction { device, from: restricted.from, until: restricted.until })
+    };
+    restricted.iter().filter_map(of_device).collect()
+}
+
+/// When devices were not themselves, and why, for looking windows up.
+struct Spells(FxHashMap<DeviceKey, Vec<(EventTime, EventTime, &'static str)>>);
 
 impl Spells {
     fn new(spells: Vec<Spell>, keys: &FxHashMap<SmolStr, DeviceKey>) -> Spells {
         let mut of: FxHashMap<DeviceKey, Vec<_>> = FxHashMap::default();
         for spell in spells {
             if let Some(key) = keys.get(&spell.device_id) {
-                of.entry(*key).or_default().push((spell.from, spell.until, spell.kind));
+                of.entry(*key).or_default().push((spell.from, spell.until, reason(spell.kind)));
             }
         }
         Spells(of)
     }
 
+    /// `grace`: seconds after a release that still count as restricted.
+    fn add(&mut self, restrictions: &[Restriction], grace: u32) {
+        for restriction in restrictions {
+            let days = restriction.days(grace);
+            let spells = self.0.entry(restriction.device).or_default();
+            spells.push((days.start, days.end, "on a day of an action of ours"));
+        }
+    }
+
     fn of(&self, window: &Window) -> Option<&'static str> {
         let touches =
-            |(from, until, _): &&(EventTime, EventTime, FindingKind)| window.start < *until && window.end > *from;
-        let (.., kind) = self.0.get(&window.device)?.iter().find(touches)?;
-        Some(match kind {
-            FindingKind::Compromise => "in an incident (compromise)",
-            FindingKind::Anomaly => "in an incident (anomaly)",
-            FindingKind::Fault => "in an incident (fault)",
-            FindingKind::Outage => "in an outage",
-            FindingKind::Change => "in a change of the whole group",
-            _ => "in a finding",
-        })
+            |(from, until, _): &&(EventTime, EventTime, &'static str)| window.start < *until && window.end > *from;
+        self.0.get(&window.device)?.iter().find(touches).map(|(.., reason)| *reason)
+    }
+}
+
+fn reason(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::Compromise => "in an incident (compromise)",
+        FindingKind::Anomaly => "in an incident (anomaly)",
+        FindingKind::Fault => "in an incident (fault)",
+        FindingKind::Outage => "in an outage",
+        FindingKind::Change => "in a change of the whole group",
+        _ => "in a finding",
     }
 }
 
@@ -249,12 +282,8 @@ mod tests {
         assert_eq!(chosen(&everybody, &devices, 100, 7).len(), 1);
     }
 
-    #[test]
-    fn a_window_that_touches_a_spell_is_left_out_with_its_reason() {
-        let keys = [("lamp-1".into(), DeviceKey(1))].into_iter().collect();
-        let spell = |id: &str, kind| Spell { device_id: id.into(), kind, from: EventTime(60), until: EventTime(120) };
-        let spells = Spells::new(vec![spell("lamp-1", FindingKind::Fault), spell("lamp-9", FindingKind::Fault)], &keys);
-        let window = |device: u32, start: i64| Window {
+    fn window(device: u32, start: i64) -> Window {
+        Window {
             device: DeviceKey(device),
             start: EventTime(start),
             end: EventTime(start + 60),
@@ -265,7 +294,33 @@ mod tests {
             last_record: Position::default(),
             records: 1,
             malicious: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn the_days_of_an_action_do_not_train() {
+        let keys = [("lamp-1".into(), DeviceKey(1))].into_iter().collect();
+        let day = |day: i64| EventTime(day * 86_400 * MICROS_PER_SECOND);
+        let restricted = |id: &str, from, until| store::Restriction { device_id: id.into(), from, until };
+        let of_act = [
+            restricted("lamp-1", day(2).plus_seconds(5), Some(day(2).plus_seconds(65))),
+            restricted("lamp-9", day(2), None),
+        ];
+        let restrictions = by_key(&of_act, &keys);
+        assert_eq!(restrictions.len(), 1, "who is not learned from needs none");
+        let mut spells = Spells::new(Vec::new(), &keys);
+        spells.add(&restrictions, 600);
+        let reason = |start: EventTime| spells.of(&window(1, start.0));
+        assert_eq!((reason(day(1)), reason(day(3))), (None, None));
+        assert_eq!(reason(day(2)), Some("on a day of an action of ours"));
+        assert_eq!(reason(EventTime(day(3).0 - 60)), Some("on a day of an action of ours"));
+    }
+
+    #[test]
+    fn a_window_that_touches_a_spell_is_left_out_with_its_reason() {
+        let keys = [("lamp-1".into(), DeviceKey(1))].into_iter().collect();
+        let spell = |id: &str, kind| Spell { device_id: id.into(), kind, from: EventTime(60), until: EventTime(120) };
+        let spells = Spells::new(vec![spell("lamp-1", FindingKind::Fault), spell("lamp-9", FindingKind::Fault)], &keys);
         assert_eq!(spells.of(&window(1, 0)), None);
         assert_eq!(spells.of(&window(1, 60)), Some("in an incident (fault)"));
         assert_eq!(spells.of(&window(1, 90)), Some("in an incident (fault)"));

@@ -94,6 +94,10 @@ impl Detector for Contacts {
             let memory = self.devices.entry(window.device).or_default();
             let mut seen = Seen { scene, window, prepared, device_id: &device.id, type_since: EventTime::MIN };
             for part in &folded {
+                // An action of ours cut the other side off: that it does not answer is no fault here.
+                if part.refused > 0 && part.contact.peer.is_some_and(|peer| scene.roster.is_masked(peer)) {
+                    continue;
+                }
                 if !prepared.is_some_and(PreparedType::is_seasoned) {
                     let young = self
                         .young
