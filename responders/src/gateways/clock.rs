@@ -14,6 +14,10 @@ pub fn unix_seconds() -> u64 {
     now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+pub fn unix_millis() -> u64 {
+    now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() * 1000 + u64::from(since.subsec_millis()))
+}
+
 /// What is left until then; `None` when it is over.
 pub fn left(until: EventTime) -> Option<Duration> {
     let since = now().duration_since(UNIX_EPOCH).ok()?.as_micros();

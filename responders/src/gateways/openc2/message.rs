@@ -13,9 +13,9 @@ pub(super) fn command(action: &str, target: Value, args: Value, asset_id: Option
     json!({"action": action, "target": target, "args": args, "actuator": {"slpf": actuator}})
 }
 
-/// Stable: what is sent again after a crash is the same request.
-pub(super) fn id(action_id: &str, request: &str, until: &str) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("vedette openc2\n{action_id}\n{request}\n{until}").as_bytes())
+/// The same for the same.
+pub(super) fn id(action_id: &str, request: &str, at: u64) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("vedette openc2\n{action_id}\n{request}\n{at}").as_bytes())
 }
 
 #[derive(Debug)]

@@ -121,19 +121,20 @@ impl OpenC2Gateway {
         match self.rules {
             Rules::Theirs => given,
             Rules::Ours { first, count } => given.or_else(|| {
-                let (high, _) = message::id(&order.action_id, "rule", "").as_u64_pair();
+                let (high, _) = message::id(&order.action_id, "rule", 0).as_u64_pair();
                 Some(first + high % count)
             }),
         }
     }
 
-    /// `request` tells requests of one action apart; the same one again has the same id.
+    /// Every request has an id of its own: a consumer may answer one it has seen from memory, and a rule that somebody took
+    /// away would not be made again.
     fn send(&self, permit: &Permit, order: Option<&Order>, request: &str, body: Value) -> Result<Response, Failure> {
         let action = order.map_or("", |order| &order.action_id);
-        let until = order.and_then(|order| order.until).map(|until| until.0.to_string()).unwrap_or_default();
-        let id = message::id(action, request, &until).to_string();
+        let created = clock::unix_millis();
+        let id = message::id(action, request, created).to_string();
         let wrapped = json!({
-            "headers": {"request_id": id, "created": clock::unix_seconds() * 1000, "from": "vedette"},
+            "headers": {"request_id": id, "created": created, "from": "vedette"},
             "body": {"openc2": {"request": body}},
         });
         let mut sent = self
