@@ -4,8 +4,9 @@ moto believes any signature, knows no connections and never throttles. Here boto
 right; connections can be made, looked at and cut (`/connections/{clientId}` of the data plane); and the next answers can be
 replaced by an error. All else is moto's. Prints `listening on ADDRESS`.
 
-What a test says is told by POST to `/-/...`: `connect/CLIENT_ID`, `fail/COUNT/STATUS/TYPE[/PATH_PART]`, and
-`cut/COUNT[/PATH_PART]`, after which moto has done what was asked and the caller hears nothing of it.
+A test's own requests need no signature behind `/-/as-admin`. What is to happen is told by POST to `/-/connect/CLIENT_ID`;
+`/-/fail/COUNT/STATUS/TYPE/PART`, which replaces answers; and `/-/cut/COUNT/PART`, after which moto has done what was asked
+and the caller hears nothing of it. PART is found in `METHOD path body`.
 """
 
 import datetime
@@ -50,13 +51,15 @@ class Front:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         path = environ["REQUEST_URI"].partition("?")[0]
+        if path.startswith("/-/as-admin/"):
+            return self.moto(unsigned(environ), start_response)
         if path.startswith("/-/"):
             self.told(path.split("/")[2:])
             return answer(start_response, 200, {})
         wrong = wrong_signature(environ, body)
         if wrong:
             return answer(start_response, 403, {"message": wrong}, "InvalidSignatureException")
-        fault = self.fault(path)
+        fault = self.fault(f"{environ['REQUEST_METHOD']} {path} {body.decode()}")
         if fault and fault[0] == "fail":
             return answer(start_response, int(fault[2]), {"message": "as the test wishes"}, fault[3])
         if path.startswith("/connections/"):
@@ -74,11 +77,11 @@ class Front:
             else:
                 self.faults.append(words)
 
-    def fault(self, path):
+    def fault(self, request):
         with self.lock:
             for words in self.faults:
-                part = words[4:5] if words[0] == "fail" else words[2:3]
-                if int(words[1]) > 0 and (not part or part[0] in path):
+                part = urllib.parse.unquote("/".join(words[4 if words[0] == "fail" else 2:]))
+                if int(words[1]) > 0 and part in request:
                     words[1] = int(words[1]) - 1
                     return words
         return None
@@ -92,6 +95,15 @@ class Front:
                 del self.connections[client]
                 return answer(start_response, 200, {})
             return answer(start_response, 200, {"clientId": client, "connected": True, "connectedSince": since})
+
+
+def unsigned(environ):
+    """moto tells by the signature's scope which service is meant."""
+    scope = "Credential=ADMIN/20260101/eu-west-1/iot/aws4_request"
+    environ["HTTP_AUTHORIZATION"] = f"AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0"
+    for name in ("PATH_INFO", "REQUEST_URI", "RAW_URI"):
+        environ[name] = environ[name].removeprefix("/-/as-admin")
+    return environ
 
 
 def answer(start_response, status, body, error=None):

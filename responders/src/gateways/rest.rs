@@ -107,7 +107,7 @@ impl Answer {
             429 => Failure::busy(message, self.retry_after()),
             503 if self.retry_after().is_some() => Failure::busy(message, self.retry_after()),
             408 | 500.. => Failure::unreachable(message),
-            300..400 => Failure::refused(format!("{message}; redirects are not followed: configure the URL it leads to")),
+            300..=399 => Failure::refused(format!("{message}; redirects are not followed: configure the URL it leads to")),
             _ => Failure::refused(message),
         }
     }
