@@ -21,10 +21,10 @@ test: fuzz-targets services
 	  if test -s "$(NOT_RUN)"; then echo; cat "$(NOT_RUN)"; echo "$$(wc -l <"$(NOT_RUN)") groups of tests did not run"; fi; \
 	  exit $$status
 
-# Kafka's jars and ClickHouse's engine, once, into the user's cache.
+# Kafka's jars, ClickHouse's engine and moto, once, into the user's cache.
 services:
 	@tests/services/fetch.sh || { \
-	  echo "NOT FETCHED: the tests in tests/live will not run; they need Java 17, Maven, Python 3.11 and openssl"; \
+	  echo "NOT FETCHED: those in tests/live and AWS's will not run; they need Java 17, Maven, Python 3.11 and openssl"; \
 	  test -z "$$CI"; }
 
 # Kills at N random moments of the whole service, and at N / 2 of one role; make test does 50 and 25. docs/faults.md.

@@ -9,6 +9,7 @@
 //! * [`tell`]: people and SIEMs
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
+//! * [`secret`]: what the configuration only points at
 //! * [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong
 
@@ -23,6 +24,7 @@ pub mod playbook;
 pub mod respond;
 pub mod rights;
 pub mod send;
+pub mod secret;
 pub mod tell;
 pub mod tls;
 

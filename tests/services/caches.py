@@ -1,6 +1,6 @@
 """Where the services' programs are kept, and how they get there. Once filled, nothing here needs a network.
 
-`fetch.sh` fills both caches. They are filled under a lock and moved into place whole, so tests may start at the same time.
+`fetch.sh` fills the caches. They are filled under a lock and moved into place whole, so tests may start at the same time.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("VEDETTE_SERVICES", pathlib.Path.home() / ".cache/vedette/services"))
 VENV = CACHE / "venv"
+# Apart from the engine's, so that neither is fetched again when the other's list changes.
+AWS = CACHE / "aws"
 KAFKA_VERSION = "4.1.1"
 KAFKA = CACHE / f"kafka-{KAFKA_VERSION}"
 
@@ -35,25 +37,33 @@ def run(*command):
     return done.stdout
 
 
-def has_engine(python):
-    return subprocess.run([python, "-c", "import chdb.session"], capture_output=True).returncode == 0
+def imports(python, modules):
+    return subprocess.run([python, "-c", f"import {modules}"], capture_output=True).returncode == 0
+
+
+def venv(folder, requirements, modules):
+    """A Python that has these modules. A venv cannot be moved, so a half made one is made again in place."""
+    python = folder / "bin/python"
+    wanted = (HERE / requirements).read_text()
+    made_of = folder / "made-of.txt"
+    with locked(folder.name):
+        if not made_of.is_file() or made_of.read_text() != wanted:
+            shutil.rmtree(folder, ignore_errors=True)
+            run(sys.executable, "-m", "venv", folder)
+            run(python, "-m", "pip", "install", "--quiet", "--no-deps", "-r", HERE / requirements)
+            if not imports(python, modules):
+                raise SystemExit(f"`{python}` cannot import {modules}")
+            made_of.write_text(wanted)
+    return python
 
 
 def engine():
-    """The Python that has the engine. A venv cannot be moved, so a half made one is made again in place."""
-    python = VENV / "bin/python"
-    wanted = (HERE / "requirements.txt").read_text()
-    made_of = VENV / "made-of.txt"
-    with locked("venv"):
-        if not made_of.is_file() or made_of.read_text() != wanted:
-            shutil.rmtree(VENV, ignore_errors=True)
-            run(sys.executable, "-m", "venv", VENV)
-            # Without pandas, pyarrow and numpy: they are only for results as data frames, and are larger than all the rest.
-            run(python, "-m", "pip", "install", "--quiet", "--no-deps", "-r", HERE / "requirements.txt")
-            if not has_engine(python):
-                raise SystemExit(f"`{python}` cannot import chdb.session")
-            made_of.write_text(wanted)
-    return python
+    """Without pandas, pyarrow and numpy: they are only for results as data frames, and are larger than all the rest."""
+    return venv(VENV, "requirements.txt", "chdb.session")
+
+
+def aws():
+    return venv(AWS, "requirements-aws.txt", "moto.server, moto.iot.responses, moto.iotdata.responses")
 
 
 def kafka():
@@ -73,16 +83,25 @@ def kafka():
     return libs
 
 
-def become_engine_python():
+def become(folder, what):
     """Starts this program again under the venv's Python: same process, so the same parent watches it."""
-    python = VENV / "bin/python"
-    if pathlib.Path(sys.prefix).resolve() == VENV.resolve():
+    python = folder / "bin/python"
+    if pathlib.Path(sys.prefix).resolve() == folder.resolve():
         return
-    if not (VENV / "made-of.txt").is_file():
-        raise SystemExit(f"no ClickHouse engine in `{VENV}`: run tests/services/fetch.sh once")
+    if not (folder / "made-of.txt").is_file():
+        raise SystemExit(f"no {what} in `{folder}`: run tests/services/fetch.sh once")
     os.execv(python, [str(python), *sys.argv])
+
+
+def become_engine_python():
+    become(VENV, "ClickHouse engine")
+
+
+def become_aws_python():
+    become(AWS, "moto")
 
 
 if __name__ == "__main__":
     print(f"engine: {engine()}")
     print(f"kafka: {kafka()}")
+    print(f"aws: {aws()}")

@@ -191,7 +191,7 @@ def check():
         well &= path is not None or (command[0] == "mvn" and (caches.KAFKA / "libs").is_dir())
     python = caches.VENV / "bin/python"
     has_kafka = (caches.KAFKA / "libs").is_dir()
-    has_engine = (caches.VENV / "made-of.txt").is_file() and caches.has_engine(python)
+    has_engine = (caches.VENV / "made-of.txt").is_file() and caches.imports(python, "chdb.session")
     print(f"kafka: {caches.KAFKA / 'libs' if has_kafka else 'not fetched'}")
     print(f"engine: {python if has_engine else 'not fetched'}")
     return well and has_kafka and has_engine

@@ -5,12 +5,14 @@
 //! block, within the gateway's time limit; each gateway has a thread of its own.
 
 pub mod aws;
+pub mod clock;
 pub mod http;
 pub mod mosquitto;
 pub mod nftables;
 pub mod openc2;
 pub mod radius;
 pub mod recording;
+pub mod rest;
 pub mod webhook;
 
 use std::collections::BTreeMap;
@@ -57,6 +59,14 @@ impl fmt::Display for Key {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(self.name())
     }
+}
+
+/// Names that are never a target, as configurations write them: `own = { ip = ["10.0.0.1"] }`.
+pub type Own = BTreeMap<Key, Vec<SmolStr>>;
+
+/// As [`About::own`] has them.
+pub fn own_names(own: &Own) -> Vec<(Key, SmolStr)> {
+    own.iter().flat_map(|(key, names)| names.iter().map(|name| (*key, name.clone()))).collect()
 }
 
 /// What comes of asking for the same again.
@@ -156,9 +166,9 @@ pub enum Found {
     InForce,
     Absent,
     /// The device is restricted, by somebody else: that is never taken back.
-    Foreign {
-        by: String,
-    },
+    Foreign { by: String },
+    /// It has no way of telling what it holds (RADIUS, OpenC2): only the device's telemetry can.
+    Unknown,
 }
 
 /// What undoing did.
