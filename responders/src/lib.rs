@@ -10,6 +10,7 @@
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
 //! * [`secret`]: what the configuration only points at
+//! * [`secret`]: where secrets are read from
 //! * [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong
 

@@ -1,0 +1,156 @@
+//! Incidents, how long they took to be found and answered, and what people said of them.
+
+use fleet::{FindingKind, Severity};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::api::command::{Verdict, VerdictScope};
+use crate::api::views::{ActionView, FindingKindName, SeverityName};
+use crate::rights::Moment;
+
+/// All that are given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct IncidentFilter {
+    /// `true`: those that go on; `false`: those that ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Entries of the page: 100 unless told, 500 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Latest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Incidents {
+    pub incidents: Vec<IncidentView>,
+    /// The `cursor` of the next page; none: this is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentView {
+    pub incident_id: String,
+    /// Empty where it is about a group.
+    pub device_id: String,
+    pub device_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    #[schema(value_type = FindingKindName)]
+    pub kind: FindingKind,
+    #[schema(value_type = SeverityName)]
+    pub severity: Severity,
+    pub opened_at: Moment,
+    /// None while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Moment>,
+    pub findings: u32,
+    /// Seconds from the first record of it to the finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_to_detect: Option<f64>,
+    /// Seconds from the decision until the gateway's own answer said that it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_to_isolate: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// One incident with what was found and done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentDetail {
+    pub incident: IncidentView,
+    /// What the latest finding says to a person.
+    pub explanation: String,
+    pub finding_ids: Vec<String>,
+    pub actions: Vec<ActionView>,
+}
+
+/// Incidents opened in a span of time; all of the journal where nothing is given.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StatsFilter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Moment>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentStats {
+    pub incidents: u64,
+    /// Incidents whose device was kept away.
+    pub isolated: u64,
+    /// First record to finding.
+    pub detect: Spread,
+    /// Finding to decision.
+    pub decide: Spread,
+    /// Decision to the gateway's first answer.
+    pub apply: Spread,
+    /// Decision to reading back that it holds: the time to isolate.
+    pub isolate: Spread,
+    /// Decision to the device's silence in telemetry.
+    pub quiet: Spread,
+}
+
+/// Seconds, over so many incidents; none of them where there is nothing to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Spread {
+    pub count: u64,
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+}
+
+/// All that are given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct VerdictFilter {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Entries of the page: 100 unless told, 500 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<u32>,
+    /// `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Latest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Verdicts {
+    pub verdicts: Vec<VerdictView>,
+    /// The `cursor` of the next page; none: this is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VerdictView {
+    pub incident_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding_id: Option<String>,
+    pub device_id: String,
+    pub verdict: Verdict,
+    pub scope: VerdictScope,
+    pub note: String,
+    pub by: String,
+    pub at: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Moment>,
+}
