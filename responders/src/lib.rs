@@ -7,7 +7,7 @@
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
 //! * [`observe`]: the responder
-//! * [`tls`]: for whatever is connected to
+//! * [`secret`], [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong
 
 pub mod api;
@@ -17,6 +17,7 @@ pub mod gateways;
 pub mod observe;
 pub mod playbook;
 pub mod rights;
+pub mod secret;
 pub mod tell;
 pub mod tls;
 
