@@ -12,6 +12,7 @@
 //! * [`secret`]: what the configuration only points at
 //! * [`secret`]: where secrets are read from
 //! * [`tls`]: for whatever is connected to
+//! * [`secret`], [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong
 
 pub mod api;
