@@ -268,7 +268,11 @@ impl Runner {
     fn ask(&mut self, step: &Step, scope: &Scope, signed: bool, deadline: Instant) -> Result<Answer, Failure> {
         let mut scope = scope.clone();
         scope.set("secret", Value::from_pairs(self.read.clone()));
-        scope.set("now", now());
+        let now = now();
+        scope.set("now", now);
+        if let Some(until) = scope.get("until").and_then(|until| until.as_i64()) {
+            scope.set("seconds_left", until - now);
+        }
         if let Some(session) = &self.session {
             scope.set("session", Value::from_pairs(session.values.clone()));
         }

@@ -8,7 +8,22 @@ macro_rules! shipped {
     };
 }
 
-shipped!["emqx5", "opnsense"];
+shipped![
+    "aruba-clearpass",
+    "azure-iot-hub",
+    "cisco-ise",
+    "crowdsec",
+    "emqx5",
+    "fortigate",
+    "hivemq",
+    "kubernetes",
+    "omada",
+    "opnsense",
+    "packetfence",
+    "pfsense",
+    "thingsboard",
+    "unifi",
+];
 
 /// # Errors
 /// None of that name is shipped.

@@ -60,7 +60,8 @@ impl Default for Templates {
         strict.set_undefined_behavior(UndefinedBehavior::Strict);
         strict.set_auto_escape_callback(|place| match place {
             "json" => AutoEscape::Json,
-            "path" | "form" => AutoEscape::Custom("percent".into()),
+            "path" => AutoEscape::Custom("segment".into()),
+            "form" => AutoEscape::Custom("form".into()),
             _ => AutoEscape::None,
         });
         strict.set_formatter(written);
@@ -130,11 +131,12 @@ fn written(out: &mut Output, state: &mut State, value: &Value) -> Result<(), min
             let json = serde_json::to_string(value).map_err(|error| refused(error.to_string()))?;
             out.write_str(&json).map_err(minijinja::Error::from)
         }
-        AutoEscape::Custom(_) => {
+        AutoEscape::Custom(place) if place == "segment" => {
             let segment = plain(value)?;
             segment_is_harmless(&segment)?;
-            out.write_str(&words::percent_encoded(&segment)).map_err(minijinja::Error::from)
+            out.write_str(&words::segment(&segment)).map_err(minijinja::Error::from)
         }
+        AutoEscape::Custom(_) => out.write_str(&words::percent_encoded(&plain(value)?)).map_err(minijinja::Error::from),
         _ => out.write_str(&plain(value)?).map_err(minijinja::Error::from),
     }
 }

@@ -18,7 +18,14 @@ pub fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("epoch", epoch);
     environment.add_filter("base64", |text: String| STANDARD.encode(text));
     environment.add_filter("hmac_sha256", hmac_sha256);
+    environment.add_filter("flatten", flatten);
+    environment.add_filter("duration_seconds", duration_seconds);
     environment.add_function("near", near);
+}
+
+/// As a segment of a path: there a `:` may stand, and MAC addresses are asked for with it.
+pub fn segment(text: &str) -> String {
+    percent_encoded(text).replace("%3A", ":")
 }
 
 /// As RFC 3986: all but letters, digits, `-`, `.`, `_` and `~`.
@@ -60,6 +67,37 @@ fn near(one: Option<i64>, other: Option<i64>) -> bool {
     }
 }
 
+/// One list of several; what is none is left out.
+fn flatten(lists: &Value) -> Result<Vec<Value>, Error> {
+    let mut all = Vec::new();
+    for list in lists.try_iter()?.filter(|list| !list.is_undefined() && !list.is_none()) {
+        all.extend(list.try_iter()?);
+    }
+    Ok(all)
+}
+
+/// `3h59m58.9s` as whole seconds, as Go writes durations; none for what is no such text.
+fn duration_seconds(text: &Value) -> Option<i64> {
+    let text = text.as_str()?;
+    let (sign, mut rest) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let number = rest.find(|letter: char| letter.is_ascii_alphabetic())?;
+        let end = rest[number..].find(|letter: char| !letter.is_ascii_alphabetic()).map_or(rest.len(), |end| number + end);
+        let unit = match &rest[number..end] {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "ns" => 0.0,
+            _ => return None,
+        };
+        seconds += rest[..number].parse::<f64>().ok()? * unit;
+        rest = &rest[end..];
+    }
+    Some((sign * seconds) as i64)
+}
+
 /// HMAC-SHA256 of the text under a key in base64, itself in base64, as Azure's shared access signatures want it.
 fn hmac_sha256(text: String, key: String) -> Result<String, Error> {
     let key = STANDARD.decode(key);
@@ -94,6 +132,14 @@ mod tests {
         assert_eq!(word("near(10, 16)"), "False");
         assert_eq!(word("near(10, none)"), "False");
         assert_eq!(word("near(none, none)"), "True");
+    }
+
+    #[test]
+    fn lists_and_durations() {
+        assert_eq!(word("[[1, 2], none, [3]]|flatten|join(',')"), "1,2,3");
+        assert_eq!(word("'3h59m58.9s'|duration_seconds"), "14398");
+        assert_eq!(word("'-1m3ms'|duration_seconds"), "-60");
+        assert_eq!(word("'soon'|duration_seconds is none"), "True");
     }
 
     /// RFC 4231, test case 2.
