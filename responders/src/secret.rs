@@ -9,6 +9,7 @@ use crate::error::Error;
 
 /// Where a secret is: `{ env = "NAME" }` or `{ file = "path" }`.
 /// Where a secret comes from: `{ env = "NAME" }` or `{ file = "path" }`.
+/// Where a secret is found: `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Secret {
@@ -60,6 +61,18 @@ impl Secret {
             return Err(Error::Wrong(format!("{self:?} is empty, expected a secret")));
         }
         Ok(secret.to_owned())
+    /// The secret itself, without the newline at its end.
+    ///
+    /// # Errors
+    /// The variable is not set, or the file cannot be read. The error names which, never the content.
+    pub fn read(&self) -> Result<String, Error> {
+        let read = match self {
+            Secret::Env(name) => std::env::var(name)
+                .map_err(|_| Error::Wrong(format!("environment variable `{name}` is not set, expected a secret")))?,
+            Secret::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| Error::Wrong(format!("secret file `{}` cannot be read: {error}", path.display())))?,
+        };
+        Ok(read.trim_end_matches(['\r', '\n']).to_owned())
     }
 }
 
@@ -115,5 +128,14 @@ mod tests {
         }
         let config: Config = toml::from_str("password = { env = \"NAME\" }").unwrap();
         assert_eq!(config.password, Secret::Env("NAME".to_owned()));
+    fn a_secret_is_read_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "hush\r\n").unwrap();
+        let secret = Secret::File(path);
+        assert_eq!(secret.read().unwrap(), "hush");
+        assert!(!format!("{secret:?}").contains("hush"));
+        let error = Secret::Env("VEDETTE_TEST_NOT_SET".to_owned()).read().unwrap_err();
+        assert!(error.to_string().contains("`VEDETTE_TEST_NOT_SET`"), "{error}");
     }
 }

@@ -1,0 +1,3 @@
+//! Firewalls.
+
+mod opnsense;

@@ -1,0 +1,8 @@
+//! Every shipped product file against a stand-in that behaves as the product does, its traps included; and what the engine
+//! must never do, whatever a product file, a device's name or a server says.
+
+mod brokers;
+mod engine;
+mod firewalls;
+mod rig;
+mod server;
