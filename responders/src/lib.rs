@@ -7,6 +7,7 @@
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
 //! * [`observe`]: the responder
+//! * [`secret`]: where passwords and keys are read from
 //! * [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong
 
@@ -17,6 +18,7 @@ pub mod gateways;
 pub mod observe;
 pub mod playbook;
 pub mod rights;
+pub mod secret;
 pub mod tell;
 pub mod tls;
 
