@@ -11,6 +11,7 @@
 //! * [`config`]: the policy and its caps
 //! * [`secret`]: what the configuration only points at
 //! * [`secret`]: where secrets are read from
+//! * [`secret`]: where passwords and keys are read from
 //! * [`tls`]: for whatever is connected to
 //! * [`secret`], [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong

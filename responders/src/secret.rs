@@ -57,6 +57,18 @@ impl Secret {
         };
         let secret = text.strip_suffix('\n').unwrap_or(&text);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    /// The secret itself, without the line's end that editors leave.
+    ///
+    /// # Errors
+    /// It is not there, is empty or is no text; says where it was looked for, and never what was found.
+    pub fn read(&self) -> Result<String, Error> {
+        let secret = match self {
+            Secret::Env(name) => std::env::var(name)
+                .map_err(|_| Error::Wrong(format!("the environment has no text `{name}`; a secret was expected in it")))?,
+            Secret::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| Error::Wrong(format!("the secret's file `{}` cannot be read: {error}", path.display())))?,
+        };
+        let secret = secret.trim_end_matches(['\r', '\n']);
         if secret.is_empty() {
             return Err(Error::Wrong(format!("{self:?} is empty, expected a secret")));
         }
@@ -137,5 +149,10 @@ mod tests {
         assert!(!format!("{secret:?}").contains("hush"));
         let error = Secret::Env("VEDETTE_TEST_NOT_SET".to_owned()).read().unwrap_err();
         assert!(error.to_string().contains("`VEDETTE_TEST_NOT_SET`"), "{error}");
+    }
+}
+            Secret::Env(name) => write!(out, "the secret of the environment's `{name}`"),
+            Secret::File(path) => write!(out, "the secret in `{}`", path.display()),
+        }
     }
 }

@@ -1,0 +1,80 @@
+//! `[[responders.tell]]`: what is wrong is said, with its name and value.
+
+use fleet::Severity;
+use responders::tell::{Kind, SinkConfig, TellConfig};
+
+fn read(text: &str) -> Result<TellConfig, String> {
+    #[derive(serde::Deserialize)]
+    struct Responders {
+        tell: TellConfig,
+    }
+    toml::from_str::<Responders>(text).map(|it| it.tell).map_err(|error| error.to_string())
+}
+
+fn check(text: &str) -> String {
+    let config = match read(text) {
+        Ok(config) => config,
+        Err(error) => return error,
+    };
+    config.check().map_or_else(|error| error.to_string(), |()| "right".to_owned())
+}
+
+/// Every example of the page is a configuration.
+#[test]
+fn the_examples_of_the_page_are_right() {
+    let page = include_str!("../../../docs/telling.md");
+    let examples: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 6, "{}", examples.len());
+    let mut kinds = std::collections::BTreeSet::new();
+    for example in examples.iter().filter(|example| example.contains("[[responders.tell]]")) {
+        let text = example.replace("[[responders.tell]]", "[[tell]]");
+        assert_eq!(check(&text), "right", "{text}");
+        kinds.extend(read(&text).unwrap().sinks.iter().map(|sink| format!("{:?}", std::mem::discriminant(sink))));
+    }
+    assert_eq!(kinds.len(), 6, "one of each kind");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let syslog = "[[tell]]\nkind = 'syslog'\nname = 's'\naddress = 'siem.example:6514'\n";
+    let file = "[[tell]]\nkind = 'file'\nname = 'f'\npath = 'events.jsonl'\n";
+    let chat = "[[tell]]\nkind = 'chat'\nname = 'c'\ntemplate = 'slack'\nurl = { env = 'SLACK' }\n";
+    assert_eq!(check(&[syslog, file, chat].concat()), "right");
+    for (text, said) in [
+        ([syslog, syslog].concat(), "`s`: its name is empty or another's too"),
+        (syslog.replace("siem.example:6514", "siem.example"), "address is `siem.example`, expected `host:port`"),
+        (syslog.replace(":6514", ":0"), "expected `host:port`"),
+        (format!("{syslog}facility = 'local9'"), "facility is `local9`, expected one of kern"),
+        (format!("{syslog}max_bytes = 100"), "max_bytes is `100`, expected 480"),
+        (format!("{syslog}transport = 'udp'\nmax_bytes = 70000"), "max_bytes is `70000`"),
+        (format!("{syslog}limit_seconds = 0"), "limit_seconds is `0`, expected 1 to 120"),
+        (format!("{syslog}transport = 'smtp'"), "smtp"),
+        (format!("{syslog}adress = 'x'"), "adress"),
+        (format!("{syslog}only = {{ min_severty = 'low' }}"), "min_severty"),
+        (format!("{syslog}only = {{ events = ['windows'] }}"), "windows"),
+        (format!("{file}keep = 0"), "keep `0`"),
+        (format!("{file}max_bytes = 10"), "max_bytes is `10`"),
+        (chat.replace("slack", "slakc"), "template `slakc` is none of slack"),
+        (chat.replace("slack", "jira"), "params.project is missing"),
+        (format!("{chat}params = {{ channel = 'x' }}"), "params.channel is no value of the template"),
+        (chat.replace("env", "evn"), "untagged"),
+        ("[[tell]]\nkind = 'kafka'\nname = 'k'\ntopic = ''\n".to_owned(), "topic is empty"),
+        ("[[tell]]\nkind = 'pigeon'\nname = 'p'\n".to_owned(), "pigeon"),
+    ] {
+        let found = check(&text);
+        assert!(found.contains(said), "{text}\nsaid: {found}\nexpected: {said}");
+    }
+}
+
+#[test]
+fn defaults_fit_who_listens() {
+    let only = |text: &str| toml::from_str::<SinkConfig>(text).unwrap().only();
+    let file = only("kind = 'file'\nname = 'f'\npath = 'f'");
+    assert_eq!((file.min_severity, file.per_minute), (Some(Severity::Info), Some(0)));
+    assert_eq!(file.events.unwrap().len(), Kind::ALL.len());
+    let chat = only("kind = 'chat'\nname = 'c'\ntemplate = 'slack'\nurl = 'https://c.example'\nonly = { per_minute = 3 }");
+    assert_eq!((chat.min_severity, chat.per_minute), (Some(Severity::Medium), Some(3)));
+    assert!(!chat.events.unwrap().contains(&Kind::Finding));
+    let ticket = only("kind = 'ticket'\nname = 't'\ntemplate = 'ticket'\nurl = 'https://t.example'");
+    assert_eq!((ticket.min_severity, ticket.events.unwrap().len()), (Some(Severity::High), 1));
+}
