@@ -102,3 +102,60 @@ pub fn load_folder(folder: &Path) -> Result<Playbooks, Vec<Error>> {
         Err(twice) => Err(errors.into_iter().chain(twice).collect()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(id: &str, priority: u8) -> String {
+        format!("id = \"{id}\"\ntitle = \"t\"\npriority = {priority}\nwhen = \"true\"\n[[step]]\nlevel = \"notify\"\n")
+    }
+
+    #[test]
+    fn the_highest_priority_is_asked_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("1.toml", &text("low", 10));
+        write("2.toml", &text("b", 50));
+        write("3.toml", &text("a", 50));
+        write("4.toml", &text("high", 90));
+        write("readme.md", "none");
+        write(".hidden.toml", "none");
+        std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
+        let playbooks = load_folder(folder.path()).unwrap();
+        let ids: Vec<&str> = playbooks.iter().map(|playbook| playbook.id.as_str()).collect();
+        assert_eq!(ids, ["high", "a", "b", "low"]);
+        assert!(playbooks.get("low").is_some() && playbooks.get("none").is_none());
+        let version = playbooks.version();
+        std::fs::rename(folder.path().join("1.toml"), folder.path().join("5.toml")).unwrap();
+        assert_eq!(load_folder(folder.path()).unwrap().version(), version);
+        write("5.toml", &text("low", 11));
+        assert_ne!(load_folder(folder.path()).unwrap().version(), version);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("1.toml", &text("same", 10));
+        write("2.toml", &text("Wrong", 10));
+        write("3.toml", &text("same", 20));
+        write("4.toml", &text("zero", 0));
+        let errors: Vec<String> = load_folder(folder.path()).unwrap_err().iter().map(Error::to_string).collect();
+        let [second, fourth, twice] = errors.as_slice() else { panic!("{errors:?}") };
+        assert!(second.contains("2.toml:1:6: ") && fourth.contains("4.toml:3:12: "), "{errors:?}");
+        assert!(twice.contains("`same`") && twice.contains("1.toml, ") && twice.contains("3.toml;"), "{twice}");
+    }
+
+    #[test]
+    fn a_folder_without_playbooks() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = &load_folder(folder.path()).unwrap_err()[0];
+        assert!(error.to_string().contains("holds no playbook"), "{error}");
+        let error = &load_folder(&folder.path().join("missing")).unwrap_err()[0];
+        assert!(error.to_string().contains("missing` cannot be read"), "{error}");
+        std::fs::write(folder.path().join("a.toml"), b"id = \"\xff\"").unwrap();
+        let error = &load_folder(folder.path()).unwrap_err()[0];
+        assert!(error.to_string().contains("a.toml` cannot be read"), "{error}");
+    }
+}

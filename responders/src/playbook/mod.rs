@@ -143,8 +143,9 @@ impl Playbook {
 
     /// Stands for what the playbook says; the same however it is laid out and commented, and wherever it is stored.
     pub fn version(&self) -> String {
+        let laid_out_alike = Playbook { when: warnings::conjuncts(&self.when).join(" and "), ..self.clone() };
         // Field by field in a fixed order, and a field at its default may be written or not.
-        let content = serde_json::to_string(self).unwrap_or_default();
+        let content = serde_json::to_string(&laid_out_alike).unwrap_or_default();
         stable_id(&["playbook", &content])
     }
 

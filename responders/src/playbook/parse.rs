@@ -1,5 +1,7 @@
 //! From a file to a playbook: what the types cannot say is checked here, each with its place in the file.
 
+use std::ops::{Range, RangeInclusive};
+
 use fleet::{Level, Mode};
 use serde::Deserialize;
 
@@ -8,10 +10,9 @@ use super::step::lasts;
 use super::{Period, Playbook, Step, Written};
 use crate::error::Error;
 
-const SHORTEST_TTL: Period = Period::minutes(1);
-const LONGEST_TTL: Period = Period::days(30);
-const SHORTEST_ANSWER: Period = Period::minutes(1);
-const LONGEST_ANSWER: Period = Period::days(1);
+/// How long something may last, and how long an answer may take.
+pub(super) const TTL: RangeInclusive<Period> = Period::minutes(1)..=Period::days(30);
+pub(super) const ANSWER: RangeInclusive<Period> = Period::minutes(1)..=Period::days(1);
 const MOST_STEPS: usize = 16;
 const LONGEST_ID: usize = 64;
 
@@ -25,13 +26,21 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Playbook, Error> {
     let deserializer = toml::Deserializer::parse(text);
     let read = deserializer.and_then(Playbook::deserialize);
     let mut playbook = read.map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
+        let span = narrowed(text, error.span().unwrap_or(0..0), error.message());
         mistake(file, text, span, error.message())
     })?;
     check(&playbook).map_err(|wrong| mistake(file, text, span_of(text, &wrong.path), &wrong.problem))?;
     let when = span_of(text, &[Part::Key("when")]);
     playbook.written = Written { file: file.to_owned(), when_line: line_of(text, when.start) };
     Ok(playbook)
+}
+
+/// The parser marks the whole list where one of its values is wrong: that value, if the message quotes it.
+fn narrowed(text: &str, span: Range<usize>, message: &str) -> Range<usize> {
+    let list = text.get(span.clone()).filter(|marked| marked.starts_with('['));
+    let value = message.split('`').nth(1).map(|value| format!("\"{value}\""));
+    let found = list.zip(value).and_then(|(list, value)| Some((list.find(&value)?, value.len())));
+    found.map_or(span.clone(), |(at, length)| span.start + at..span.start + at + length)
 }
 
 /// A playbook that was not read from a file of ours.
@@ -91,9 +100,9 @@ fn is_id(id: &str) -> bool {
 fn check_approval(playbook: &Playbook) -> Result<(), Problem> {
     let approval = &playbook.approval;
     let wrong = |key, problem| Err(Problem { path: vec![Part::Key("approval"), Part::Key(key)], problem });
-    if !(SHORTEST_ANSWER..=LONGEST_ANSWER).contains(&approval.within) {
+    if !ANSWER.contains(&approval.within) {
         let within = approval.within;
-        return wrong("within", format!("`{within}` is out of bounds, expected {SHORTEST_ANSWER} to {LONGEST_ANSWER}"));
+        return wrong("within", out_of_bounds(within, &ANSWER));
     }
     for level in &approval.levels {
         if !level.restricts() {
@@ -169,8 +178,12 @@ fn check_ttl(level: Level, ttl: Option<Period>) -> Result<(), String> {
     if !lasts(level) {
         return Err(format!("`{level}` happens once and is over; leave the ttl out"));
     }
-    if !(SHORTEST_TTL..=LONGEST_TTL).contains(&ttl) {
-        return Err(format!("`{ttl}` is out of bounds, expected {SHORTEST_TTL} to {LONGEST_TTL}"));
+    if !TTL.contains(&ttl) {
+        return Err(out_of_bounds(ttl, &TTL));
     }
     Ok(())
+}
+
+fn out_of_bounds(period: Period, bounds: &RangeInclusive<Period>) -> String {
+    format!("`{period}` is out of bounds, expected {} to {}", bounds.start(), bounds.end())
 }

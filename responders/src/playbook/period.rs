@@ -76,7 +76,7 @@ impl From<Period> for String {
 /// In the largest unit that says it exactly.
 impl fmt::Display for Period {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) = UNITS.into_iter().find(|(_, factor)| self.0 % factor == 0).unwrap_or(('s', 1));
+        let (unit, factor) = UNITS.into_iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(('s', 1));
         write!(out, "{}{unit}", self.0 / factor)
     }
 }

@@ -85,7 +85,7 @@ impl Playbook {
         let unlimited = self.only.is_empty() && self.except.is_empty() && self.hours.is_none();
         let limits = (&self.only, &self.except, &self.hours) == (&other.only, &other.except, &other.hours);
         let mine = conjuncts(&self.when);
-        let all = mine.iter().all(|word| word == "true");
+        let all = mine.iter().all(|word| word.eq_ignore_ascii_case("true"));
         let theirs = conjuncts(&other.when);
         (unlimited || limits) && (all || mine.iter().all(|part| theirs.contains(part)))
     }
@@ -175,5 +175,71 @@ mod tests {
         assert_eq!(parts("case when a and b then c or d end and e"), ["case when a and b then c or d end", "e"]);
         assert_eq!(parts("a = 'never closed and b"), ["a = 'never closed and b"]);
         assert_eq!(parts(""), [""]);
+    }
+
+    fn playbook(keys: &str) -> Playbook {
+        let text = format!("id = \"a\"\ntitle = \"t\"\n{keys}");
+        Playbook::parse(&text, "a.toml").unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn told(keys: &str) -> Vec<String> {
+        playbook(keys).warnings().into_iter().map(|warning| warning.text).collect()
+    }
+
+    #[test]
+    fn what_is_probably_not_meant() {
+        const ASKS: &str = "when = \"kind = 'compromise' and score > 3\"\n";
+        for (keys, word) in [
+            (format!("{ASKS}[[step]]\nlevel = \"quarantine\"\nttl = \"8d\""), "longer than 7d"),
+            (
+                format!(
+                    "{ASKS}[[step]]\nlevel = \"quarantine\"\nttl = \"1d\"\n\
+                     escalate = {{ after = 1, within = \"1d\", level = \"quarantine\", ttl = \"20d\" }}"
+                ),
+                "for 20d",
+            ),
+            (format!("mode = \"auto\"\n{ASKS}[[step]]\nlevel = \"disable\"\nttl = \"1d\""), "without asking anybody"),
+            (
+                format!("{ASKS}[[step]]\nlevel = \"re-enrol\"\n[[step]]\nlevel = \"notify\""),
+                "`notify` follows `re-enrol`",
+            ),
+            ("when = \"kind = 'anomaly'\"\n[[step]]\nlevel = \"throttle\"\nttl = \"1h\"".to_owned(), "anomalies"),
+            ("when = \"kind = 'compromise' or a = 1\"\n[[step]]\nlevel = \"re-enrol\"".to_owned(), "anomalies"),
+        ] {
+            let texts = told(&keys);
+            assert!(texts.len() == 1 && texts[0].contains(word), "{word}: {texts:?}");
+        }
+        for keys in [
+            format!(
+                "mode = \"auto\"\n{ASKS}[approval]\nlevels = [\"disable\"]\n[[step]]\nlevel = \"disable\"\nttl = \"7d\""
+            ),
+            "when = \"kind = 'anomaly'\"\n[[step]]\nlevel = \"ticket\"".to_owned(),
+        ] {
+            assert_eq!(told(&keys), [] as [String; 0], "{keys}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_asked() {
+        let unreachable = |first: &str, second: &str| {
+            let of = |id: &str, priority: u8, keys: &str| {
+                let steps = "[[step]]\nlevel = \"notify\"";
+                Playbook { id: id.into(), priority, ..playbook(&format!("{keys}\n{steps}")) }
+            };
+            let all = Playbooks::new(vec![of("second", 10, second), of("first", 20, first)]).unwrap().warnings();
+            assert!(
+                all.iter().all(|warning| warning.playbook == "second" && warning.text.contains("`first`")),
+                "{all:?}"
+            );
+            !all.is_empty()
+        };
+        let site = "[where]\nsites = [\"north\"]";
+        assert!(unreachable("when = \"true\"", "when = \"kind = 'fault'\""));
+        assert!(unreachable("when = \"TRUE\"", &format!("when = \"kind = 'fault'\"\n{site}")));
+        assert!(unreachable("when = \"kind='fault'\"", "when = \"score > 3 and kind = 'fault'\""));
+        assert!(unreachable(&format!("when = \"true\"\n{site}"), &format!("when = \"score > 3\"\n{site}")));
+        assert!(!unreachable(&format!("when = \"true\"\n{site}"), "when = \"kind = 'fault'\""));
+        assert!(!unreachable("when = \"score > 3 and kind = 'fault'\"", "when = \"kind = 'fault'\""));
+        assert!(!unreachable("when = \"kind = 'change' or score > 1\"", "when = \"kind = 'change'\""));
     }
 }

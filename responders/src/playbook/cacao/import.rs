@@ -12,13 +12,15 @@ use super::words;
 use super::{NotMapped, escaped, extension_id};
 use crate::error::Error;
 use crate::playbook::step::lasts;
-use crate::playbook::{OnFailure, Period, Playbook, Step, parse};
+use crate::playbook::{Approval, OnFailure, Period, Playbook, Step, parse};
 
 pub struct Imported {
     pub playbook: Playbook,
     pub not_mapped: Vec<NotMapped>,
 }
 
+/// More than anybody reads.
+const MOST_STEPS: usize = 1000;
 /// Where a restriction comes without an end.
 const TTL: Period = Period::hours(4);
 /// What we write ourselves around what is ours, and read elsewhere or not at all.
@@ -34,7 +36,7 @@ const GENERATED: [&str; 10] = [
     "target_definitions",
     "extension_definitions",
 ];
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
     "type",
     "spec_version",
     "id",
@@ -44,6 +46,7 @@ const READ: [&str; 9] = [
     "workflow_start",
     "workflow",
     "playbook_extensions",
+    "revoked",
 ];
 
 /// `text` is the JSON document.
@@ -63,8 +66,19 @@ pub fn import(text: &str) -> Result<Imported, Error> {
     }
     let workflow = document.get("workflow").and_then(Value::as_object);
     let workflow = workflow.ok_or_else(|| wrong("it has no `workflow`, expected a map of steps".to_owned()))?;
-    let mut reader =
-        Reader { workflow, seen: BTreeSet::new(), found: Vec::new(), waited: 0, asks: None, not_mapped: Vec::new() };
+    if workflow.len() > MOST_STEPS {
+        return Err(wrong(format!("`{}` steps, expected at most {MOST_STEPS}", workflow.len())));
+    }
+    let usual = usual(&document);
+    let mut reader = Reader {
+        usual,
+        workflow,
+        seen: BTreeSet::new(),
+        found: Vec::new(),
+        waited: 0,
+        asks: None,
+        not_mapped: Vec::new(),
+    };
     let start = said("workflow_start");
     if !workflow.contains_key(start) {
         return Err(wrong(format!("`workflow_start` is `{start}`, which is no step of the workflow")));
@@ -92,10 +106,14 @@ pub fn import(text: &str) -> Result<Imported, Error> {
             "the standard does not say it; `when` is `false`, so that nothing happens until you write it".to_owned();
         not_mapped.push(NotMapped { pointer: "/workflow".to_owned(), what, why });
     }
-    if let Some(within) = asks {
+    if let Some((within, pointer)) = asks {
         let approval = keys.entry("approval").or_insert_with(|| json!({}));
-        if approval.get("within").is_none() {
+        if parse::ANSWER.contains(&within) {
             approval["within"] = json!(within);
+        } else {
+            let (first, last) = (parse::ANSWER.start(), parse::ANSWER.end());
+            let why = format!("expected {first} to {last}; it is {} now", Approval::default().within);
+            not_mapped.push(NotMapped { pointer, what: format!("an answer within {within}"), why });
         }
         if ours.is_none() {
             keys.insert("mode".to_owned(), json!("approve"));
@@ -106,10 +124,17 @@ pub fn import(text: &str) -> Result<Imported, Error> {
     Ok(Imported { playbook, not_mapped })
 }
 
+/// What a request does of which nobody says it: the mildest restriction that the playbook as a whole speaks of.
+fn usual(document: &Value) -> Option<Level> {
+    let activities = document.get("playbook_activities").and_then(Value::as_array)?;
+    let levels = activities.iter().filter_map(|activity| words::level(activity.as_str()?));
+    levels.filter(|level| level.restricts()).min()
+}
+
 /// Keys of the document that nothing comes of.
 fn unread(document: &Value, ours: bool) -> Vec<NotMapped> {
     let keys = document.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
-    let lost = keys.filter(|key| !READ.contains(key) && !(ours && GENERATED.contains(key)) && *key != "revoked");
+    let lost = keys.filter(|key| !(READ.contains(key) || ours && GENERATED.contains(key)));
     let mut lost: Vec<NotMapped> = lost
         .map(|key| NotMapped {
             pointer: format!("/{}", escaped(key)),
@@ -182,13 +207,14 @@ struct Found {
 }
 
 struct Reader<'d> {
+    usual: Option<Level>,
     workflow: &'d Map<String, Value>,
     seen: BTreeSet<&'d str>,
     found: Vec<Found>,
     /// Delays so far of the steps that take something back, in milliseconds.
     waited: u64,
-    /// A person is asked, and has so long to answer.
-    asks: Option<Period>,
+    /// A person is asked, and has so long to answer; where it is said.
+    asks: Option<(Period, String)>,
     not_mapped: Vec<NotMapped>,
 }
 
@@ -239,7 +265,7 @@ impl<'d> Reader<'d> {
         let ours = step.get("step_extensions").and_then(|all| all.get(extension_id()));
         if let Some(ours) = ours {
             if ours.get("asks_for").is_some() {
-                self.asks = self.asks.or_else(|| timeout(step));
+                self.question(id, step);
             } else if let Some(level) = ours.get("takes_back").and_then(Value::as_str).and_then(Level::from_name) {
                 self.restore(id, step, Some(level));
             } else {
@@ -263,7 +289,7 @@ impl<'d> Reader<'d> {
     /// An action of somebody else's: what kind of thing it does, from the most telling word on.
     fn foreign(&mut self, id: &'d str, step: &'d Value) {
         if is_question(step) {
-            self.asks = self.asks.or_else(|| timeout(step)).or(Some(Period::minutes(15)));
+            self.question(id, step);
             return;
         }
         let commands = step.get("commands").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -278,7 +304,8 @@ impl<'d> Reader<'d> {
             }
             let denies = matches!(openc2.as_deref(), Some("deny" | "contain")).then_some(Level::Quarantine);
             let notice = (kind == "manual").then_some(Level::Notify);
-            let Some(level) = words::level(activity).or(denies).or(notice) else {
+            let usual = self.usual.filter(|_| activity.is_empty() && changes_something(command));
+            let Some(level) = words::level(activity).or(denies).or(notice).or(usual) else {
                 let line = text(command, "command");
                 let why =
                     "nothing says how far it goes: give the command a `playbook_activity`, or write the step by hand";
@@ -292,6 +319,12 @@ impl<'d> Reader<'d> {
             self.report(id, &pointer, &format!("a command of type `{kind}`"), why);
             self.found(id, Step { then: on_failure(step, OnFailure::NextGateway), ..Step::new(level, None) });
         }
+    }
+
+    /// The first one says how long an answer may take.
+    fn question(&mut self, id: &str, step: &Value) {
+        let within = timeout(step).unwrap_or(Approval::default().within);
+        self.asks.get_or_insert((within, format!("/workflow/{}/timeout", escaped(id))));
     }
 
     fn found(&mut self, id: &str, step: Step) {
@@ -330,10 +363,11 @@ impl<'d> Reader<'d> {
 fn end_all(found: Vec<Found>, not_mapped: &mut Vec<NotMapped>) -> Vec<Step> {
     let mut steps = Vec::new();
     for Found { mut step, pointer } in found {
-        if lasts(step.level) && step.ttl.is_none() {
-            step.ttl = Some(TTL);
+        if lasts(step.level) && !step.ttl.is_some_and(|ttl| parse::TTL.contains(&ttl)) {
+            let said = step.ttl.map_or("none is said".to_owned(), |ttl| format!("{ttl} is out of bounds"));
             let what = format!("the end of `{}`", step.level);
-            not_mapped.push(NotMapped { pointer, what, why: format!("none is said; it is {TTL} now") });
+            not_mapped.push(NotMapped { pointer, what, why: format!("{said}; it is {TTL} now") });
+            step.ttl = Some(TTL);
         }
         steps.push(step);
     }
@@ -355,6 +389,12 @@ fn is_question(step: &Value) -> bool {
         commands.is_some_and(|all| all.len() == 1 && all.iter().all(|command| text(command, "type") == "manual"));
     let branches = !text(step, "on_failure").is_empty() && text(step, "on_failure") != text(step, "on_success");
     manual && branches
+}
+
+/// A request that is neither for reading nor for deleting.
+fn changes_something(command: &Value) -> bool {
+    let line = text(command, "command");
+    text(command, "type") == "http-api" && ["POST ", "PUT ", "PATCH "].iter().any(|method| line.starts_with(method))
 }
 
 /// A failure that leads elsewhere than to what would follow anyhow stops the rest.

@@ -72,6 +72,49 @@ fn every_export_is_valid_and_comes_back_as_it_was() {
 }
 
 #[test]
+fn the_validator_finds_what_the_schemas_forbid() {
+    let json = exported(&full()).json;
+    let action = |json: &mut Value| {
+        let steps = json["workflow"].as_object_mut().unwrap();
+        let id = steps.iter().find(|(_, step)| step["name"] == "quarantine").map(|(id, _)| id.clone()).unwrap();
+        steps.get_mut(&id).unwrap().as_object_mut().unwrap().to_owned()
+    };
+    let changes: [fn(&mut serde_json::Map<String, Value>); 9] = [
+        |step| drop(step.insert("on_completion".to_owned(), json!("end--1"))),
+        |step| drop(step.remove("on_success")),
+        |step| drop(step.remove("agent")),
+        |step| drop(step.insert("agent".to_owned(), json!("group--1"))),
+        |step| drop(step.insert("commands".to_owned(), json!([]))),
+        |step| drop(step.insert("delay".to_owned(), json!(0))),
+        |step| drop(step.insert("colour".to_owned(), json!("red"))),
+        |step| drop(step.insert("out_args".to_owned(), json!(["__undeclared__"]))),
+        |step| step["commands"][0]["command"] = json!("POST post HTTP1.1"),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut json = json.clone();
+        let mut step = action(&mut json);
+        change(&mut step);
+        let steps = json["workflow"].as_object_mut().unwrap();
+        let place = steps.values_mut().find(|step| step["name"] == "quarantine").unwrap();
+        *place = Value::Object(step);
+        assert_ne!(validator::faults(&json), [] as [String; 0], "change {index}");
+    }
+    for (pointer, value) in [
+        ("/id", json!("playbook--1")),
+        ("/created", json!("2026-01-01T00:00:00Z")),
+        ("/priority", json!(101)),
+        ("/playbook_activities", json!(["disconnect-system"])),
+        ("/playbook_variables", json!({})),
+        ("/workflow_start", json!("end--1")),
+        ("/extension_definitions", json!({})),
+    ] {
+        let mut json = json.clone();
+        *json.pointer_mut(pointer).unwrap() = value;
+        assert_ne!(validator::faults(&json), [] as [String; 0], "{pointer}");
+    }
+}
+
+#[test]
 fn an_export_is_the_same_every_time() {
     assert_eq!(exported(&full()).json, exported(&full()).json);
     let mut other = full();
@@ -172,7 +215,7 @@ const ACTION: &str = "/workflow/action--44444444-4444-4444-8444-444444444444";
 #[test]
 fn the_standards_example_becomes_a_quarantine_that_waits_for_its_condition() {
     let command = json!({
-        "type": "http-api", "command": "POST /api/v5/banned HTTP/1.1", "playbook_activity": "disconnect-system",
+        "type": "http-api", "command": "POST /api/v5/banned HTTP/1.1",
         "headers": { "Content-Type": ["application/json"] }, "content": "{\"as\":\"clientid\",\"who\":\"__client_id__:value\"}"
     });
     let imported = import(&foreign(&command, &json!({ "priority": 3, "valid_until": TIME }))).unwrap();
@@ -259,9 +302,44 @@ fn changes_others_make_to_an_export_are_taken() {
         if step["name"] == "Take back block-internet" {
             step["delay"] = json!(3_600_000);
         }
+        if step["name"] == "Ask before rotate-credentials" {
+            step["timeout"] = json!(300_000);
+        }
     }
     let playbook = import(&json.to_string()).unwrap().playbook;
-    assert_eq!(playbook.priority, 100);
+    assert_eq!((playbook.priority, playbook.approval.within), (100, Period::minutes(5)));
     let ttls: Vec<_> = playbook.steps.iter().filter_map(|step| step.ttl).collect();
     assert_eq!(ttls, [Period::minutes(270), Period::hours(1)], "what waits behind it ends later too");
+}
+
+#[test]
+fn lengths_of_time_that_cannot_be_are_replaced_and_told() {
+    let command = json!({ "type": "http-api", "command": "PUT /x HTTP/1.1" });
+    let mut document: Value = serde_json::from_str(&foreign(&command, &json!({}))).unwrap();
+    let steps = document["workflow"].as_object_mut().unwrap();
+    let cut = ACTION.trim_start_matches("/workflow/");
+    steps[cut]["on_success"] = json!("action--free");
+    steps["start--33333333-3333-4333-8333-333333333333"]["on_completion"] = json!("action--ask");
+    let manual = json!([{ "type": "manual", "command": "may it?" }]);
+    let ask =
+        json!({ "type": "action", "timeout": 5000, "commands": manual, "on_success": cut, "on_failure": "end--1" });
+    let free = json!([{ "type": "bash", "command": "x", "playbook_activity": "revert-system" }]);
+    let free = json!({ "type": "action", "delay": 40 * 86_400_000_u64, "commands": free });
+    steps.insert("action--ask".to_owned(), ask);
+    steps.insert("action--free".to_owned(), free);
+    let imported = import(&document.to_string()).unwrap();
+    assert_eq!(imported.playbook.approval.within, Period::minutes(15));
+    assert_eq!(imported.playbook.steps[0].ttl, Some(Period::hours(4)));
+    assert!(why(&imported, "/workflow/action--ask/timeout").contains("1m to 1d"));
+    assert!(why(&imported, ACTION).contains("40d is out of bounds"));
+}
+
+#[test]
+fn of_several_restrictions_that_a_playbook_speaks_of_the_mildest_is_taken() {
+    let command = json!({ "type": "http-api", "command": "PUT /x HTTP/1.1" });
+    let activities = json!({ "playbook_activities": ["disconnect-system", "deliver-content", "restrict-access"] });
+    let playbook = import(&foreign(&command, &activities)).unwrap().playbook;
+    assert_eq!(playbook.steps[0].level, Level::BlockInternet);
+    let nothing = import(&foreign(&command, &json!({ "playbook_activities": ["deliver-content"] })));
+    assert!(nothing.is_err());
 }

@@ -134,10 +134,10 @@ fn variables(document: &Value, faults: &mut Faults) {
         faults.unless(VARIABLES.iter().any(|kind| variable["type"] == *kind), format!("type of variable `{name}`"));
     }
     let text = document.to_string();
-    for part in text.split(":value").filter_map(|before| before.rsplit_once("__").map(|(rest, _)| rest)) {
-        let name = part.rsplit_once("__").map_or("", |(_, name)| name);
-        let known = document["playbook_variables"].get(format!("__{name}__")).is_some();
-        faults.unless(known || !text.contains(&format!("__{name}__:value")), format!("`{name}` is not declared"));
+    for (at, _) in text.match_indices("__:value") {
+        let name = text[..at].rsplit_once("__").map_or("", |(_, name)| name);
+        let declared = document["playbook_variables"].get(format!("__{name}__")).is_some();
+        faults.unless(declared, format!("`{name}` is not declared"));
     }
 }
 
