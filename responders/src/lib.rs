@@ -9,11 +9,7 @@
 //! * [`tell`]: people and SIEMs
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
-//! * [`secret`]: what the configuration only points at
-//! * [`secret`]: where secrets are read from
-//! * [`secret`]: where passwords and keys are read from
-//! * [`tls`]: for whatever is connected to
-//! * [`secret`], [`tls`]: for whatever is connected to
+//! * [`secret`]: what the configuration only points at; [`tls`]: for whatever is connected to
 //! * [`error`]: what can be wrong
 
 pub mod api;
@@ -26,8 +22,8 @@ pub mod journal;
 pub mod playbook;
 pub mod respond;
 pub mod rights;
-pub mod send;
 pub mod secret;
+pub mod send;
 pub mod tell;
 pub mod tls;
 

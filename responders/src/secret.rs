@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Where a secret is: `{ env = "NAME" }` or `{ file = "path" }`.
 /// Where a secret comes from: `{ env = "NAME" }` or `{ file = "path" }`.
-/// Where a secret is found: `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Secret {
@@ -18,29 +16,6 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// A newline at the end is cut.
-    ///
-    /// # Errors
-    /// The variable is not set, or the file cannot be read, or there is nothing in it.
-    pub fn read(&self) -> Result<String, Error> {
-        let (read, place) = match self {
-            Secret::Env(name) => (
-                std::env::var(name).map_err(|error| match error {
-                    std::env::VarError::NotPresent => "is not set".to_owned(),
-                    std::env::VarError::NotUnicode(_) => "is not UTF-8".to_owned(),
-                }),
-                format!("the environment variable `{name}`"),
-            ),
-            Secret::File(path) => (
-                std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")),
-                format!("the file `{}`", path.display()),
-            ),
-        };
-        let text = read.map_err(|problem| Error::Wrong(format!("{place} {problem}; a secret is expected there")))?;
-        let secret = text.strip_suffix('\n').unwrap_or(&text);
-        let secret = secret.strip_suffix('\r').unwrap_or(secret);
-        if secret.is_empty() {
-            return Err(Error::Wrong(format!("{place} is empty; a secret is expected there")));
     /// Read anew each time, so that a secret that is replaced is seen. A newline at its end is cut.
     ///
     /// # Errors
@@ -57,41 +32,16 @@ impl Secret {
         };
         let secret = text.strip_suffix('\n').unwrap_or(&text);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
-    /// The secret itself, without the line's end that editors leave.
-    ///
-    /// # Errors
-    /// It is not there, is empty or is no text; says where it was looked for, and never what was found.
-    pub fn read(&self) -> Result<String, Error> {
-        let secret = match self {
-            Secret::Env(name) => std::env::var(name)
-                .map_err(|_| Error::Wrong(format!("the environment has no text `{name}`; a secret was expected in it")))?,
-            Secret::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| Error::Wrong(format!("the secret's file `{}` cannot be read: {error}", path.display())))?,
-        };
-        let secret = secret.trim_end_matches(['\r', '\n']);
         if secret.is_empty() {
             return Err(Error::Wrong(format!("{self:?} is empty, expected a secret")));
         }
         Ok(secret.to_owned())
-    /// The secret itself, without the newline at its end.
-    ///
-    /// # Errors
-    /// The variable is not set, or the file cannot be read. The error names which, never the content.
-    pub fn read(&self) -> Result<String, Error> {
-        let read = match self {
-            Secret::Env(name) => std::env::var(name)
-                .map_err(|_| Error::Wrong(format!("environment variable `{name}` is not set, expected a secret")))?,
-            Secret::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| Error::Wrong(format!("secret file `{}` cannot be read: {error}", path.display())))?,
-        };
-        Ok(read.trim_end_matches(['\r', '\n']).to_owned())
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Secret::Env(name) => write!(out, "env `{name}`"),
             Secret::Env(name) => write!(out, "environment variable `{name}`"),
             Secret::File(path) => write!(out, "file `{}`", path.display()),
         }
@@ -103,18 +53,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_without_its_newline_and_nothing_is_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        std::fs::write(&path, "s3cr3t\n").unwrap();
-        let secret = Secret::File(path.clone());
-        assert_eq!(secret.read().unwrap(), "s3cr3t");
-        assert!(!format!("{secret:?}").contains("s3cr3t"));
-
-        std::fs::write(&path, "\n").unwrap();
-        assert!(secret.read().unwrap_err().to_string().contains("is empty"));
-        let missing = Secret::Env("VEDETTE_NO_SUCH_VARIABLE".to_owned());
-        assert!(missing.read().unwrap_err().to_string().contains("`VEDETTE_NO_SUCH_VARIABLE` is not set"));
     fn a_file_gives_its_line_and_shows_only_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
@@ -140,19 +78,5 @@ mod tests {
         }
         let config: Config = toml::from_str("password = { env = \"NAME\" }").unwrap();
         assert_eq!(config.password, Secret::Env("NAME".to_owned()));
-    fn a_secret_is_read_and_never_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        std::fs::write(&path, "hush\r\n").unwrap();
-        let secret = Secret::File(path);
-        assert_eq!(secret.read().unwrap(), "hush");
-        assert!(!format!("{secret:?}").contains("hush"));
-        let error = Secret::Env("VEDETTE_TEST_NOT_SET".to_owned()).read().unwrap_err();
-        assert!(error.to_string().contains("`VEDETTE_TEST_NOT_SET`"), "{error}");
-    }
-}
-            Secret::Env(name) => write!(out, "the secret of the environment's `{name}`"),
-            Secret::File(path) => write!(out, "the secret in `{}`", path.display()),
-        }
     }
 }

@@ -169,9 +169,6 @@ pub enum Found {
     Foreign { by: String },
     /// It has no way of telling what it holds (RADIUS, OpenC2): only the device's telemetry can.
     Unknown,
-    Foreign {
-        by: String,
-    },
 }
 
 /// What undoing did.
