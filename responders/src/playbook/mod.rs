@@ -1,8 +1,8 @@
 //! Playbooks: what is done about which findings, as files that people write and read.
 //!
 //! A playbook is a condition (SQL, which the front door compiles with the store's engine over [`columns`]), limits on where
-//! and when it holds, and steps. Of all playbooks the first that applies decides, highest priority first: the front door
-//! asks [`Playbook::applies`], then the predicate, and takes [`Playbook::steps`].
+//! and when it holds, and steps. Of all playbooks the first that applies decides, highest priority first
+//! ([`Playbooks::deciding`]), and its [`Playbook::steps`] are taken.
 
 pub mod cacao;
 pub mod columns;

@@ -216,6 +216,25 @@ fn where_and_except() {
 }
 
 #[test]
+fn the_first_that_applies_decides() {
+    let of = |id: &str, priority: u8, keys: &str| {
+        let text = with("[[step]]", &format!("priority = {priority}\n{keys}\n[[step]]"));
+        parsed(&text.replace("\"plain\"", &format!("\"{id}\"")))
+    };
+    let all = vec![of("c", 10, ""), of("a", 90, "[where]\nsites = [\"south\"]"), of("b", 50, ""), of("d", 60, "")];
+    let playbooks = Playbooks::new(all).unwrap();
+    let mut asked = Vec::new();
+    let decides = playbooks.deciding(&finding(Scope::Device), Some(&camera()), EventTime(0), |playbook| {
+        asked.push(playbook.id.clone());
+        Ok::<bool, ()>(playbook.id != "d")
+    });
+    assert_eq!(decides.unwrap().map(|it| it.id.as_str()), Some("b"));
+    assert_eq!(asked, ["d", "b"], "neither those whose limits do not hold, nor those behind");
+    assert_eq!(playbooks.deciding(&finding(Scope::Device), None, EventTime(0), |_| Ok::<bool, ()>(false)), Ok(None));
+    assert_eq!(playbooks.deciding(&finding(Scope::Device), None, EventTime(0), |_| Err("broken")), Err("broken"));
+}
+
+#[test]
 fn hours_are_asked_of_the_time_that_is_given() {
     let hours =
         "[hours]\nzone = \"Europe/Berlin\"\nproduction = [\"Mon-Fri 06:00-22:00\"]\napply = \"inside\"\n[[step]]";

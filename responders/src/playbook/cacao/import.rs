@@ -338,7 +338,8 @@ impl<'d> Reader<'d> {
 
     /// The end of what was begun: of `level`, or of all that have none yet.
     fn restore(&mut self, id: &'d str, step: &Value, level: Option<Level>) {
-        self.waited += step.get("delay").and_then(Value::as_u64).unwrap_or(0);
+        let delay = step.get("delay").and_then(Value::as_u64).unwrap_or(0);
+        self.waited = self.waited.saturating_add(delay);
         let ttl = Period::from_seconds(self.waited / 1000);
         let waiting = |found: &&mut Found| {
             level.is_none_or(|level| found.step.level == level) && lasts(found.step.level) && found.step.ttl.is_none()

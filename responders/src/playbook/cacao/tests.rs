@@ -335,6 +335,18 @@ fn lengths_of_time_that_cannot_be_are_replaced_and_told() {
 }
 
 #[test]
+fn endless_delays_end_nothing() {
+    let mut json = exported(&full()).json;
+    for step in json["workflow"].as_object_mut().unwrap().values_mut().filter(|step| step.get("delay").is_some()) {
+        step["delay"] = json!(u64::MAX);
+    }
+    let imported = import(&json.to_string()).unwrap();
+    let ttls: Vec<_> = imported.playbook.steps.iter().filter_map(|step| step.ttl).collect();
+    assert_eq!(ttls, [Period::hours(4), Period::hours(4)]);
+    assert_eq!(imported.not_mapped.len(), 4, "{:?}", imported.not_mapped);
+}
+
+#[test]
 fn of_several_restrictions_that_a_playbook_speaks_of_the_mildest_is_taken() {
     let command = json!({ "type": "http-api", "command": "PUT /x HTTP/1.1" });
     let activities = json!({ "playbook_activities": ["disconnect-system", "deliver-content", "restrict-access"] });
