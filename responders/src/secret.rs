@@ -22,10 +22,12 @@ impl Secret {
     /// It is not there, is empty or is no text; says where it was looked for, and never what was found.
     pub fn read(&self) -> Result<String, Error> {
         let secret = match self {
-            Secret::Env(name) => std::env::var(name)
-                .map_err(|_| Error::Wrong(format!("the environment has no text `{name}`; a secret was expected in it")))?,
-            Secret::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| Error::Wrong(format!("the secret's file `{}` cannot be read: {error}", path.display())))?,
+            Secret::Env(name) => std::env::var(name).map_err(|_| {
+                Error::Wrong(format!("the environment has no text `{name}`; a secret was expected in it"))
+            })?,
+            Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
+                Error::Wrong(format!("the secret's file `{}` cannot be read: {error}", path.display()))
+            })?,
         };
         let secret = secret.trim_end_matches(['\r', '\n']);
         if secret.is_empty() {
