@@ -30,10 +30,29 @@ impl Secret {
                 Error::Wrong(format!("`{path}` cannot be read: {error}; expected a file that holds a secret"))
             })?,
         };
+    /// A newline at the end is cut.
+    ///
+    /// # Errors
+    /// The variable is not set, or the file cannot be read, or there is nothing in it.
+    pub fn read(&self) -> Result<String, Error> {
+        let (read, place) = match self {
+            Secret::Env(name) => (
+                std::env::var(name).map_err(|error| match error {
+                    std::env::VarError::NotPresent => "is not set".to_owned(),
+                    std::env::VarError::NotUnicode(_) => "is not UTF-8".to_owned(),
+                }),
+                format!("the environment variable `{name}`"),
+            ),
+            Secret::File(path) => (
+                std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}")),
+                format!("the file `{}`", path.display()),
+            ),
+        };
+        let text = read.map_err(|problem| Error::Wrong(format!("{place} {problem}; a secret is expected there")))?;
         let secret = text.strip_suffix('\n').unwrap_or(&text);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
         if secret.is_empty() {
-            return Err(Error::Wrong(format!("{self:?} is empty, expected a secret")));
+            return Err(Error::Wrong(format!("{place} is empty; a secret is expected there")));
         }
         Ok(secret.to_owned())
     }
@@ -43,6 +62,7 @@ impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Secret::Env(name) => write!(out, "environment variable `{name}`"),
+            Secret::Env(name) => write!(out, "env `{name}`"),
             Secret::File(path) => write!(out, "file `{}`", path.display()),
         }
     }
@@ -78,5 +98,17 @@ mod tests {
         }
         let config: Config = toml::from_str("password = { env = \"NAME\" }").unwrap();
         assert_eq!(config.password, Secret::Env("NAME".to_owned()));
+    fn a_file_is_read_without_its_newline_and_nothing_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "s3cr3t\n").unwrap();
+        let secret = Secret::File(path.clone());
+        assert_eq!(secret.read().unwrap(), "s3cr3t");
+        assert!(!format!("{secret:?}").contains("s3cr3t"));
+
+        std::fs::write(&path, "\n").unwrap();
+        assert!(secret.read().unwrap_err().to_string().contains("is empty"));
+        let missing = Secret::Env("VEDETTE_NO_SUCH_VARIABLE".to_owned());
+        assert!(missing.read().unwrap_err().to_string().contains("`VEDETTE_NO_SUCH_VARIABLE` is not set"));
     }
 }

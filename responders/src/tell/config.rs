@@ -1,4 +1,4 @@
-//! Who is told: `[[responders.tell]]`, once for each sink.
+//! Who is told: the array of tables `responders.tell`, one for each sink.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub struct Only {
 
 /// A text of the configuration that may be a secret: a chat's address is one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, `{ env = \"NAME\" }` or `{ file = \"path\" }`")]
 pub enum Setting {
     Here(String),
     Secret(Secret),
@@ -243,7 +243,10 @@ impl SinkConfig {
         }
         match self {
             SinkConfig::File(it) if it.max_bytes < 4096 || !(1..=1000).contains(&it.keep) => {
-                let what = format!("max_bytes is `{}` and keep `{}`, expected 4096 or more, and 1 to 1000", it.max_bytes, it.keep);
+                let what = format!(
+                    "max_bytes is `{}` and keep `{}`, expected 4096 or more, and 1 to 1000",
+                    it.max_bytes, it.keep
+                );
                 Err(wrong(self, &what))
             }
             SinkConfig::Syslog(it) => syslog::check(it).map_err(|what| wrong(self, &what)),

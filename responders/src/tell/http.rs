@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::header::HeaderValue;
 use reqwest::{StatusCode, Url};
 
 use super::config::Setting;
@@ -25,14 +26,16 @@ pub(super) struct Answer {
 }
 
 /// An address that redirects is a wrong one: a signed message, or a token, is not taken elsewhere.
-pub(super) fn client(tls: &TlsConfig, limit: Duration) -> Result<Client, Error> {
+///
+/// The environment's proxy is asked, but not about this machine itself.
+pub(super) fn client(url: &Url, tls: &TlsConfig, limit: Duration) -> Result<Client, Error> {
     let tls = tls.client()?;
-    Client::builder()
+    let builder = if url.scheme() == "http" { Client::builder().no_proxy() } else { Client::builder() };
+    builder
         .tls_backend_preconfigured((*tls).clone())
         .timeout(limit)
         .connect_timeout(limit)
         .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
         .user_agent(concat!("vedette/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| Error::Tls { problem: error.to_string() })
@@ -54,6 +57,17 @@ pub(super) fn address(setting: &Setting, of: &str) -> Result<Url, Error> {
         "http" if is_here => Ok(url),
         _ => Err(wrong("expected https; http is for this machine itself only")),
     }
+}
+
+pub(super) fn authorization(setting: Option<&Setting>, of: &str) -> Result<Option<HeaderValue>, Error> {
+    let Some(setting) = setting else { return Ok(None) };
+    let mut value = HeaderValue::from_str(&setting.read()?).map_err(|_| {
+        Error::Wrong(format!(
+            "responders.tell `{of}`: authorization is no header, expected printable ASCII in one line"
+        ))
+    })?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 pub(super) fn ask(request: RequestBuilder) -> Result<Answer, Failure> {

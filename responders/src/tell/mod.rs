@@ -4,7 +4,7 @@
 //! * [`ocsf`]: the events; pure
 //! * [`outbox`]: a thread and a queue for each sink, so that a dead one holds nothing up
 //! * [`sinks`]: file, syslog, webhook, and [`templated`] ones for chats and tickets
-//! * [`config`]: `[[responders.tell]]`
+//! * [`config`]: who is told
 
 pub mod change;
 pub mod config;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fleet::id::{stable_hash, stable_id};
+use fleet::id::stable_hash;
 use fleet::{EventTime, Severity};
 use serde_json::json;
 use smol_str::SmolStr;
@@ -80,13 +80,8 @@ impl Outbox {
     /// # Errors
     /// The machine gives no thread.
     pub fn start(name: &str, sink: Box<dyn Sink>, reporter: Reporter, limits: Limits) -> Result<Outbox, Error> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-            limits,
-            name: name.into(),
-            reporter,
-        });
+        let shared =
+            Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), limits, name: name.into(), reporter });
         let worker = Arc::clone(&shared);
         let thread = thread::Builder::new().name(format!("tell {name}")).spawn(move || worker.work(sink));
         let thread = thread.map_err(|error| Error::Wrong(format!("no thread for `{name}`: {error}")))?;
@@ -251,8 +246,9 @@ impl Shared {
         let title = format!("Lost {lost} messages: `{}` did not take them in time", self.name);
         let parts = [self.name.as_str(), &all.to_string(), &at.0.to_string()];
         let counts = json!({ "sink": self.name, "lost": lost, "lost_since_start": all });
+        let event = ocsf::note(&self.reporter, "Lost", &parts, at, Severity::Medium, &title, counts);
         Outgoing {
-            key: stable_id(&[&["lost"], &parts[..]].concat()),
+            key: ocsf::uid(&event),
             at,
             kind: Kind::Lost,
             severity: Severity::Medium,
@@ -260,16 +256,16 @@ impl Shared {
             incident_id: String::new(),
             device_id: SmolStr::default(),
             device_type: SmolStr::default(),
-            event: ocsf::note(&self.reporter, "Lost", &parts, at, Severity::Medium, &title, counts),
-            text: "What they said is in the journal and in the store.".to_owned(),
             title,
+            text: "What they said is in the journal and in the store.".to_owned(),
+            event,
         }
     }
 
     /// Half of it is chance, so that sinks which failed together are not tried together.
     fn pause(&self, failure: &Failure, key: &str, tries: u32) -> Duration {
         let doubled = self.limits.first_pause.saturating_mul(1 << (tries - 1).min(16));
-        let pause = doubled.min(self.limits.longest_pause).max(failure.retry_after.unwrap_or_default());
+        let pause = doubled.min(self.limits.longest_pause);
         let chance = stable_hash(&[&self.name, key, &tries.to_string()]) % 1000;
         pause.mul_f64(0.5 + chance as f64 / 2000.0).max(failure.retry_after.unwrap_or_default())
     }

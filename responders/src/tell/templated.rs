@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use reqwest::Url;
 use reqwest::blocking::Client;
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
 use super::config::TemplatedConfig;
@@ -93,7 +94,9 @@ impl Template {
             params => Value::from(Serde(&params)),
             event => message.event.to_string(),
         };
-        environment().render_str(&self.body, values).map_err(|error| Failure::refused(format!("the template's body: {error}")))
+        environment()
+            .render_str(&self.body, values)
+            .map_err(|error| Failure::refused(format!("the template's body: {error}")))
     }
 
     /// Whether the answer is what success looks like; what cannot be said of it is not.
@@ -126,7 +129,7 @@ fn plain(text: &str) -> String {
 pub(super) struct Templated {
     client: Client,
     url: Url,
-    authorization: Option<String>,
+    authorization: Option<HeaderValue>,
     template: Template,
     params: BTreeMap<String, String>,
 }
@@ -137,10 +140,11 @@ impl Templated {
         template
             .check(&config.params)
             .map_err(|what| Error::Wrong(format!("responders.tell `{}`: {what}", config.name)))?;
+        let url = http::address(&config.url, &config.name)?;
         Ok(Templated {
-            client: http::client(&config.tls, Duration::from_secs(config.limit_seconds))?,
-            url: http::address(&config.url, &config.name)?,
-            authorization: config.authorization.as_ref().map(|setting| setting.read()).transpose()?,
+            client: http::client(&url, &config.tls, Duration::from_secs(config.limit_seconds))?,
+            url,
+            authorization: http::authorization(config.authorization.as_ref(), &config.name)?,
             template,
             params: config.params.clone(),
         })

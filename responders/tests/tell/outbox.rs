@@ -82,7 +82,8 @@ fn what_fails_for_now_is_tried_again_and_order_is_kept() {
 fn a_dead_sink_holds_nobody_up_and_is_told_what_it_missed() {
     let alive = Arc::new(AtomicBool::new(false));
     let is_alive = Arc::clone(&alive);
-    let ear = Ear::new(move |_, _| if is_alive.load(Ordering::SeqCst) { Ok(()) } else { Err(Failure::unreachable("away")) });
+    let ear =
+        Ear::new(move |_, _| if is_alive.load(Ordering::SeqCst) { Ok(()) } else { Err(Failure::unreachable("away")) });
     let outbox = start(&ear, Limits { queue: 50, ..quick() });
     let all: Vec<_> = (0..500).map(message).collect();
     outbox.put(Arc::clone(&all[0]));
@@ -101,7 +102,10 @@ fn a_dead_sink_holds_nobody_up_and_is_told_what_it_missed() {
     assert_eq!((standing.sent, standing.lost, standing.trouble), (51, 449, None));
     let took = ear.took.lock().unwrap();
     assert_eq!(took.len(), 52);
-    assert_eq!((took[1].kind, took[1].title.as_str()), (Kind::Lost, "Lost 449 messages: `ear` did not take them in time"));
+    assert_eq!(
+        (took[1].kind, took[1].title.as_str()),
+        (Kind::Lost, "Lost 449 messages: `ear` did not take them in time")
+    );
     assert_eq!(faults(&took[1].event), Vec::<String>::new());
     assert_eq!(took[1].event["unmapped"]["lost"], 449);
     assert_eq!(took[51].incident_id, "i499");

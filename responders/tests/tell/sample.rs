@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fleet::device::Standing;
 use fleet::id::stable_hash;
 use fleet::{
-    Confidence, Criticality, Device, DeviceKey, EventTime, Finding, FindingKind, Incident, Level, Mode, Position, Profile,
-    Reason, Scope, Severity, State,
+    Confidence, Criticality, Device, DeviceKey, EventTime, Finding, FindingKind, Incident, Level, Mode, Position,
+    Profile, Reason, Scope, Severity, State,
 };
 use responders::gateways::Key;
 use responders::tell::{Change, Names};
@@ -123,8 +123,10 @@ pub fn one<T: Clone>(seed: u64, what: &str, of: &[T]) -> T {
 
 /// Findings of every scope, kind, severity and confidence, with odd names, empty parts and impossible numbers.
 pub fn any_finding(seed: u64) -> Finding {
-    const TEXTS: [&str; 6] = ["", "plain", "with \"quotes\" ] \\ and\nlines", "\u{0}\u{7}", "größer – 摄像机", "<!channel> @all"];
-    let mut finding = finding(one(seed, "device", &["camera-01", "cam \"2\"", "摄像机"]), &format!("i{seed}"), Severity::High);
+    const TEXTS: [&str; 6] =
+        ["", "plain", "with \"quotes\" ] \\ and\nlines", "\u{0}\u{7}", "größer – 摄像机", "<!channel> @all"];
+    let mut finding =
+        finding(one(seed, "device", &["camera-01", "cam \"2\"", "摄像机"]), &format!("i{seed}"), Severity::High);
     finding.scope = one(seed, "scope", Scope::ALL);
     if finding.scope != Scope::Device {
         finding.device_id = Default::default();

@@ -72,7 +72,7 @@ fn a_folder_that_is_not_there_is_waited_for() {
 }
 
 fn webhook(url: &str, folder: &std::path::Path) -> Box<dyn Sink> {
-    fs::write(folder.join("key"), "a shared secret\n").unwrap();
+    fs::write(folder.join("key"), "a secret that is shared\n").unwrap();
     sink(&format!(
         "kind = 'webhook'\nname = 'w'\nurl = '{url}'\nkey = {{ file = '{}' }}\nauthorization = 'Bearer x'\nlimit_seconds = 2",
         folder.join("key").display()
@@ -96,7 +96,7 @@ fn a_webhook_is_signed_and_nothing_of_it_can_be_changed() {
     #[expect(clippy::disallowed_methods, reason = "whoever verifies has a clock")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let right = |key: &[u8], header: &str, body: &[u8], now| signature::is_right(key, header, body, now, 300);
-    let key = b"a shared secret";
+    let key = b"a secret that is shared";
     assert!(right(key, header, &request.body, now));
     assert!(!right(b"another secret", header, &request.body, now));
     assert!(!right(key, header, &request.body, now + 400), "old ones are not used again");
@@ -106,6 +106,25 @@ fn a_webhook_is_signed_and_nothing_of_it_can_be_changed() {
     assert!(!right(key, header, &changed, now));
     for nonsense in ["", "t=", "t=1,v1=", "t=x,v1=00", "t=1,v1=0", "t=1,v1=éé", "v1=00,t=1"] {
         assert!(!right(key, nonsense, &request.body, 1), "{nonsense}");
+    }
+}
+
+#[test]
+fn a_key_that_can_be_guessed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |key: &str, authorization: &str| {
+        fs::write(folder.path().join("key"), key).unwrap();
+        fs::write(folder.path().join("token"), authorization).unwrap();
+        let path = folder.path().display();
+        let text = format!(
+            "kind = 'webhook'\nname = 'w'\nurl = 'https://w.example'\nkey = {{ file = '{path}/key' }}\nauthorization = {{ file = '{path}/token' }}"
+        );
+        sinks::open(&toml::from_str::<SinkConfig>(&text).unwrap()).err().map(|error| error.to_string())
+    };
+    assert_eq!(open("0123456789abcdef", "Bearer x"), None);
+    for (key, token) in [("hush", "Bearer x"), ("0123456789abcdef", "Bearer hush\u{e9}\nhush")] {
+        let error = open(key, token).unwrap();
+        assert!(error.contains("responders.tell `w`") && !error.contains("hush"), "{error}");
     }
 }
 

@@ -13,7 +13,8 @@ use crate::sample::{at, change, device, finding, names};
 use crate::validator::faults;
 
 pub fn messages(of: &fleet::Finding) -> Vec<Arc<Outgoing>> {
-    let all: TellConfig = toml::from_str::<toml::Table>("tell = [{ kind = 'file', name = 'f', path = 'f' }]").unwrap()["tell"]
+    let all: TellConfig = toml::from_str::<toml::Table>("tell = [{ kind = 'file', name = 'f', path = 'f' }]").unwrap()
+        ["tell"]
         .clone()
         .try_into()
         .unwrap();
@@ -109,6 +110,24 @@ fn a_collector_of_another_authority_gets_nothing() {
     );
     let failure = sink(&text).send(&messages(&finding("c", "i1", Severity::High))[0]).unwrap_err();
     assert!(failure.retry() && failure.message.contains("certificate"), "{failure}");
+    assert!(collector.messages.try_recv().is_err());
+}
+
+/// In TLS 1.3 the client's side is done before the collector has seen its certificate.
+#[test]
+fn whom_the_collector_does_not_know_is_told_so() {
+    let (Some(ours), Some(theirs)) = (Certificates::make(), Certificates::make()) else { return };
+    let collector = Collector::start(Some(ours.server()), 100);
+    let address = format!("kind = 'syslog'\nname = 'siem'\naddress = '127.0.0.1:{}'\n", collector.address.port());
+    let nobody = format!("{address}tls = {{ ca = '{}' }}", ours.path("ca.pem").display());
+    let stranger = address + &theirs.toml(&ours.path("ca.pem"));
+    for text in [nobody, stranger] {
+        let mut sink = sink(&text);
+        for message in messages(&finding("c", "i1", Severity::High)) {
+            let failure = sink.send(&message).unwrap_err();
+            assert!(failure.retry(), "{failure}");
+        }
+    }
     assert!(collector.messages.try_recv().is_err());
 }
 

@@ -123,8 +123,15 @@ pub fn incident(reporter: &Reporter, case: &Case<'_>, activity: Activity, status
     };
     let verdict = case.verdict.map_or("", Verdict::name);
     let id = incident.incident_id.as_str();
-    let uid =
-        stable_id(&["incident", id, activity_name, incident.kind.name(), incident.severity.name(), status_name, verdict]);
+    let uid = stable_id(&[
+        "incident",
+        id,
+        activity_name,
+        incident.kind.name(),
+        incident.severity.name(),
+        status_name,
+        verdict,
+    ]);
     let team = if case.owner.is_empty() { reporter.team.as_str() } else { case.owner };
     let mut event = parts::event(INCIDENT, activity_id, activity_name, at, incident.severity);
     event["metadata"] = parts::metadata(reporter, &uid, id, at, &["host"]);

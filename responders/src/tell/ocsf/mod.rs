@@ -12,7 +12,7 @@ mod remediation;
 use fleet::id::stable_id;
 use fleet::{EventTime, Severity};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use attack::attack;
 pub use detection::detection;
@@ -56,8 +56,14 @@ pub fn note(
     parts::without_nothing(event)
 }
 
+/// The event's own id, which copies share.
+pub(super) fn uid(event: &Value) -> String {
+    event["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
+}
+
 /// What makes an event smaller without making it wrong, the most dispensable first; `false` when nothing is left to drop.
 pub fn shrink(event: &mut Value) -> bool {
+    const SHORT: usize = 200;
     const DISPENSABLE: [&str; 8] =
         ["anomaly_analyses", "evidences", "unmapped", "observables", "resources", "attacks", "desc", "status_detail"];
     let Some(fields) = event.as_object_mut() else { return false };
@@ -65,9 +71,10 @@ pub fn shrink(event: &mut Value) -> bool {
         fields.remove(*field);
         return true;
     }
-    let cut = parts::cut(fields.get("message").and_then(Value::as_str).unwrap_or_default(), 200);
-    if fields.get("message").is_some_and(|message| *message != json!(cut)) {
-        fields.insert("message".to_owned(), cut.into());
+    let message = fields.get("message").and_then(Value::as_str).unwrap_or_default();
+    if message.chars().count() > SHORT + 3 {
+        let short = parts::cut(message, SHORT);
+        fields.insert("message".to_owned(), short.into());
         return true;
     }
     fields.get_mut("finding_info").and_then(Value::as_object_mut).is_some_and(|info| info.remove("desc").is_some())

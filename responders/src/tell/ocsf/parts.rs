@@ -132,12 +132,15 @@ pub(super) fn observables(id: &str, names: &Names) -> Vec<Value> {
     observables
 }
 
-/// At most so many characters.
+/// At most so many characters, none of which controls a terminal.
 pub(super) fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
+    let readable = |letter: char| if letter.is_control() && letter != '\n' { ' ' } else { letter };
+    let mut letters = text.chars().map(readable);
+    let mut cut: String = letters.by_ref().take(most).collect();
+    if letters.next().is_some() {
+        cut.push_str("...");
     }
+    cut
 }
 
 /// OCSF leaves out what is not known: nulls, empty texts, lists and objects go, from within.

@@ -79,9 +79,7 @@ pub fn remediation(
     event["command_uid"] = command.into();
     event["countermeasures"] = counter
         .into_iter()
-        .map(|it| {
-            json!({ "d3f_tactic": { "name": it.tactic }, "d3f_technique": { "uid": it.id, "name": it.name } })
-        })
+        .map(|it| json!({ "d3f_tactic": { "name": it.tactic }, "d3f_technique": { "uid": it.id, "name": it.name } }))
         .collect();
     event["remediation"] = json!({ "desc": what });
     event["status_id"] = status_id.into();

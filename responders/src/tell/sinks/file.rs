@@ -79,7 +79,8 @@ impl Sink for File {
     fn send(&mut self, message: &Outgoing) -> Result<(), Failure> {
         let mut line = message.event.to_string();
         line.push('\n');
-        self.write(line.as_bytes())
-            .map_err(|error| Failure::unreachable(format!("`{}` cannot be written: {error}", self.config.path.display())))
+        self.write(line.as_bytes()).map_err(|error| {
+            Failure::unreachable(format!("`{}` cannot be written: {error}", self.config.path.display()))
+        })
     }
 }

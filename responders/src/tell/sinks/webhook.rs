@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
 use reqwest::blocking::Client;
+use reqwest::header::HeaderValue;
 
 use super::super::config::WebhookConfig;
 use super::super::http;
@@ -12,20 +13,29 @@ use super::super::signature;
 use crate::error::Error;
 use crate::gateways::Failure;
 
+/// Bytes; a shorter one can be guessed by whoever has one message.
+const SHORTEST_KEY: usize = 16;
+
 pub(super) struct Webhook {
     client: Client,
     url: Url,
     key: String,
-    authorization: Option<String>,
+    authorization: Option<HeaderValue>,
 }
 
 impl Webhook {
     pub fn new(config: &WebhookConfig) -> Result<Webhook, Error> {
+        let url = http::address(&config.url, &config.name)?;
+        let key = config.key.read()?;
+        if key.len() < SHORTEST_KEY {
+            let what = format!("key, {:?}, is too short, expected {SHORTEST_KEY} characters or more", config.key);
+            return Err(Error::Wrong(format!("responders.tell `{}`: {what}", config.name)));
+        }
         Ok(Webhook {
-            client: http::client(&config.tls, Duration::from_secs(config.limit_seconds))?,
-            url: http::address(&config.url, &config.name)?,
-            key: config.key.read()?,
-            authorization: config.authorization.as_ref().map(|setting| setting.read()).transpose()?,
+            client: http::client(&url, &config.tls, Duration::from_secs(config.limit_seconds))?,
+            url,
+            key,
+            authorization: http::authorization(config.authorization.as_ref(), &config.name)?,
         })
     }
 }

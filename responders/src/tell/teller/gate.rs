@@ -81,7 +81,10 @@ impl Gate {
             self.past.used += COST;
             return true;
         }
-        self.past.held.get_or_insert_with(|| Held { since: now, first_key: message.key.clone(), ..Held::default() }).add(message);
+        self.past
+            .held
+            .get_or_insert_with(|| Held { since: now, first_key: message.key.clone(), ..Held::default() })
+            .add(message);
         false
     }
 
@@ -150,9 +153,9 @@ impl Held {
             "by_device_type": types.iter().take(100).map(|(name, count)| (name.as_str(), **count)).collect::<BTreeMap<_, _>>(),
             "incident_ids": self.incidents.iter().take(100).collect::<Vec<_>>(),
         });
-        let parts = [sink, self.first_key.as_str()];
+        let event = ocsf::note(reporter, "Digest", &[sink, &self.first_key], now, severity, &title, counts);
         Outgoing {
-            key: fleet::id::stable_id(&["digest", parts[0], parts[1]]),
+            key: ocsf::uid(&event),
             at: now,
             kind: Kind::Digest,
             severity,
@@ -160,9 +163,9 @@ impl Held {
             incident_id: String::new(),
             device_id: SmolStr::default(),
             device_type: SmolStr::default(),
-            event: ocsf::note(reporter, "Digest", &parts, now, severity, &title, counts),
             title,
             text,
+            event,
         }
     }
 }

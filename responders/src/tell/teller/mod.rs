@@ -11,16 +11,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fleet::memory::Format;
-use fleet::{Confidence, Criticality, Device, EventTime, Finding, FindingKind, Incident, MICROS_PER_SECOND, Severity, State};
+use fleet::{
+    Confidence, Criticality, Device, EventTime, Finding, FindingKind, Incident, MICROS_PER_SECOND, Severity, State,
+};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use self::gate::Gate;
+use super::Names;
 use super::change::Change;
 use super::config::TellConfig;
 use super::ocsf::{self, Activity, Case, FindingName, Reporter, Status, Verdict};
 use super::outgoing::{Kind, Outgoing};
-use super::Names;
 use crate::error::Error;
 
 const FORMAT: Format = Format { of: "teller", version: 1 };
@@ -73,7 +75,13 @@ impl Teller {
     }
 
     /// `device` and `names` are what the inventory says of it now; nothing for group findings.
-    pub fn finding(&mut self, finding: &Finding, device: Option<&Device>, names: &Names, now: EventTime) -> Vec<Addressed> {
+    pub fn finding(
+        &mut self,
+        finding: &Finding,
+        device: Option<&Device>,
+        names: &Names,
+        now: EventTime,
+    ) -> Vec<Addressed> {
         self.forget(now);
         let (kind, title, text, activity) = match self.told.incidents.get(&finding.incident_id) {
             None => {
@@ -98,7 +106,7 @@ impl Teller {
         let mut evidence = about.clone();
         evidence.kind = Kind::Finding;
         evidence.event = ocsf::detection(&self.reporter, finding, device, names);
-        evidence.key = uid(&evidence.event);
+        evidence.key = ocsf::uid(&evidence.event);
         [self.address(about, now), self.address(evidence, now)].concat()
     }
 
@@ -111,15 +119,18 @@ impl Teller {
             // It is told with its first finding.
             None if closes.is_none() => return Vec::new(),
             // Told before anything of it was forgotten.
-            None => self.told.incidents.entry(incident.incident_id.clone()).or_insert_with(|| {
-                Known::of(Incident { closed_at: None, ..incident.clone() }, now)
-            }),
+            None => self
+                .told
+                .incidents
+                .entry(incident.incident_id.clone())
+                .or_insert_with(|| Known::of(Incident { closed_at: None, ..incident.clone() }, now)),
         };
         known.seen = now;
         let before = known.incident.severity;
         let was_closed = known.incident.closed_at.is_some();
         let graver = incident.severity > before;
-        known.incident = Incident { severity: before.max(incident.severity), ..incident.clone() };
+        let kind = if turns(incident.kind, known.incident.kind) { known.incident.kind } else { incident.kind };
+        known.incident = Incident { severity: before.max(incident.severity), kind, ..incident.clone() };
         known.incident.closed_at = closes.filter(|_| !was_closed).or(known.incident.closed_at);
         if was_closed || (closes.is_none() && !graver) {
             return Vec::new();
@@ -150,7 +161,13 @@ impl Teller {
     }
 
     /// A failure is high at least: something is not as people believe it to be.
-    pub fn change(&mut self, change: &Change, device: Option<&Device>, names: &Names, now: EventTime) -> Vec<Addressed> {
+    pub fn change(
+        &mut self,
+        change: &Change,
+        device: Option<&Device>,
+        names: &Names,
+        now: EventTime,
+    ) -> Vec<Addressed> {
         self.forget(now);
         let transition = (change.action_id.clone(), change.from, change.to);
         let last = self.told.changes.get(&transition);
@@ -165,7 +182,7 @@ impl Teller {
         let event = ocsf::remediation(&self.reporter, change, severity, device, names);
         let (title, text) = words::changed(change);
         let message = Outgoing {
-            key: uid(&event),
+            key: ocsf::uid(&event),
             at: change.at,
             kind: if change.is_step() { Kind::Step } else { Kind::Action },
             severity,
@@ -303,7 +320,7 @@ impl Known {
 
     fn message(&self, kind: Kind, at: EventTime, title: String, text: String, event: serde_json::Value) -> Outgoing {
         Outgoing {
-            key: uid(&event),
+            key: ocsf::uid(&event),
             at,
             kind,
             severity: self.incident.severity,
@@ -323,13 +340,44 @@ fn turns(before: FindingKind, now: FindingKind) -> bool {
     now == FindingKind::Compromise && before != FindingKind::Compromise
 }
 
-fn uid(event: &serde_json::Value) -> String {
-    event["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
-}
-
 /// Half of them are not later.
 fn middle(times: impl Iterator<Item = EventTime>) -> EventTime {
     let mut times: Vec<EventTime> = times.collect();
     let half = times.len() / 2;
     if times.is_empty() { EventTime::MIN } else { *times.select_nth_unstable(half).1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_keeps_the_latest() {
+        let mut teller = Teller::new(Reporter::default(), &TellConfig::default());
+        let incident = Incident {
+            incident_id: String::new(),
+            scope: fleet::Scope::Device,
+            device_id: "camera-01".into(),
+            device_type: "dome_camera".into(),
+            kind: FindingKind::Anomaly,
+            severity: Severity::Low,
+            opened_at: EventTime(0),
+            closed_at: None,
+            first_window: EventTime(0),
+            last_window: EventTime(0),
+            findings: 1,
+        };
+        for number in 0..120_000 {
+            let (id, now) = (format!("i{number}"), EventTime(0).plus_seconds(number));
+            teller.forget(now);
+            teller.told.changes.insert((id.clone(), None, State::Proposed), now);
+            teller.told.incidents.insert(id, Known::of(incident.clone(), now));
+            assert!(teller.told.incidents.len() <= MOST_INCIDENTS + 1 && teller.told.changes.len() <= MOST_CHANGES + 1);
+        }
+        assert!(teller.told.incidents.len() >= MOST_INCIDENTS / 2, "{}", teller.told.incidents.len());
+        let latest = (120_000 - 5000)..120_000;
+        assert!(latest.clone().all(|number| teller.told.incidents.contains_key(&format!("i{number}"))));
+        let last = ("i119999".to_owned(), None, State::Proposed);
+        assert!(teller.told.changes.contains_key(&last));
+    }
 }

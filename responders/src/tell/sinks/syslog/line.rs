@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 
 use super::super::super::config::Transport;
 use crate::gateways::Failure;
+
+/// How long a server that says nothing is waited for after the handshake.
+const HEARD_OUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Line {
     host: String,
@@ -106,11 +109,14 @@ impl Line {
         socket.set_nodelay(true)?;
         let mut socket = Timed { socket, until };
         let Some(tls) = &self.tls else { return Ok(Open::Tcp(socket)) };
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
+        let name =
+            ServerName::try_from(self.host.clone()).map_err(|error| io::Error::new(ErrorKind::InvalidInput, error))?;
         let mut connection = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
         while connection.is_handshaking() {
             connection.complete_io(&mut socket)?;
         }
+        hear_out(&mut connection, &mut socket)?;
+        socket.until = until;
         Ok(Open::Tls(Box::new(StreamOwned::new(connection, socket))))
     }
 }
@@ -138,6 +144,24 @@ impl Open {
             Err(error) => error.kind() == ErrorKind::WouldBlock,
         };
         !alive || blocks_again.is_err()
+    }
+}
+
+/// In TLS 1.3 the client is done before the server has looked at its certificate: a first message would seem to arrive
+/// with a server that refuses us. Most servers say something at once, a session ticket or why they do not want us.
+fn hear_out(connection: &mut ClientConnection, socket: &mut Timed) -> io::Result<()> {
+    if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return Ok(());
+    }
+    socket.until = socket.until.min(Instant::now() + HEARD_OUT);
+    match connection.read_tls(socket) {
+        Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+        Ok(_) => {
+            let state = connection.process_new_packets().map_err(io::Error::other)?;
+            if state.peer_has_closed() { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
