@@ -53,7 +53,13 @@ struct Stranger {
 }
 
 impl Gate {
-    pub fn new(config: &ApiConfig, desk: Arc<dyn Desk>, keyring: Option<Keyring>, clock: Clock, document: String) -> Gate {
+    pub fn new(
+        config: &ApiConfig,
+        desk: Arc<dyn Desk>,
+        keyring: Option<Keyring>,
+        clock: Clock,
+        document: String,
+    ) -> Gate {
         Gate {
             desk,
             keyring,
@@ -73,7 +79,10 @@ impl Gate {
         &self,
         question: impl FnOnce(&dyn Desk) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let busy = || Refusal { retry_after: Some(5), ..Refusal::unavailable("too many calls wait already", "come back later") };
+        let busy = || Refusal {
+            retry_after: Some(5),
+            ..Refusal::unavailable("too many calls wait already", "come back later")
+        };
         let deadline = tokio::time::Instant::now() + self.answer_within;
         let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned());
         let Ok(Ok(place)) = place.await else { return Err(busy()) };
@@ -235,9 +244,10 @@ fn from_this_machine(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Around every call, of routes that exist and others.
 pub(super) async fn guard(State(gate): State<Shared>, request: Request, next: Next) -> Response {
     let handled = tokio::spawn(handle(Arc::clone(&gate), request, next)).await;
-    gate.finish(handled.unwrap_or_else(|_| {
-        Refusal::new(500, "the call could not be handled", "the log says why").into_response()
-    }))
+    gate.finish(
+        handled
+            .unwrap_or_else(|_| Refusal::new(500, "the call could not be handled", "the log says why").into_response()),
+    )
 }
 
 async fn handle(gate: Shared, request: Request, next: Next) -> Response {

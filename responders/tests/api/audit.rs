@@ -40,7 +40,8 @@ fn what_is_refused_is_written_down_as_well() {
     site.as_role(Role::Responder, "PUT", "/v1/stop", Some(&" ".repeat(70_000)));
     site.as_role(Role::Responder, "POST", "/v1/actions/late/deny", None);
     site.call("GET", "/v1/health", None, None);
-    let told: Vec<_> = site.desk.calls().iter().map(|call| (call.method.clone(), call.route.clone(), call.status)).collect();
+    let told: Vec<_> =
+        site.desk.calls().iter().map(|call| (call.method.clone(), call.route.clone(), call.status)).collect();
     let expected = [
         ("PUT", "/v1/stop", 403),
         ("GET", "-", 404),
@@ -125,8 +126,9 @@ fn log() -> &'static Mutex<Vec<u8>> {
                 Ok(())
             }
         }
-        let subscriber =
-            tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).with_writer(|| Log);
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(|| Log);
         tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
         Mutex::new(Vec::new())
     })
