@@ -78,6 +78,9 @@ fn what_cannot_be_written_down_is_not_shown() {
     let command = site.as_role(Role::Responder, "PUT", "/v1/stop", None);
     assert_eq!(command.status, 202, "the command is an entry itself, and was carried out");
     assert_eq!(site.call("GET", "/v1/health", None, None).status, 401);
+    *site.desk.cannot_record.lock().unwrap() = false;
+    assert_eq!(site.as_role(Role::Viewer, "GET", "/v1/actions", None).status, 200);
+    assert_eq!(site.desk.calls()[0].unrecorded, 3, "how many are missing is told once it can be");
 }
 
 #[test]

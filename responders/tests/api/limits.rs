@@ -131,6 +131,7 @@ fn a_desk_that_takes_too_long_is_not_waited_for_and_does_not_pile_up_threads() {
     statuses.sort_unstable();
     assert_eq!(statuses, [503, 503, 504, 504], "two are asked, two find no place");
     assert_eq!(site.desk.filters.lock().unwrap().len(), 2);
+    assert_eq!(site.desk.calls().len(), 4, "and all four are in the audit");
     *site.desk.takes.lock().unwrap() = Duration::ZERO;
     eventually("it answers again", || site.as_role(Role::Viewer, "GET", "/v1/mode", None).status == 200);
 }
