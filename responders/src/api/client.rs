@@ -74,7 +74,9 @@ impl Client {
         let url = parse(&config.url)?;
         let authorization = config.token.as_ref().map(authorization).transpose()?;
         if authorization.is_some() && url.scheme() == "http" && !is_loopback(&url) {
-            return Err(Error::Wrong(format!("the token would go to `{url}` in clear; expected `https`, or this machine")));
+            return Err(Error::Wrong(format!(
+                "the token would go to `{url}` in clear; expected `https`, or this machine"
+            )));
         }
         let tls = TlsConfig { ca: config.ca.clone(), ..TlsConfig::default() }.client()?;
         let http = reqwest::blocking::Client::builder()
@@ -146,7 +148,13 @@ impl Client {
         self.command(&Method::POST, &["v1", "actions", action_id, "extend"], request)
     }
 
-    pub fn set_mode(&self, mode: Mode, gateway: Option<&str>, playbook: Option<&str>, note: &str) -> Result<CommandOutcome, Failed> {
+    pub fn set_mode(
+        &self,
+        mode: Mode,
+        gateway: Option<&str>,
+        playbook: Option<&str>,
+        note: &str,
+    ) -> Result<CommandOutcome, Failed> {
         let owned = |name: Option<&str>| name.map(str::to_owned);
         let request = ModeRequest { mode, gateway: owned(gateway), playbook: owned(playbook), note: note.to_owned() };
         self.command(&Method::PUT, &["v1", "mode"], &request)
@@ -231,7 +239,8 @@ impl Client {
 }
 
 fn parse(text: &str) -> Result<Url, Error> {
-    let wrong = |problem: &str| Error::Wrong(format!("the URL `{text}` {problem}, expected one such as `{DEFAULT_URL}`"));
+    let wrong =
+        |problem: &str| Error::Wrong(format!("the URL `{text}` {problem}, expected one such as `{DEFAULT_URL}`"));
     let url = Url::parse(text).map_err(|error| wrong(&format!("cannot be read: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("is neither `http` nor `https`"));

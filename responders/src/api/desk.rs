@@ -79,7 +79,7 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     pub status: u16,
-    /// Calls before this one that were refused for too many failures, and are no entries of their own.
+    /// Calls before this one that are no entries of their own: refused for too many failures, or not to be written down.
     #[serde(default)]
     pub unrecorded: u64,
 }

@@ -151,7 +151,10 @@ fn check_name(what: &str, text: &str) -> Result<(), Refusal> {
 }
 
 fn check_names<const N: usize>(names: [(&str, &Option<String>); N]) -> Result<(), Refusal> {
-    names.into_iter().filter_map(|(what, name)| Some((what, name.as_ref()?))).try_for_each(|(what, name)| check_name(what, name))
+    names
+        .into_iter()
+        .filter_map(|(what, name)| Some((what, name.as_ref()?)))
+        .try_for_each(|(what, name)| check_name(what, name))
 }
 
 /// Notes are shown in terminals.

@@ -37,9 +37,11 @@ pub(super) struct Gate {
     pub clock: Clock,
     pub document: String,
     failures: Mutex<Failures>,
-    /// Calls refused for too many failures, since the last entry.
+    /// Calls that are no entries, since the last entry: refused for too many failures, or not to be written down.
     unrecorded: AtomicU64,
     places: Arc<Semaphore>,
+    /// Of the audit alone: where looking takes all places, calls are written down nevertheless.
+    audit_places: Arc<Semaphore>,
     answer_within: Duration,
     read_within: Duration,
     tls: bool,
@@ -53,7 +55,13 @@ struct Stranger {
 }
 
 impl Gate {
-    pub fn new(config: &ApiConfig, desk: Arc<dyn Desk>, keyring: Option<Keyring>, clock: Clock, document: String) -> Gate {
+    pub fn new(
+        config: &ApiConfig,
+        desk: Arc<dyn Desk>,
+        keyring: Option<Keyring>,
+        clock: Clock,
+        document: String,
+    ) -> Gate {
         Gate {
             desk,
             keyring,
@@ -62,6 +70,7 @@ impl Gate {
             failures: Mutex::new(Failures::new(config.failures_per_minute, config.failures_per_minute_overall)),
             unrecorded: AtomicU64::new(0),
             places: Arc::new(Semaphore::new(config.max_calls)),
+            audit_places: Arc::new(Semaphore::new(config.max_calls)),
             answer_within: Duration::from_secs(config.answer_seconds),
             read_within: Duration::from_secs(config.read_seconds),
             tls: config.tls.is_some(),
@@ -73,9 +82,20 @@ impl Gate {
         &self,
         question: impl FnOnce(&dyn Desk) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let busy = || Refusal { retry_after: Some(5), ..Refusal::unavailable("too many calls wait already", "come back later") };
+        self.ask_in(&self.places, question).await
+    }
+
+    async fn ask_in<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        question: impl FnOnce(&dyn Desk) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let busy = || Refusal {
+            retry_after: Some(5),
+            ..Refusal::unavailable("too many calls wait already", "come back later")
+        };
         let deadline = tokio::time::Instant::now() + self.answer_within;
-        let place = timeout_at(deadline, Arc::clone(&self.places).acquire_owned());
+        let place = timeout_at(deadline, Arc::clone(places).acquire_owned());
         let Ok(Ok(place)) = place.await else { return Err(busy()) };
         let desk = Arc::clone(&self.desk);
         // The place is given back when the desk is done, not when nobody waits any longer: threads are bounded by it.
@@ -178,10 +198,10 @@ impl Gate {
         call.status = response.status().as_u16();
         call.unrecorded = self.unrecorded.swap(0, Ordering::Relaxed);
         let (unrecorded, is_reading) = (call.unrecorded, call.method == "GET" || call.method == "HEAD");
-        let Err(refusal) = self.ask(move |desk| desk.record_call(&call)).await else {
+        let Err(refusal) = self.ask_in(&self.audit_places, move |desk| desk.record_call(&call)).await else {
             return response;
         };
-        self.unrecorded.fetch_add(unrecorded, Ordering::Relaxed);
+        self.unrecorded.fetch_add(unrecorded + 1, Ordering::Relaxed);
         tracing::error!(error = %refusal, "a call of the API could not be written to the audit");
         if is_reading && response.status().is_success() {
             let why = "the call could not be written to the audit, so it is not answered";
@@ -235,9 +255,10 @@ fn from_this_machine(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Around every call, of routes that exist and others.
 pub(super) async fn guard(State(gate): State<Shared>, request: Request, next: Next) -> Response {
     let handled = tokio::spawn(handle(Arc::clone(&gate), request, next)).await;
-    gate.finish(handled.unwrap_or_else(|_| {
-        Refusal::new(500, "the call could not be handled", "the log says why").into_response()
-    }))
+    gate.finish(
+        handled
+            .unwrap_or_else(|_| Refusal::new(500, "the call could not be handled", "the log says why").into_response()),
+    )
 }
 
 async fn handle(gate: Shared, request: Request, next: Next) -> Response {

@@ -32,7 +32,10 @@ pub(super) fn viewer() -> OpenApiRouter<Shared> {
 /// Actions, latest first.
 #[utoipa::path(get, path = "/v1/actions", tag = "actions", params(ActionFilter),
     responses((status = 200, description = "a page of actions", body = Actions)))]
-async fn list_actions(State(gate): State<Shared>, Filter(filter): Filter<ActionFilter>) -> Result<Json<Actions>, Refusal> {
+async fn list_actions(
+    State(gate): State<Shared>,
+    Filter(filter): Filter<ActionFilter>,
+) -> Result<Json<Actions>, Refusal> {
     gate.ask(move |desk| desk.actions(&filter)).await.map(Json)
 }
 

@@ -1,18 +1,22 @@
 //! Listening: on loopback, or with TLS and tokens; within limits; to the end.
 
+use std::future::{Ready, ready};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{AddExtension, from_fn_with_state};
 use axum_server::Handle;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_layer::Layer;
 
 use crate::api::config::{ApiConfig, ServerTls};
 use crate::api::desk::{Desk, Refusal};
@@ -67,15 +71,13 @@ impl Server {
             .build()
             .map_err(|error| Error::Wrong(format!("the API cannot start its threads: {error}")))?;
         let handle = Handle::new();
-        let door = Door { handle: handle.clone(), places: config.max_connections };
+        let door = Door { places: Arc::new(Semaphore::new(config.max_connections)) };
         let read_within = Duration::from_secs(config.read_seconds);
         let serving = {
             let handle = handle.clone();
             async move {
-                let mut server = axum_server::from_tcp(listener)?
-                    .handle(handle)
-                    .http1_only()
-                    .first_request_timeout(read_within);
+                let mut server =
+                    axum_server::from_tcp(listener)?.handle(handle).http1_only().first_request_timeout(read_within);
                 // Counts from the end of the last answer too: whoever says nothing more is hung up on.
                 server.http_builder().http1().header_read_timeout(read_within);
                 let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -128,19 +130,22 @@ impl Drop for Server {
 /// Lets so many in at a time; others are hung up on at once, before they cost a handshake.
 #[derive(Clone)]
 struct Door {
-    handle: Handle<SocketAddr>,
-    places: usize,
+    places: Arc<Semaphore>,
 }
+
+/// Given back when the connection has ended, and whatever was begun on it.
+type Place = Arc<OwnedSemaphorePermit>;
 
 impl<I, S> Accept<I, S> for Door {
     type Stream = I;
-    type Service = S;
-    type Future = std::future::Ready<std::io::Result<(I, S)>>;
+    type Service = AddExtension<S, Place>;
+    type Future = Ready<std::io::Result<(I, AddExtension<S, Place>)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        // Whoever knocks is counted already.
-        let is_full = self.handle.connection_count() > self.places;
-        std::future::ready(if is_full { Err(std::io::ErrorKind::QuotaExceeded.into()) } else { Ok((stream, service)) })
+        ready(match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => Ok((stream, Extension(Arc::new(place)).layer(service))),
+            Err(_) => Err(std::io::ErrorKind::QuotaExceeded.into()),
+        })
     }
 }
 

@@ -113,7 +113,10 @@ async fn set_mode(sent: Sent, Body(body): Body<ModeRequest>) -> Outcome {
 async fn give_verdict(sent: Sent, Body(body): Body<VerdictRequest>) -> Outcome {
     let now = Moment((sent.0.clock)());
     if let Some(expires) = body.expires.filter(|expires| *expires <= now) {
-        return Err(Refusal::wrong(format!("`expires` is `{expires}`, which is past: it is `{now}`"), "send a later one"));
+        return Err(Refusal::wrong(
+            format!("`expires` is `{expires}`, which is past: it is `{now}`"),
+            "send a later one",
+        ));
     }
     let is_preview = body.preview;
     let (status, outcome) = order(sent, Command::Verdict(body)).await?;

@@ -43,7 +43,8 @@ pub fn create(
 ) -> Result<(TokenText, TokenView), Error> {
     check_name(name)?;
     if !(SHORTEST_LIFE..=LONGEST_LIFE).contains(&life) {
-        let wrong = format!("a token's life is `{} s`, expected a minute to 366 days; make a new one then", life.as_secs());
+        let wrong =
+            format!("a token's life is `{} s`, expected a minute to 366 days; make a new one then", life.as_secs());
         return Err(Error::Wrong(wrong));
     }
     let _lock = lock(path)?;

@@ -20,8 +20,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub enum Denied {
     /// No such id, or another secret.
     Unknown,
-    Expired { token: TokenView },
-    Revoked { token: TokenView },
+    Expired {
+        token: TokenView,
+    },
+    Revoked {
+        token: TokenView,
+    },
     /// The file cannot be used now: nobody is let in, since somebody may have been revoked.
     NoFile,
 }

@@ -5,8 +5,8 @@ use std::fmt;
 
 use fleet::EventTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// Microseconds inside, `2026-01-01T00:00:31.071281Z` outside.
@@ -36,7 +36,9 @@ impl<'de> Deserialize<'de> for Moment {
         let text = Cow::<str>::deserialize(from)?;
         let at = EventTime::parse(&text);
         at.map(Moment).ok_or_else(|| {
-            serde::de::Error::custom(format!("`{text}` is no instant, expected RFC 3339 such as `2026-01-31T12:00:00Z`"))
+            serde::de::Error::custom(format!(
+                "`{text}` is no instant, expected RFC 3339 such as `2026-01-31T12:00:00Z`"
+            ))
         })
     }
 }

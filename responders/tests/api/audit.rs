@@ -40,7 +40,8 @@ fn what_is_refused_is_written_down_as_well() {
     site.as_role(Role::Responder, "PUT", "/v1/stop", Some(&" ".repeat(70_000)));
     site.as_role(Role::Responder, "POST", "/v1/actions/late/deny", None);
     site.call("GET", "/v1/health", None, None);
-    let told: Vec<_> = site.desk.calls().iter().map(|call| (call.method.clone(), call.route.clone(), call.status)).collect();
+    let told: Vec<_> =
+        site.desk.calls().iter().map(|call| (call.method.clone(), call.route.clone(), call.status)).collect();
     let expected = [
         ("PUT", "/v1/stop", 403),
         ("GET", "-", 404),
@@ -77,6 +78,9 @@ fn what_cannot_be_written_down_is_not_shown() {
     let command = site.as_role(Role::Responder, "PUT", "/v1/stop", None);
     assert_eq!(command.status, 202, "the command is an entry itself, and was carried out");
     assert_eq!(site.call("GET", "/v1/health", None, None).status, 401);
+    *site.desk.cannot_record.lock().unwrap() = false;
+    assert_eq!(site.as_role(Role::Viewer, "GET", "/v1/actions", None).status, 200);
+    assert_eq!(site.desk.calls()[0].unrecorded, 3, "how many are missing is told once it can be");
 }
 
 #[test]
@@ -125,8 +129,9 @@ fn log() -> &'static Mutex<Vec<u8>> {
                 Ok(())
             }
         }
-        let subscriber =
-            tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).with_writer(|| Log);
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(|| Log);
         tracing::subscriber::set_global_default(subscriber.finish()).unwrap();
         Mutex::new(Vec::new())
     })

@@ -54,16 +54,44 @@ fn it_is_openapi_3_1_and_every_reference_leads_somewhere() {
         for (method, operation) in item.as_object().unwrap() {
             assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{method} {path}: its id is another's");
             assert!(operation["summary"].is_string(), "{method} {path}");
-            let parameters: Vec<_> =
-                operation["parameters"].as_array().into_iter().flatten().map(|given| given["name"].as_str().unwrap()).collect();
+            let parameters: Vec<_> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|given| given["name"].as_str().unwrap())
+                .collect();
             assert_eq!(path.contains("{id}"), parameters.contains(&"id"), "{method} {path}: {parameters:?}");
             assert_eq!(method != "get", parameters.contains(&"Idempotency-Key"), "{method} {path}");
             for status in ["400", "401", "403", "429"] {
-                let schema = &operation["responses"][status]["content"]["application/json"]["schema"]["$ref"];
-                assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
+                let refusal = &operation["responses"][status]["$ref"];
+                assert_eq!(refusal, &format!("#/components/responses/{status}"), "{method} {path}");
             }
         }
     }
+    for (status, response) in document["components"]["responses"].as_object().unwrap() {
+        let schema = &response["content"]["application/json"]["schema"]["$ref"];
+        assert_eq!(schema, "#/components/schemas/Problem", "{status}");
+    }
+}
+
+/// docs/api.md has a row for each call, with its role.
+#[test]
+fn the_page_for_people_lists_the_same_calls() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md")).unwrap();
+    let rows: BTreeSet<Vec<&str>> = page
+        .lines()
+        .filter(|line| ["| `GET", "| `POST", "| `PUT", "| `DELETE"].iter().any(|start| line.starts_with(start)))
+        .map(|line| line.trim_matches('|').split('|').take(2).map(|cell| cell.trim().trim_matches('`')).collect())
+        .collect();
+    let document: Value = serde_json::from_str(&document::openapi().unwrap()).unwrap();
+    let mut calls = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            calls.insert((format!("{} {path}", method.to_uppercase()), operation["x-role"].as_str().unwrap()));
+        }
+    }
+    let calls: BTreeSet<Vec<&str>> = calls.iter().map(|(call, role)| vec![call.as_str(), *role]).collect();
+    assert_eq!(rows, calls, "docs/api.md (left) and what is served (right)");
 }
 
 /// Every field of what is answered is described, with its words.
@@ -97,7 +125,9 @@ fn check(document: &Value, schema: &Value, value: &Value, place: &str) {
     }
     let types: Vec<&str> = match &schema["type"] {
         Value::String(one) => vec![one],
-        many => many.as_array().unwrap_or_else(|| panic!("{place}: {schema}")).iter().filter_map(Value::as_str).collect(),
+        many => {
+            many.as_array().unwrap_or_else(|| panic!("{place}: {schema}")).iter().filter_map(Value::as_str).collect()
+        }
     };
     let found = match value {
         Value::Null => "null",

@@ -1,6 +1,6 @@
 //! What callers may cost: failures, bytes, time, connections.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,14 +35,15 @@ fn after_ten_failures_there_is_no_answer_for_a_minute_but_to_the_right_token() {
 #[test]
 fn a_body_of_64_kib_and_not_a_byte_more() {
     let site = Site::new();
-    let body = |length: usize| format!("{:<length$}", r#"{"note":"x"}"#);
+    let body = |length: usize| format!("{{}}{}", " ".repeat(length - 2));
     let answer = site.as_role(Role::Responder, "PUT", "/v1/stop", Some(&body(64 * 1024)));
     assert_eq!(answer.status, 202, "{answer:?}");
     let answer = site.as_role(Role::Responder, "PUT", "/v1/stop", Some(&body(64 * 1024 + 1)));
     assert_eq!(answer.status, 413, "{answer:?}");
     answer.error();
 
-    let authorization = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", site.texts[&Role::Responder]);
+    let authorization =
+        format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", site.texts[&Role::Responder]);
     let head = request("PUT", "/v1/stop", &format!("{authorization}Transfer-Encoding: chunked\r\n"), None);
     let chunks = format!("10000\r\n{}\r\n", " ".repeat(0x10000)).repeat(4);
     assert_eq!(send(site.address(), &format!("{head}{chunks}0\r\n\r\n")).status, 413, "nor in pieces");
@@ -58,7 +59,8 @@ fn who_says_nothing_or_says_it_slowly_is_hung_up_on() {
     slow.write_all(b"GET /v1/health HTTP/1.1\r\nHost: ").unwrap();
     let mut idle = connect(site.address());
     let token = &site.texts[&Role::Responder];
-    let open = request("GET", "/v1/health", &format!("Authorization: Bearer {token}\r\n"), None).replace("close", "keep-alive");
+    let open = request("GET", "/v1/health", &format!("Authorization: Bearer {token}\r\n"), None)
+        .replace("close", "keep-alive");
     idle.write_all(open.as_bytes()).unwrap();
     let mut half = connect(site.address());
     let whole = request("PUT", "/v1/stop", &format!("Authorization: Bearer {token}\r\n"), Some(r#"{"note":"x"}"#));
@@ -85,17 +87,28 @@ fn who_says_nothing_or_says_it_slowly_is_hung_up_on() {
 #[test]
 fn more_connections_than_allowed_are_hung_up_on_and_places_come_back() {
     let site = Site::with(|config| config.max_connections = 4);
-    let held: Vec<_> = (0..4).map(|_| connect(site.address())).collect();
-    // Accepted in order: once the fifth was hung up on, four are inside.
-    let mut fifth = connect(site.address());
-    assert_eq!(fifth.read(&mut [0; 1]).unwrap_or(0), 0);
+    let token = &site.texts[&Role::Viewer];
+    let once = request("GET", "/v1/health", &format!("Authorization: Bearer {token}\r\n"), None);
+    let open = once.replace("close", "keep-alive");
+    let inside = || {
+        let mut stream = connect(site.address());
+        stream.write_all(open.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        stream
+    };
+    let held: Vec<_> = (0..4).map(|_| inside()).collect();
+    for _ in 0..3 {
+        let mut further = connect(site.address());
+        let answer = further.read(&mut [0; 1]);
+        assert!(matches!(answer, Ok(0)) || answer.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    }
     drop(held);
     eventually("a place is free again", || {
         let mut stream = connect(site.address());
-        let token = &site.texts[&Role::Viewer];
-        let text = request("GET", "/v1/health", &format!("Authorization: Bearer {token}\r\n"), None);
         let mut answer = String::new();
-        stream.write_all(text.as_bytes()).is_ok()
+        stream.write_all(once.as_bytes()).is_ok()
             && stream.read_to_string(&mut answer).is_ok()
             && answer.starts_with("HTTP/1.1 200")
     });
@@ -118,6 +131,7 @@ fn a_desk_that_takes_too_long_is_not_waited_for_and_does_not_pile_up_threads() {
     statuses.sort_unstable();
     assert_eq!(statuses, [503, 503, 504, 504], "two are asked, two find no place");
     assert_eq!(site.desk.filters.lock().unwrap().len(), 2);
+    assert_eq!(site.desk.calls().len(), 4, "and all four are in the audit");
     *site.desk.takes.lock().unwrap() = Duration::ZERO;
     eventually("it answers again", || site.as_role(Role::Viewer, "GET", "/v1/mode", None).status == 200);
 }

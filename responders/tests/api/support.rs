@@ -12,8 +12,8 @@ use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use responders::api::server::Clock;
 use responders::api::views::{
     ActionDetail, ActionFilter, ActionView, Actions, Breaker, GatewayHealth, Health, IncidentDetail, IncidentFilter,
-    IncidentStats, IncidentView, Incidents, JournalHead, ModeView, PlaybookView, Playbooks, Spread, StatsFilter, Transition,
-    VerdictFilter, VerdictView, Verdicts,
+    IncidentStats, IncidentView, Incidents, JournalHead, ModeView, PlaybookView, Playbooks, Spread, StatsFilter,
+    Transition, VerdictFilter, VerdictView, Verdicts,
 };
 use responders::api::{ApiConfig, Asked, Call, Command, CommandOutcome, Desk, Refusal, Server};
 use responders::rights::{Moment, Role, file};
@@ -251,9 +251,8 @@ impl Site {
 
 /// `headers`: whole lines.
 pub fn request(method: &str, path: &str, headers: &str, body: Option<&str>) -> String {
-    let content = body.map_or(String::new(), |body| {
-        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
-    });
+    let content = body
+        .map_or(String::new(), |body| format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
     let body = body.unwrap_or_default();
     format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}{content}\r\n{body}")
 }

@@ -15,10 +15,7 @@ use crate::support::{Site, connect, request};
 /// A certificate for this machine, and its key, as PEM files.
 fn certificate(folder: &Path, name: &str) -> ServerTls {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let tls = ServerTls {
-        certificate: folder.join(format!("{name}.pem")),
-        key: folder.join(format!("{name}.key")),
-    };
+    let tls = ServerTls { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) };
     std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
     std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
     tls

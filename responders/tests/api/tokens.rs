@@ -40,7 +40,8 @@ fn garbage_opens_nothing_and_is_told_nothing() {
     let in_query = send(site.address(), &request("GET", &format!("/v1/health?token={right}"), "", None));
     assert_eq!(in_query.status, 401);
 
-    let spelt = send(site.address(), &request("GET", "/v1/health", &format!("authorization: bearer {right}\r\n"), None));
+    let spelt =
+        send(site.address(), &request("GET", "/v1/health", &format!("authorization: bearer {right}\r\n"), None));
     assert_eq!(spelt.status, 200, "the scheme's case does not matter");
     let claimed: Vec<_> = site.desk.calls().into_iter().filter_map(|call| call.claimed).collect();
     assert_eq!(claimed, [TokenText::parse(right).unwrap().id()], "only an id that exists is written down");

@@ -5,10 +5,10 @@ mod incident;
 mod names;
 mod state;
 
-pub use action::{ActionFilter, ActionView, Actions, ActionDetail, Transition};
+pub use action::{ActionDetail, ActionFilter, ActionView, Actions, Transition};
 pub use incident::{
-    IncidentDetail, IncidentFilter, IncidentStats, IncidentView, Incidents, Spread, StatsFilter, VerdictFilter, VerdictView,
-    Verdicts,
+    IncidentDetail, IncidentFilter, IncidentStats, IncidentView, Incidents, Spread, StatsFilter, VerdictFilter,
+    VerdictView, Verdicts,
 };
 pub use names::{FindingKindName, LevelName, ModeName, SeverityName, StateName};
 pub use state::{Breaker, GatewayHealth, Health, JournalHead, ModeView, PlaybookView, Playbooks, TokenList};
