@@ -17,7 +17,7 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use self::command::{
-    Account, CLIENT_NOT_FOUND, ROLE_EXISTS, ROLE_NOT_FOUND, add_role, account, create_role, delete_role, disable, done,
+    Account, CLIENT_NOT_FOUND, ROLE_EXISTS, ROLE_NOT_FOUND, account, add_role, create_role, delete_role, disable, done,
     enable, get_client, remove_role,
 };
 use self::link::{Broker, Link};

@@ -161,7 +161,10 @@ impl Nftables {
         let ended = run(&self.ip, &["-j", "addr"], "", deadline)?;
         let listing = let_through(&self.ip, ended)?;
         let own = addresses(&listing).map_err(|problem| {
-            Failure::refused(format!("`{}`: {problem}; correct `ip`, or name the addresses in `own`", self.ip.join(" ")))
+            Failure::refused(format!(
+                "`{}`: {problem}; correct `ip`, or name the addresses in `own`",
+                self.ip.join(" ")
+            ))
         })?;
         target.is_none_of(own.iter().map(String::as_str))
     }
@@ -235,7 +238,12 @@ impl Gateway for Nftables {
         let names: Vec<String> = wanted.iter().map(|element| format!("{} {}", element.set, element.value)).collect();
         let mut said = String::new();
         for _ in 0..TRIES {
-            let state = self.look(deadline)?;
+            let mut state = self.look(deadline)?;
+            let was_asleep = state.asleep;
+            if was_asleep {
+                self.change(&[Rules::table()], deadline)?;
+                state = self.look(deadline)?;
+            }
             if let Some(by) = state.foreign(&wanted, &mark) {
                 // It is kept out, and not by us: reading back says so. The rules are everybody's.
                 if !state.intact {
@@ -246,7 +254,7 @@ impl Gateway for Nftables {
             let receipt = Some(json!({ "elements": names }));
             let commands = state.change(&self.rules, &wanted, &mark, seconds(order)?);
             if commands.is_empty() {
-                return Ok(Applied { receipt, already: true });
+                return Ok(Applied { receipt, already: !was_asleep });
             }
             permit.left()?;
             match self.change(&commands, deadline)? {
