@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fleet::Level;
-use responders::gateways::{FailureKind, Found, Gateway, Order, Undone};
+use responders::gateways::mosquitto::{Mosquitto, MosquittoConfig};
+use responders::gateways::{FailureKind, Found, Gateway, Key, Order, Undone};
 use serde_json::json;
 
 use crate::broker::Broker;
@@ -44,6 +45,26 @@ fn two_actions_hold_one_device_until_both_are_over() {
     assert_eq!(gateway.undo(&permit(), &second), Ok(Undone::Done));
     assert!(broker.signs_in("cam-1"));
     assert_eq!(gateway.undo(&permit(), &first), Ok(Undone::Already));
+}
+
+#[test]
+fn a_device_that_got_another_username_is_followed_and_let_go() {
+    let Some(broker) = Broker::new() else { return };
+    broker.enrol(&["cam-1", "cam-1b"]);
+    let mut gateway = broker.gateway();
+    let before = order("cam-1");
+    let receipt = gateway.apply(&permit(), &before).unwrap().receipt;
+    let after = Order { names: [(Key::Username, "cam-1b".into())].into(), receipt, ..before.clone() };
+    assert_eq!(gateway.read_back(&permit(), &after), Ok(Found::Absent));
+    let receipt = gateway.apply(&permit(), &after).unwrap().receipt;
+    assert!(broker.signs_in("cam-1") && !broker.signs_in("cam-1b"));
+    // It is one of ours by now, and was renamed: what we did is taken back all the same.
+    let config = MosquittoConfig { own: vec!["cam-1b".into()], ..broker.config() };
+    let mut gateway = Mosquitto::new("broker", config).unwrap();
+    let renamed = Order { receipt, ..before };
+    assert_eq!(gateway.undo(&permit(), &renamed), Ok(Undone::Done));
+    assert!(broker.signs_in("cam-1") && broker.signs_in("cam-1b"));
+    assert!(!broker.control(&["listRoles"]).contains("vedette:"));
 }
 
 #[test]
