@@ -23,7 +23,9 @@ impl Secret {
     pub fn read(&self) -> Result<String, Error> {
         let text = match self {
             Secret::Env(name) => std::env::var(name).map_err(|_| {
-                Error::Wrong(format!("environment variable `{name}` is not set, expected a secret; set it for this process"))
+                Error::Wrong(format!(
+                    "environment variable `{name}` is not set, expected a secret; set it for this process"
+                ))
             })?,
             Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
                 let path = path.display();

@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet, PubAckReason, Publish, SubscribeReasonCode};
 use rumqttc::v5::{Client, Connection, ConnectionError, Event, MqttOptions, RecvTimeoutError};
-use rumqttc::{TlsConfiguration, Transport};
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
@@ -86,6 +86,10 @@ impl Broker {
         options.set_credentials(self.username.as_str(), self.password.read().map_err(unauthorised)?);
         options.set_keep_alive(KEEP_ALIVE).set_clean_start(true);
         options.set_connection_timeout(time.as_secs() + 1).set_max_packet_size(Some(LARGEST_PACKET));
+        // Small messages that wait for each other's answer.
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         if let Some(tls) = &self.tls {
             let tls = tls.client().map_err(unauthorised)?;
             options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(&tls))));
@@ -237,7 +241,9 @@ impl Live {
         while answers.iter().any(Option::is_none) {
             match self.next(broker, deadline)? {
                 Some(Packet::Publish(publish)) if publish.topic == RESPONSE => take(&publish, &commands, &mut answers),
-                Some(Packet::PubAck(ack)) if is_refusal(ack.reason) => return Err(forbidden(broker, "write to", CONTROL)),
+                Some(Packet::PubAck(ack)) if is_refusal(ack.reason) => {
+                    return Err(forbidden(broker, "write to", CONTROL));
+                }
                 Some(_) => {}
                 None => {
                     let Broker { url, username, .. } = broker;
@@ -321,14 +327,17 @@ mod tests {
     use super::*;
 
     fn broker(url: &str) -> Result<Broker, Error> {
-        Broker::new("broker", &MosquittoConfig {
-            url: url.to_owned(),
-            username: "vedette".into(),
-            password: Secret::Env("NAME".to_owned()),
-            tls: TlsConfig::default(),
-            own: Vec::new(),
-            time_limit_seconds: 10,
-        })
+        Broker::new(
+            "broker",
+            &MosquittoConfig {
+                url: url.to_owned(),
+                username: "vedette".into(),
+                password: Secret::Env("NAME".to_owned()),
+                tls: TlsConfig::default(),
+                own: Vec::new(),
+                time_limit_seconds: 10,
+            },
+        )
     }
 
     #[test]

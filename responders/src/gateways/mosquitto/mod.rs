@@ -17,7 +17,7 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use self::command::{
-    Account, CLIENT_NOT_FOUND, ROLE_EXISTS, ROLE_NOT_FOUND, add_role, account, create_role, delete_role, disable, done,
+    Account, CLIENT_NOT_FOUND, ROLE_EXISTS, ROLE_NOT_FOUND, account, add_role, create_role, delete_role, disable, done,
     enable, get_client, remove_role,
 };
 use self::link::{Broker, Link};
@@ -104,20 +104,46 @@ impl Mosquitto {
         if username.is_empty() {
             return Err(Failure::refused(format!("device `{}` has an empty username", order.device_id)));
         }
+        Ok(username)
+    }
+
+    fn spare_our_own(&self, username: &str) -> Result<(), Failure> {
         if self.about.own.iter().any(|(_, own)| own == username) {
             let message = format!("`{username}` is a username of ours or of a bridge; it is never disabled");
             return Err(Failure::refused(message));
         }
-        Ok(username)
+        Ok(())
     }
 
-    /// Takes our role away, from the client and from the broker.
-    fn unmark(&mut self, username: &str, mark: &str, deadline: Instant) -> Result<(), Failure> {
-        let commands = vec![remove_role(username, mark), delete_role(mark)];
-        let answers = self.link.ask(commands, deadline)?;
-        // The client may be gone with all its roles, or the role was taken from it by hand: what counts is the role.
-        done(&answers[1], &[ROLE_NOT_FOUND])
+    /// Enables it, if we disabled it and no other action of ours still does, and takes our role from it.
+    fn release(&mut self, username: &str, mark: &str, deadline: Instant) -> Result<Undone, Failure> {
+        let Some(account) = self.look(username, deadline)? else { return Ok(Undone::Already) };
+        let other = account.marks().find(|other| *other != mark).map(str::to_owned);
+        let is_held_by_others = account.disabled && (!account.has(mark) || other.is_some());
+        if account.disabled && !is_held_by_others {
+            let answers = self.link.ask(vec![enable(username)], deadline)?;
+            done(&answers[0], &[CLIENT_NOT_FOUND])?;
+        }
+        // Last: until here a crash finds the client still ours.
+        if account.has(mark) {
+            let answers = self.link.ask(vec![remove_role(username, mark)], deadline)?;
+            done(&answers[0], &[CLIENT_NOT_FOUND, ROLE_NOT_FOUND])?;
+        }
+        if is_held_by_others {
+            return Ok(Undone::Foreign { by: other.unwrap_or_else(|| SOMEBODY.to_owned()) });
+        }
+        Ok(if account.disabled { Undone::Done } else { Undone::Already })
     }
+
+    fn forget_role(&mut self, mark: &str, deadline: Instant) -> Result<(), Failure> {
+        let answers = self.link.ask(vec![delete_role(mark)], deadline)?;
+        done(&answers[0], &[ROLE_NOT_FOUND])
+    }
+}
+
+/// Whom it was applied to, should the inventory say another since.
+fn applied_to(order: &Order) -> Option<&str> {
+    order.receipt.as_ref()?["username"].as_str()
 }
 
 fn unknown(username: &str) -> Failure {
@@ -134,6 +160,7 @@ impl Gateway for Mosquitto {
 
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         let username = self.username(order)?;
+        self.spare_our_own(username)?;
         let deadline = self.deadline(permit)?;
         let mark = order.mark();
         let receipt = json!({ "username": username, "role": mark });
@@ -142,6 +169,9 @@ impl Gateway for Mosquitto {
         if before.has(ADMINISTRATOR) {
             let message = format!("`{username}` administers the broker (role `{ADMINISTRATOR}`); it is never disabled");
             return Err(Failure::refused(message));
+        }
+        if let Some(former) = applied_to(order).filter(|former| *former != username) {
+            self.release(former, &mark, deadline)?;
         }
         if before.disabled && before.has(&mark) {
             return Ok(Applied { receipt: Some(receipt), already: true });
@@ -165,7 +195,8 @@ impl Gateway for Mosquitto {
         let meanwhile = account(&answers[0])?.ok_or_else(|| unknown(username))?;
         if meanwhile.disabled && !before.disabled && meanwhile.marks().all(|other| other == mark) {
             // Somebody was faster, between our two looks.
-            self.unmark(username, &mark, deadline)?;
+            let answers = self.link.ask(vec![remove_role(username, &mark), delete_role(&mark)], deadline)?;
+            done(&answers[1], &[ROLE_NOT_FOUND])?;
             return Ok(foreign());
         }
         done(&answers[1], &[])?;
@@ -185,29 +216,20 @@ impl Gateway for Mosquitto {
     }
 
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        let username = self.username(order)?;
         let deadline = self.deadline(permit)?;
         let mark = order.mark();
-        let Some(account) = self.look(username, deadline)? else {
-            self.unmark(username, &mark, deadline)?;
-            return Ok(Undone::Already);
-        };
-        let other = account.marks().find(|other| *other != mark).map(str::to_owned);
-        let is_held_by_others = account.disabled && (!account.has(&mark) || other.is_some());
-        permit.left()?;
-        if is_held_by_others {
-            if account.has(&mark) {
-                self.unmark(username, &mark, deadline)?;
+        let now = order.names.get(&Key::Username).map(SmolStr::as_str);
+        let former = applied_to(order).filter(|former| Some(*former) != now);
+        let mut undone = Undone::Already;
+        for username in [former, now].into_iter().flatten() {
+            match self.release(username, &mark, deadline)? {
+                Undone::Already => {}
+                Undone::Foreign { .. } if undone == Undone::Done => {}
+                found => undone = found,
             }
-            return Ok(Undone::Foreign { by: other.unwrap_or_else(|| SOMEBODY.to_owned()) });
         }
-        if account.disabled {
-            let answers = self.link.ask(vec![enable(username)], deadline)?;
-            done(&answers[0], &[CLIENT_NOT_FOUND])?;
-        }
-        // Last: until here a crash finds the client still ours.
-        self.unmark(username, &mark, deadline)?;
-        Ok(if account.disabled { Undone::Done } else { Undone::Already })
+        self.forget_role(&mark, deadline)?;
+        Ok(undone)
     }
 
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {

@@ -147,21 +147,23 @@ impl Nftables {
             let message = format!("action `{}` is too long for a comment of nftables", order.action_id);
             return Err(Failure::refused(message));
         }
-        let target = Target::of(order, self.by_hardware)?;
-        target.is_none_of(self.about.own.iter().map(|(_, name)| name.as_str()))?;
-        Ok(target)
+        Target::of(order, self.by_hardware)
     }
 
     /// The gateway's own addresses are asked for each time: they change, and a gateway that cuts itself off cannot be asked to
     /// undo it.
     fn spare_the_gateway(&self, target: &Target, deadline: Instant) -> Result<(), Failure> {
+        target.is_none_of(self.about.own.iter().map(|(_, name)| name.as_str()))?;
         if self.ip.is_empty() {
             return Ok(());
         }
         let ended = run(&self.ip, &["-j", "addr"], "", deadline)?;
         let listing = let_through(&self.ip, ended)?;
         let own = addresses(&listing).map_err(|problem| {
-            Failure::refused(format!("`{}`: {problem}; correct `ip`, or name the addresses in `own`", self.ip.join(" ")))
+            Failure::refused(format!(
+                "`{}`: {problem}; correct `ip`, or name the addresses in `own`",
+                self.ip.join(" ")
+            ))
         })?;
         target.is_none_of(own.iter().map(String::as_str))
     }
@@ -235,7 +237,12 @@ impl Gateway for Nftables {
         let names: Vec<String> = wanted.iter().map(|element| format!("{} {}", element.set, element.value)).collect();
         let mut said = String::new();
         for _ in 0..TRIES {
-            let state = self.look(deadline)?;
+            let mut state = self.look(deadline)?;
+            let was_asleep = state.asleep;
+            if was_asleep {
+                self.change(&[Rules::table()], deadline)?;
+                state = self.look(deadline)?;
+            }
             if let Some(by) = state.foreign(&wanted, &mark) {
                 // It is kept out, and not by us: reading back says so. The rules are everybody's.
                 if !state.intact {
@@ -245,19 +252,19 @@ impl Gateway for Nftables {
             }
             let receipt = Some(json!({ "elements": names }));
             let commands = state.change(&self.rules, &wanted, &mark, seconds(order)?);
-            if commands.is_empty() {
-                return Ok(Applied { receipt, already: true });
-            }
+            let already = commands.is_empty() && !was_asleep;
             permit.left()?;
-            match self.change(&commands, deadline)? {
-                Some(late) => said = late,
-                None => {
-                    if order.level != Level::Throttle {
-                        self.forget_connections(&target, deadline);
-                    }
-                    return Ok(Applied { receipt, already: false });
-                }
+            if !commands.is_empty()
+                && let Some(late) = self.change(&commands, deadline)?
+            {
+                said = late;
+                continue;
             }
+            // Also when all was there: a crash may have come in between.
+            if order.level != Level::Throttle {
+                self.forget_connections(&target, deadline);
+            }
+            return Ok(Applied { receipt, already });
         }
         Err(too_late(&said))
     }

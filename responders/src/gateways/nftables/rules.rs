@@ -17,8 +17,16 @@ pub const TABLE: &str = "vedette";
 const PRIORITY: i64 = -150;
 /// Not the internet: RFC 1918, 6598, 3927, 5771, 4193, 4291, and broadcasts.
 const PRIVATE: [&str; 10] = [
-    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "224.0.0.0/4",
-    "255.255.255.255/32", "fc00::/7", "fe80::/10", "ff00::/8",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "169.254.0.0/16",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +97,8 @@ pub fn rules(local: &[IpNet], services: &[IpNet], throttle: Option<u32>) -> Rule
     let hardware = set_name(Level::Quarantine, "_mac");
     all.sets.push(Set { name: hardware.clone(), holds: "ether_addr" });
     for chain in ["forward", "input"] {
-        all.rules.push(Rule::new(chain, verdict("drop", vec![is(field("ether", "saddr"), json!(format!("@{hardware}")))])));
+        all.rules
+            .push(Rule::new(chain, verdict("drop", vec![is(field("ether", "saddr"), json!(format!("@{hardware}")))])));
     }
     if !local.is_empty() {
         all.levels.push(Level::BlockPeers);
@@ -104,7 +113,9 @@ pub fn rules(local: &[IpNet], services: &[IpNet], throttle: Option<u32>) -> Rule
         quarantine(&mut all.rules, family);
         let private: Vec<IpNet> = PRIVATE.iter().filter_map(|net| net.parse().ok()).collect();
         let private: Vec<IpNet> = private.iter().chain(local).copied().filter(|net| family.has(*net)).collect();
-        block(&mut all.rules, family, Level::BlockInternet, |far| vec![is_not(field(family.protocol(), far), nets(&private))]);
+        block(&mut all.rules, family, Level::BlockInternet, |far| {
+            vec![is_not(field(family.protocol(), far), nets(&private))]
+        });
         let peers: Vec<IpNet> = local.iter().copied().filter(|net| family.has(*net)).collect();
         let served: Vec<IpNet> = services.iter().copied().filter(|net| family.has(*net)).collect();
         if !peers.is_empty() {
@@ -215,9 +226,14 @@ fn verdict(verdict: &str, mut matches: Vec<Value>) -> Vec<Value> {
 }
 
 impl Rules {
+    /// The table alone, which also wakes it. The kernel takes no other change of a table in the transaction that wakes it.
+    pub fn table() -> Value {
+        json!({ "add": { "table": { "family": "inet", "name": TABLE } } })
+    }
+
     /// Makes the table as it should be, whatever is there. Elements stay; chains are made anew in the same instant.
     pub fn commands(&self) -> Vec<Value> {
-        let mut commands = vec![json!({ "add": { "table": { "family": "inet", "name": TABLE } } })];
+        let mut commands = vec![Rules::table()];
         for set in &self.sets {
             commands.push(json!({ "add": { "set": {
                 "family": "inet", "table": TABLE, "name": set.name, "type": set.holds, "flags": ["timeout"],
@@ -282,6 +298,10 @@ mod tests {
     #[test]
     fn nothing_is_ever_flushed() {
         let text = Value::Array(rules(&[net("10.0.0.0/8")], &[], Some(8)).commands()).to_string();
-        assert!(!text.contains("flush") && !text.contains("{\"delete\":{\"table\"") && !text.contains("{\"delete\":{\"set\""));
+        assert!(
+            !text.contains("flush")
+                && !text.contains("{\"delete\":{\"table\"")
+                && !text.contains("{\"delete\":{\"set\"")
+        );
     }
 }

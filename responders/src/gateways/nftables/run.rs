@@ -36,7 +36,8 @@ impl Drop for Running {
 /// # Errors
 /// The program is not there (`Refused`), may not be started (`Unauthorised`), or takes longer than `deadline`.
 pub fn run(program: &[String], arguments: &[&str], input: &str, deadline: Instant) -> Result<Ended, Failure> {
-    let (name, own) = program.split_first().ok_or_else(|| Failure::refused("no program is configured, expected one"))?;
+    let (name, own) =
+        program.split_first().ok_or_else(|| Failure::refused("no program is configured, expected one"))?;
     let mut command = Command::new(name);
     command.args(own).args(arguments).env("LC_ALL", "C");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -91,9 +92,9 @@ fn too_slow(name: &str) -> Failure {
 
 fn not_started(name: &str, error: &std::io::Error) -> Failure {
     match error.kind() {
-        ErrorKind::NotFound => {
-            Failure::refused(format!("program `{name}` is not there; install it (Debian: `nftables`), or correct `run`"))
-        }
+        ErrorKind::NotFound => Failure::refused(format!(
+            "program `{name}` is not there; install it (Debian: `nftables`), or correct `run`"
+        )),
         ErrorKind::PermissionDenied => {
             Failure::new(FailureKind::Unauthorised, format!("program `{name}` may not be started: {error}"))
         }

@@ -29,6 +29,8 @@ pub struct Held {
 pub struct State {
     /// The table, its sets and its rules are as we make them.
     pub intact: bool,
+    /// Somebody made it dormant: its rules do nothing.
+    pub asleep: bool,
     pub elements: BTreeMap<Element, Held>,
 }
 
@@ -43,11 +45,11 @@ impl State {
         let mut state = State::default();
         let mut sets = BTreeMap::new();
         let mut comments: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        let (mut awake, mut chains) = (false, 0);
+        let mut chains = 0;
         for entry in entries {
             if let Some(table) = entry.get("table") {
-                // A dormant table has flags, and its rules do nothing.
-                awake = table.get("flags").is_none();
+                // Ours has no flags; how a flag is spelt differs between versions.
+                state.asleep = table.get("flags").is_some();
             } else if let Some(set) = entry.get("set") {
                 let name = set["name"].as_str().unwrap_or_default();
                 sets.insert(name, set["type"].as_str().unwrap_or_default());
@@ -62,7 +64,7 @@ impl State {
         let has_rules =
             CHAINS.iter().all(|chain| comments.get(chain).cloned().unwrap_or_default() == wanted.comments(chain));
         let has_sets = wanted.sets.iter().all(|set| sets.get(set.name.as_str()) == Some(&set.holds));
-        state.intact = awake && chains == CHAINS.len() && has_rules && has_sets;
+        state.intact = !state.asleep && chains == CHAINS.len() && has_rules && has_sets;
         Ok(state)
     }
 
@@ -154,7 +156,7 @@ mod tests {
         let elements = held.iter().map(|(value, comment, expires)| {
             (element(value), Held { comment: (*comment).to_owned(), expires: *expires })
         });
-        State { intact: true, elements: elements.collect() }
+        State { intact: true, asleep: false, elements: elements.collect() }
     }
 
     #[test]
@@ -165,11 +167,8 @@ mod tests {
                 {"elem": {"val": "10.0.0.3", "timeout": 60, "expires": 59, "comment": "vedette:a"}}]}}]}"#;
         let read = State::read(listing, &rules(&[], &[], None)).unwrap();
         assert!(!read.intact);
-        let expected = state(&[
-            ("10.0.0.1", "", None),
-            ("10.0.0.2", "by hand", None),
-            ("10.0.0.3", "vedette:a", Some(59)),
-        ]);
+        let expected =
+            state(&[("10.0.0.1", "", None), ("10.0.0.2", "by hand", None), ("10.0.0.3", "vedette:a", Some(59))]);
         assert_eq!(read.elements, expected.elements);
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use fleet::{Level, Mac};
+use ipnet::Ipv4Net;
 use serde_json::Value;
 
 use super::rules::{hardware_set, set_for};
@@ -86,7 +87,7 @@ fn nobodys(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// The gateway's own addresses, and its networks' broadcasts, from `ip -j addr`.
+/// The gateway's own addresses, and its networks' first and last, which are nobody's, from `ip -j addr`.
 ///
 /// # Errors
 /// It is not what `ip` writes.
@@ -97,7 +98,13 @@ pub fn addresses(listing: &str) -> Result<Vec<String>, String> {
     for interface in interfaces {
         own.extend(interface["address"].as_str().map(str::to_owned));
         for address in interface["addr_info"].as_array().into_iter().flatten() {
-            own.extend(["local", "broadcast"].iter().filter_map(|key| address[key].as_str()).map(str::to_owned));
+            let Some(local) = address["local"].as_str() else { continue };
+            own.push(local.to_owned());
+            let net = format!("{local}/{}", address["prefixlen"]).parse::<Ipv4Net>();
+            // Point to point links have no broadcast.
+            if let Some(net) = net.ok().filter(|net| net.prefix_len() < 31) {
+                own.extend([net.network(), net.broadcast()].iter().map(ToString::to_string));
+            }
         }
     }
     Ok(own)
@@ -125,8 +132,20 @@ mod tests {
     #[test]
     fn only_one_devices_address_will_do() {
         for wrong in [
-            "", "cam-1", "10.0.0.0/24", "127.0.0.1", "::1", "0.0.0.0", "::", "0.1.2.3", "224.0.0.1", "ff02::1",
-            "255.255.255.255", "fe80::1", "fe80::1%eth0", "::ffff:127.0.0.1",
+            "",
+            "cam-1",
+            "10.0.0.0/24",
+            "127.0.0.1",
+            "::1",
+            "0.0.0.0",
+            "::",
+            "0.1.2.3",
+            "224.0.0.1",
+            "ff02::1",
+            "255.255.255.255",
+            "fe80::1",
+            "fe80::1%eth0",
+            "::ffff:127.0.0.1",
         ] {
             assert!(Target::of(&order(&[(Key::Ip, wrong)]), false).is_err(), "{wrong}");
         }
@@ -158,8 +177,11 @@ mod tests {
     #[test]
     fn addresses_of_the_gateway_are_read() {
         let listing = r#"[{"ifname": "eth0", "address": "02:00:00:00:00:01", "addr_info": [
-            {"family": "inet", "local": "10.0.0.1", "prefixlen": 24, "broadcast": "10.0.0.255"}]}]"#;
-        assert_eq!(addresses(listing).unwrap(), ["02:00:00:00:00:01", "10.0.0.1", "10.0.0.255"]);
+            {"family": "inet", "local": "10.0.0.1", "prefixlen": 24},
+            {"family": "inet", "local": "192.0.2.1", "prefixlen": 32},
+            {"family": "inet6", "local": "2001:db8::1", "prefixlen": 64}]}]"#;
+        let expected = ["02:00:00:00:00:01", "10.0.0.1", "10.0.0.0", "10.0.0.255", "192.0.2.1", "2001:db8::1"];
+        assert_eq!(addresses(listing).unwrap(), expected);
         assert!(addresses("Object \"x\" is unknown").is_err());
     }
 }
