@@ -1,3 +1,6 @@
 //! Firewalls.
 
+mod crowdsec;
+mod fortigate;
 mod opnsense;
+mod pfsense;

@@ -2,7 +2,9 @@
 //! must never do, whatever a product file, a device's name or a server says.
 
 mod brokers;
+mod clouds;
 mod engine;
 mod firewalls;
+mod networks;
 mod rig;
 mod server;

@@ -83,7 +83,8 @@ fn duration_seconds(text: &Value) -> Option<i64> {
     let mut seconds = 0.0;
     while !rest.is_empty() {
         let number = rest.find(|letter: char| letter.is_ascii_alphabetic())?;
-        let end = rest[number..].find(|letter: char| !letter.is_ascii_alphabetic()).map_or(rest.len(), |end| number + end);
+        let end =
+            rest[number..].find(|letter: char| !letter.is_ascii_alphabetic()).map_or(rest.len(), |end| number + end);
         let unit = match &rest[number..end] {
             "h" => 3600.0,
             "m" => 60.0,

@@ -1,0 +1,5 @@
+//! Registries and clusters.
+
+mod azure;
+mod kubernetes;
+mod thingsboard;
