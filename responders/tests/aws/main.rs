@@ -14,6 +14,8 @@ use std::sync::OnceLock;
 
 use reqwest::blocking::Client;
 use responders::gateways::aws::{AwsConfig, AwsGateway};
+use responders::gateways::rest::Rest;
+use responders::tls::TlsConfig;
 use serde_json::{Value, json};
 use support::{demand, root, secret};
 use tempfile::TempDir;
@@ -55,7 +57,7 @@ impl Account {
         if !demand(address.is_some(), &format!("AWS IoT: {name}"), remedy) {
             return None;
         }
-        let client = Client::builder().no_proxy().build().expect("a client is made");
+        let client = Rest::new(&TlsConfig::default()).expect("a client is made").client;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let account = Account { address: address?, name, group: format!("{name}-quarantine"), client, folder };
         account.make_group(&account.group, "Deny");
