@@ -66,7 +66,8 @@ impl Account {
 
     fn make_group(&self, group: &str, effect: &str) {
         let made = self.admin("POST", &format!("/thing-groups/{group}"), None, &json!({}));
-        let document = json!({"Version": "2012-10-17", "Statement": {"Effect": effect, "Action": "iot:*", "Resource": "*"}});
+        let document =
+            json!({"Version": "2012-10-17", "Statement": {"Effect": effect, "Action": "iot:*", "Resource": "*"}});
         let policy = format!("{group}-{effect}");
         self.admin("POST", &format!("/policies/{policy}"), None, &json!({"policyDocument": document.to_string()}));
         self.admin("PUT", &format!("/target-policies/{policy}"), None, &json!({"target": made["thingGroupArn"]}));
@@ -124,7 +125,8 @@ impl Account {
     fn admin(&self, method: &str, path: &str, principal: Option<&str>, body: &Value) -> Value {
         let url = format!("http://{}/-/as-admin{path}", self.address);
         let method = method.parse().expect("a method");
-        let mut request = self.client.request(method, url).header("content-type", "application/json").body(body.to_string());
+        let mut request =
+            self.client.request(method, url).header("content-type", "application/json").body(body.to_string());
         if let Some(principal) = principal {
             request = request.header("x-amzn-principal", principal);
         }
