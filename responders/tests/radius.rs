@@ -171,7 +171,11 @@ fn a_quarantine_is_another_authorisation_and_undo_gives_the_first_one_back() {
     assert_eq!(gateway.undo(&permit(), &of(GONE, Level::Quarantine)), Ok(Undone::Already));
 
     let asked = device.asked();
-    assert!(asked[0].starts_with("CoA-Request|bob|00-10-A4-23-19-C0|VLAN|IEEE-802|666|quarantine|10.0.0.9|"), "{}", asked[0]);
+    assert!(
+        asked[0].starts_with("CoA-Request|bob|00-10-A4-23-19-C0|VLAN|IEEE-802|666|quarantine|10.0.0.9|"),
+        "{}",
+        asked[0]
+    );
     assert!(asked[2].starts_with("CoA-Request|bob|00-10-A4-23-19-C0|VLAN|IEEE-802|10||10.0.0.9|"), "{}", asked[2]);
 
     // Its next session would be an ordinary one: not done, and worth another try.

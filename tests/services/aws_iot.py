@@ -157,7 +157,7 @@ class Handler(WSGIRequestHandler):
         try:
             super().run_wsgi()
         except Cut:
-            pass
+            self.close_connection = True
 
 
 def main():

@@ -166,7 +166,9 @@ pub enum Found {
     InForce,
     Absent,
     /// The device is restricted, by somebody else: that is never taken back.
-    Foreign { by: String },
+    Foreign {
+        by: String,
+    },
     /// It has no way of telling what it holds (RADIUS, OpenC2): only the device's telemetry can.
     Unknown,
 }

@@ -54,7 +54,9 @@ impl Rest {
             .read_to_end(&mut body)
             .map_err(|error| Failure::unreachable(format!("its answer broke off: {error}")))?;
         if body.len() as u64 > LARGEST {
-            return Err(Failure::refused(format!("its answer has more than {LARGEST} bytes; is the URL the right one?")));
+            return Err(Failure::refused(format!(
+                "its answer has more than {LARGEST} bytes; is the URL the right one?"
+            )));
         }
         Ok(Answer { status, headers, body })
     }
@@ -75,7 +77,11 @@ impl Answer {
     /// It is not what was expected; its beginning is told.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Failure::refused(format!("status {} with `{}`: {error}; is the URL the right one?", self.status, self.text()))
+            Failure::refused(format!(
+                "status {} with `{}`: {error}; is the URL the right one?",
+                self.status,
+                self.text()
+            ))
         })
     }
 
@@ -107,7 +113,9 @@ impl Answer {
             429 => Failure::busy(message, self.retry_after()),
             503 if self.retry_after().is_some() => Failure::busy(message, self.retry_after()),
             408 | 500.. => Failure::unreachable(message),
-            300..=399 => Failure::refused(format!("{message}; redirects are not followed: configure the URL it leads to")),
+            300..=399 => {
+                Failure::refused(format!("{message}; redirects are not followed: configure the URL it leads to"))
+            }
             _ => Failure::refused(message),
         }
     }

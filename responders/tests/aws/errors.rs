@@ -38,7 +38,8 @@ fn errors_say_whether_to_come_back() {
     }
     // A group that cannot take it leaves no mark behind; somebody who changed the thing meanwhile is not written over.
     let order = order("action-1", Level::Quarantine, &[(Key::Thing, &thing)]);
-    let part = format!("addThingToThingGroup%20%7B%22overrideDynamicGroups%22:true,%22thingGroupName%22:%22{}", account.group);
+    let part =
+        format!("addThingToThingGroup%20%7B%22overrideDynamicGroups%22:true,%22thingGroupName%22:%22{}", account.group);
     account.tell(&format!("fail/1/400/InvalidRequestException/{part}"));
     assert_eq!(gateway.apply(&permit(), &order).unwrap_err().kind, FailureKind::Refused);
     assert!(account.attributes(&thing).get("vedette").is_none());
@@ -56,7 +57,8 @@ fn a_key_that_is_not_right_is_told_without_being_shown() {
         change(&mut config);
         AwsGateway::new("cloud", &config).expect("the configuration is right").probe(&permit())
     };
-    probe(&|config| config.session_token = Some(secret(&account.folder, "token", "session-token"))).expect("it is signed too");
+    probe(&|config| config.session_token = Some(secret(&account.folder, "token", "session-token")))
+        .expect("it is signed too");
     let wrong = |config: &mut AwsConfig| config.secret_access_key = secret(&account.folder, "other", "another-key");
     let told = probe(&wrong).unwrap_err();
     assert_eq!(told.kind, FailureKind::Unauthorised);

@@ -14,6 +14,8 @@ use std::sync::OnceLock;
 
 use reqwest::blocking::Client;
 use responders::gateways::aws::{AwsConfig, AwsGateway};
+use responders::gateways::rest::Rest;
+use responders::tls::TlsConfig;
 use serde_json::{Value, json};
 use support::{demand, root, secret};
 use tempfile::TempDir;
@@ -55,7 +57,7 @@ impl Account {
         if !demand(address.is_some(), &format!("AWS IoT: {name}"), remedy) {
             return None;
         }
-        let client = Client::builder().no_proxy().build().expect("a client is made");
+        let client = Rest::new(&TlsConfig::default()).expect("a client is made").client;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let account = Account { address: address?, name, group: format!("{name}-quarantine"), client, folder };
         account.make_group(&account.group, "Deny");
@@ -64,7 +66,8 @@ impl Account {
 
     fn make_group(&self, group: &str, effect: &str) {
         let made = self.admin("POST", &format!("/thing-groups/{group}"), None, &json!({}));
-        let document = json!({"Version": "2012-10-17", "Statement": {"Effect": effect, "Action": "iot:*", "Resource": "*"}});
+        let document =
+            json!({"Version": "2012-10-17", "Statement": {"Effect": effect, "Action": "iot:*", "Resource": "*"}});
         let policy = format!("{group}-{effect}");
         self.admin("POST", &format!("/policies/{policy}"), None, &json!({"policyDocument": document.to_string()}));
         self.admin("PUT", &format!("/target-policies/{policy}"), None, &json!({"target": made["thingGroupArn"]}));
@@ -122,7 +125,8 @@ impl Account {
     fn admin(&self, method: &str, path: &str, principal: Option<&str>, body: &Value) -> Value {
         let url = format!("http://{}/-/as-admin{path}", self.address);
         let method = method.parse().expect("a method");
-        let mut request = self.client.request(method, url).header("content-type", "application/json").body(body.to_string());
+        let mut request =
+            self.client.request(method, url).header("content-type", "application/json").body(body.to_string());
         if let Some(principal) = principal {
             request = request.header("x-amzn-principal", principal);
         }

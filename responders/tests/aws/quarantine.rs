@@ -50,7 +50,14 @@ fn a_crash_after_any_request_leaves_what_is_known_to_be_ours() {
         for try_again in [true, false] {
             let thing = account.thing(&format!("{number}-{try_again}"));
             // In a body the thing's name stands in quotes, in a path at its end.
-            let part = if request.starts_with("add") { format!("{request}%20%7B%22overrideDynamicGroups%22:true,%22thingGroupName%22:%22{}%22,%22thingName%22:%22{thing}%22", account.group) } else { format!("{request}{thing}") };
+            let part = if request.starts_with("add") {
+                format!(
+                    "{request}%20%7B%22overrideDynamicGroups%22:true,%22thingGroupName%22:%22{}%22,%22thingName%22:%22{thing}%22",
+                    account.group
+                )
+            } else {
+                format!("{request}{thing}")
+            };
             account.tell(&format!("connect/{thing}"));
             account.tell(&format!("cut/1/{part}"));
             let order = quarantine(&thing);
@@ -127,8 +134,11 @@ fn what_would_restrict_nothing_is_refused_before_anything_is_changed() {
     for (group, word) in [("toothless-allows", "restrict nothing"), ("toothless-missing", "there is no thing group")] {
         let mut config = account.config();
         config.group = group.to_owned();
-        let mut gateway = responders::gateways::aws::AwsGateway::new("cloud", &config).expect("the configuration is right");
-        for failure in [gateway.probe(&permit()).unwrap_err(), gateway.apply(&permit(), &quarantine(&thing)).unwrap_err()] {
+        let mut gateway =
+            responders::gateways::aws::AwsGateway::new("cloud", &config).expect("the configuration is right");
+        for failure in
+            [gateway.probe(&permit()).unwrap_err(), gateway.apply(&permit(), &quarantine(&thing)).unwrap_err()]
+        {
             assert!(failure.kind == FailureKind::Refused && failure.message.contains(word), "{failure}");
         }
     }
@@ -140,7 +150,10 @@ fn what_would_restrict_nothing_is_refused_before_anything_is_changed() {
     let renamed = super::support::order("a", Level::Quarantine, &[(Key::Thing, &thing), (Key::ClientId, "other")]);
     assert!(gateway.apply(&permit(), &renamed).unwrap_err().message.contains("exclusive_things"));
     for hostile in ["..", "a/../../certificates", "", "a?b", "a%2Fb"] {
-        assert!(gateway.apply(&permit(), &quarantine(hostile)).unwrap_err().message.contains("no name of a thing"), "{hostile}");
+        assert!(
+            gateway.apply(&permit(), &quarantine(hostile)).unwrap_err().message.contains("no name of a thing"),
+            "{hostile}"
+        );
     }
     assert_eq!(account.attributes(&thing), json!({"room": "12"}));
 }

@@ -40,6 +40,9 @@ fn ids_that_lead_elsewhere_are_refused() {
     let mut gateway = account.gateway();
     for client in ["", ".", "..", "$aws"] {
         let refused = gateway.apply(&permit(), &terminate(client)).unwrap_err();
-        assert!(refused.kind == FailureKind::Refused && refused.message.contains("no client id"), "{client}: {refused}");
+        assert!(
+            refused.kind == FailureKind::Refused && refused.message.contains("no client id"),
+            "{client}: {refused}"
+        );
     }
 }

@@ -33,7 +33,12 @@ pub struct Reply {
 
 impl Reply {
     pub fn json(status: u16, body: &serde_json::Value) -> Reply {
-        Reply { status, headers: vec![("Content-Type", "application/json".to_owned())], body: body.to_string(), lost: false }
+        Reply {
+            status,
+            headers: vec![("Content-Type", "application/json".to_owned())],
+            body: body.to_string(),
+            lost: false,
+        }
     }
 }
 
@@ -58,9 +63,13 @@ impl Server {
                 if reply.lost {
                     continue;
                 }
-                let headers: String = reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                let headers: String =
+                    reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
                 let length = reply.body.len();
-                let head = format!("HTTP/1.1 {} .\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n", reply.status);
+                let head = format!(
+                    "HTTP/1.1 {} .\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n",
+                    reply.status
+                );
                 stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.body.as_bytes())).ok();
             }
         });
@@ -89,7 +98,8 @@ fn read(stream: &TcpStream) -> Option<Request> {
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let length = headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap_or(0));
+    let length =
+        headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse().unwrap_or(0));
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     Some(Request { method, path, headers, body: String::from_utf8(body).ok()? })

@@ -82,9 +82,11 @@ impl Caller {
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(request.principal.map(|principal| ("x-amzn-principal", principal)));
 
-        let credentials = self.credentials().map_err(|error| Failure::new(FailureKind::Unauthorised, error.to_string()))?;
+        let credentials =
+            self.credentials().map_err(|error| Failure::new(FailureKind::Unauthorised, error.to_string()))?;
         let identity = credentials.into();
-        let unsigned = |error: &dyn std::fmt::Display| Failure::refused(format!("the request cannot be signed: {error}"));
+        let unsigned =
+            |error: &dyn std::fmt::Display| Failure::refused(format!("the request cannot be signed: {error}"));
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)

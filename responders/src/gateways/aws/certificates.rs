@@ -21,7 +21,9 @@ pub(super) fn apply(registry: &mut Registry, permit: &Permit, order: &Order) -> 
     let mut active = Vec::new();
     for arn in registry.principals(permit, name)? {
         let id = certificate_id(&arn).ok_or_else(|| {
-            Failure::refused(format!("thing `{name}` also signs in by `{arn}`, which is no certificate and stays valid"))
+            Failure::refused(format!(
+                "thing `{name}` also signs in by `{arn}`, which is no certificate and stays valid"
+            ))
         })?;
         let things = registry.things_of(permit, &arn)?;
         if things.len() > 1 {

@@ -14,7 +14,9 @@ const SOMEBODY: &str = "somebody else, who put it into the group";
 /// There is no such group, or it has no policy that denies.
 pub(super) fn must_deny(registry: &Registry, group: &str, permit: &Permit) -> Result<(), Failure> {
     let Some(arn) = registry.group_arn(permit, group)? else {
-        return Err(Failure::refused(format!("there is no thing group `{group}`; create it, with a policy that denies")));
+        return Err(Failure::refused(format!(
+            "there is no thing group `{group}`; create it, with a policy that denies"
+        )));
     };
     if !registry.denies(permit, &arn)? {
         return Err(Failure::refused(format!(
@@ -44,13 +46,17 @@ pub(super) fn apply(
     match held {
         Held::Other(action) => return Err(taken(name, action)),
         Held::Nobodys if in_group && order.receipt.is_none() => {
-            return Err(Failure::refused(format!("thing `{name}` was put into group `{group}` by somebody else: left to them")));
+            return Err(Failure::refused(format!(
+                "thing `{name}` was put into group `{group}` by somebody else: left to them"
+            )));
         }
         _ => {}
     }
     must_deny(registry, group, permit)?;
     if registry.principals(permit, name)?.is_empty() {
-        return Err(Failure::refused(format!("nothing is attached to thing `{name}`, so that its groups bind no client")));
+        return Err(Failure::refused(format!(
+            "nothing is attached to thing `{name}`, so that its groups bind no client"
+        )));
     }
     if held == Held::Nobodys {
         registry.set_marks(permit, name, &thing, &thing.marks.with(order, Vec::new()))?;

@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn marks_of_two_levels_stand_beside_each_other() {
         let (quarantine, disable) = (order("a-1", Level::Quarantine), order("a-2", Level::Disable));
-        let marks = Marks::default().with(&quarantine, Vec::new()).with(&disable, vec!["c1".to_owned(), "c2".to_owned()]);
+        let marks =
+            Marks::default().with(&quarantine, Vec::new()).with(&disable, vec!["c1".to_owned(), "c2".to_owned()]);
         let text = marks.to_attribute().unwrap();
         assert_eq!(text, "disable=a-2/c1/c2,quarantine=a-1");
         let marks = Marks::parse(&text);

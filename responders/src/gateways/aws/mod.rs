@@ -22,7 +22,7 @@ use fleet::Level;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use super::{About, Ability, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
+use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::tls::TlsConfig;

@@ -37,9 +37,14 @@ impl Registry {
         })
     }
 
-    fn control(&self, permit: &Permit, method: Method, path: &[&str], body: Option<Value>) -> Result<Option<Value>, Failure> {
-        let request =
-            Request { base: &self.control, service: "iot", method, path, query: &[], principal: None, body };
+    fn control(
+        &self,
+        permit: &Permit,
+        method: Method,
+        path: &[&str],
+        body: Option<Value>,
+    ) -> Result<Option<Value>, Failure> {
+        let request = Request { base: &self.control, service: "iot", method, path, query: &[], principal: None, body };
         self.caller.send(permit, &request)
     }
 
@@ -147,8 +152,12 @@ impl Registry {
     }
 
     pub fn things_of(&self, permit: &Permit, principal: &str) -> Result<Vec<String>, Failure> {
-        let listing =
-            Listing { path: &["principals", "things"], field: "things", principal: Some(principal), ..Listing::default() };
+        let listing = Listing {
+            path: &["principals", "things"],
+            field: "things",
+            principal: Some(principal),
+            ..Listing::default()
+        };
         Ok(strings(self.list(permit, &listing)?.unwrap_or_default()))
     }
 
@@ -193,10 +202,17 @@ impl Registry {
         Ok(self.data.insert(data).clone())
     }
 
-    fn connection(&mut self, permit: &Permit, method: Method, client: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Failure> {
+    fn connection(
+        &mut self,
+        permit: &Permit,
+        method: Method,
+        client: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Option<Value>, Failure> {
         let base = self.data(permit)?;
         let path = ["connections", client];
-        let request = Request { base: &base, service: "iotdata", method, path: &path, query, principal: None, body: None };
+        let request =
+            Request { base: &base, service: "iotdata", method, path: &path, query, principal: None, body: None };
         self.caller.send(permit, &request)
     }
 
@@ -229,7 +245,15 @@ struct Listing<'a> {
 impl Default for Listing<'_> {
     fn default() -> Self {
         let method = Method::GET;
-        Listing { method, path: &[], query: &[], principal: None, field: "", token: "nextToken", parameter: "nextToken" }
+        Listing {
+            method,
+            path: &[],
+            query: &[],
+            principal: None,
+            field: "",
+            token: "nextToken",
+            parameter: "nextToken",
+        }
     }
 }
 
@@ -239,7 +263,8 @@ fn strings(values: Vec<Value>) -> Vec<String> {
 
 fn has_denial(document: &str) -> bool {
     let document: Value = serde_json::from_str(document).unwrap_or_default();
-    let denies = |statement: &Value| statement["Effect"].as_str().is_some_and(|effect| effect.eq_ignore_ascii_case("deny"));
+    let denies =
+        |statement: &Value| statement["Effect"].as_str().is_some_and(|effect| effect.eq_ignore_ascii_case("deny"));
     match &document["Statement"] {
         Value::Array(statements) => statements.iter().any(denies),
         one => denies(one),
@@ -248,7 +273,9 @@ fn has_denial(document: &str) -> bool {
 
 fn url(text: &str) -> Result<Url, Error> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or_else(|| Error::Wrong(format!("endpoint `{text}` is no URL, expected such as `https://iot.eu-west-1.amazonaws.com`")))
+    url.ok_or_else(|| {
+        Error::Wrong(format!("endpoint `{text}` is no URL, expected such as `https://iot.eu-west-1.amazonaws.com`"))
+    })
 }
 
 fn unexpected(what: &str) -> Failure {
@@ -264,7 +291,9 @@ pub(super) fn thing_of(order: &Order) -> Result<&str, Failure> {
     let thing = order.name(crate::gateways::Key::Thing)?;
     let fine = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, ':' | '_' | '-');
     if thing.is_empty() || thing.len() > 128 || !thing.chars().all(fine) {
-        return Err(Failure::refused(format!("`{thing}` is no name of a thing, expected letters, digits, `:`, `_` and `-`")));
+        return Err(Failure::refused(format!(
+            "`{thing}` is no name of a thing, expected letters, digits, `:`, `_` and `-`"
+        )));
     }
     Ok(thing)
 }

@@ -54,7 +54,8 @@ impl Response {
     /// Of a deletion: there is no such rule.
     pub fn missing(&self) -> bool {
         let text = self.text.to_ascii_lowercase();
-        self.status == 404 || (self.status >= 400 && ["not found", "not exist", "no such"].iter().any(|word| text.contains(word)))
+        self.status == 404
+            || (self.status >= 400 && ["not found", "not exist", "no such"].iter().any(|word| text.contains(word)))
     }
 
     pub fn must_be_done(&self) -> Result<(), Failure> {

@@ -22,7 +22,8 @@ use smol_str::SmolStr;
 use self::message::{CONTENT_TYPE, Response, command};
 use super::rest::Rest;
 use super::{
-    About, Ability, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names,
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock,
+    own_names,
 };
 use crate::error::Error;
 use crate::secret::Secret;
@@ -86,7 +87,8 @@ impl OpenC2Gateway {
     /// A URL that is none, a range that is too small, a token or certificates that cannot be read.
     pub fn new(name: impl Into<SmolStr>, config: &OpenC2Config) -> Result<OpenC2Gateway, Error> {
         let url = Url::parse(&config.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = url.ok_or_else(|| Error::Wrong("openc2: url is no URL, expected such as `https://host/openc2`".to_owned()))?;
+        let url = url
+            .ok_or_else(|| Error::Wrong("openc2: url is no URL, expected such as `https://host/openc2`".to_owned()))?;
         if let Rules::Ours { first, count } = config.rules
             && (count < FEWEST || first.checked_add(count).is_none_or(|end| end > i64::MAX as u64))
         {
@@ -162,11 +164,14 @@ impl OpenC2Gateway {
             args["slpf"]["insert_rule"] = number.into();
         }
         if let Some(until) = order.until {
-            let left = clock::left(until).ok_or_else(|| Failure::refused(format!("it was to end at {until}, which is over")))?;
+            let left = clock::left(until)
+                .ok_or_else(|| Failure::refused(format!("it was to end at {until}, which is over")))?;
             // Zero would be for ever, or nothing.
             args["duration"] = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1000).into();
         } else if self.rules == Rules::Theirs {
-            return Err(Failure::refused("the consumer numbers its rules, so that only one with an end is made; set a TTL"));
+            return Err(Failure::refused(
+                "the consumer numbers its rules, so that only one with an end is made; set a TTL",
+            ));
         }
         self.send(permit, Some(order), request, self.command("deny", target(order)?, args))
     }

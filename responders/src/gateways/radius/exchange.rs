@@ -57,7 +57,8 @@ pub(super) fn exchange(
                 Some(answer) => return Ok(Reply::Nak(answer.error_cause)),
                 None => rejected += 1,
             },
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::thread::sleep(Duration::from_millis(20)),
             Err(error) => return Err(failed(error)),
         }

@@ -21,7 +21,7 @@ use smol_str::SmolStr;
 
 use self::exchange::{Reply, exchange};
 use self::packet::{Attributes, Code};
-use super::{About, Ability, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
+use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
 use crate::error::Error;
 use crate::secret::Secret;
 

@@ -16,7 +16,9 @@ use smol_str::SmolStr;
 
 use self::message::{Answer, Call, Message};
 use super::rest::{Rest, shortened};
-use super::{About, Ability, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names};
+use super::{
+    Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names,
+};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
@@ -75,16 +77,20 @@ impl WebhookGateway {
     /// A URL that is none, no ability, one without keys or that restricts nothing, a secret that is missing or too short.
     pub fn new(name: impl Into<SmolStr>, config: &WebhookConfig) -> Result<WebhookGateway, Error> {
         let url = Url::parse(&config.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = url.ok_or_else(|| Error::Wrong("webhook: url is no URL, expected such as `https://host/path`".to_owned()))?;
+        let url =
+            url.ok_or_else(|| Error::Wrong("webhook: url is no URL, expected such as `https://host/path`".to_owned()))?;
         if config.abilities.is_empty() {
             return Err(Error::Wrong("webhook: no abilities, expected what the receiver can do".to_owned()));
         }
         if let Some(odd) = config.abilities.iter().find(|one| one.keys.is_empty() || !one.level.restricts()) {
             let level = odd.level;
-            return Err(Error::Wrong(format!("webhook: ability `{level}` restricts nothing, or has no keys to know a device by")));
+            return Err(Error::Wrong(format!(
+                "webhook: ability `{level}` restricts nothing, or has no keys to know a device by"
+            )));
         }
         if config.secret.read()?.len() < SHORTEST_SECRET {
-            let problem = format!("webhook: the secret from {:?} is too short, expected {SHORTEST_SECRET} bytes", config.secret);
+            let problem =
+                format!("webhook: the secret from {:?} is too short, expected {SHORTEST_SECRET} bytes", config.secret);
             return Err(Error::Wrong(problem));
         }
         let abilities = config.abilities.iter().map(|one| Ability {

@@ -30,7 +30,8 @@ pub fn sign(secret: &[u8], at: u64, body: &str) -> String {
 /// It is not ours, or not of now (seconds since 1970).
 pub fn check(secret: &[u8], header: &str, body: &str, now: u64) -> Result<(), Rejected> {
     let parts: Vec<(&str, &str)> = header.split(',').filter_map(|part| part.trim().split_once('=')).collect();
-    let at = parts.iter().find(|(name, _)| *name == "t").and_then(|(_, at)| at.parse::<u64>().ok()).ok_or(Rejected::Form)?;
+    let at =
+        parts.iter().find(|(name, _)| *name == "t").and_then(|(_, at)| at.parse::<u64>().ok()).ok_or(Rejected::Form)?;
     let tags: Vec<Vec<u8>> = parts.iter().filter(|(name, _)| *name == "v1").filter_map(|(_, hex)| bytes(hex)).collect();
     if tags.is_empty() {
         return Err(Rejected::Form);
