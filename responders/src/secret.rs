@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// Where a secret comes from: `{ env = "NAME" }` or `{ file = "path" }`.
+/// Where a secret is: `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Secret {
@@ -16,22 +16,6 @@ pub enum Secret {
 }
 
 impl Secret {
-    /// Read anew each time, so that a secret that is replaced is seen. A newline at its end is cut.
-    ///
-    /// # Errors
-    /// The variable or file that is missing, empty or not text; never what it holds.
-    pub fn read(&self) -> Result<String, Error> {
-        let text = match self {
-            Secret::Env(name) => std::env::var(name).map_err(|_| {
-                Error::Wrong(format!(
-                    "environment variable `{name}` is not set, expected a secret; set it for this process"
-                ))
-            })?,
-            Secret::File(path) => std::fs::read_to_string(path).map_err(|error| {
-                let path = path.display();
-                Error::Wrong(format!("`{path}` cannot be read: {error}; expected a file that holds a secret"))
-            })?,
-        };
     /// A newline at the end is cut.
     ///
     /// # Errors
@@ -63,7 +47,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Secret::Env(name) => write!(out, "environment variable `{name}`"),
             Secret::Env(name) => write!(out, "env `{name}`"),
             Secret::File(path) => write!(out, "file `{}`", path.display()),
         }
@@ -75,31 +58,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_gives_its_line_and_shows_only_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("password");
-        std::fs::write(&path, "hush\n").unwrap();
-        let secret = Secret::File(path.clone());
-        assert_eq!(secret.read().unwrap(), "hush");
-        assert!(!format!("{secret:?}").contains("hush"));
-        std::fs::write(&path, "\n").unwrap();
-        assert!(secret.read().unwrap_err().to_string().contains("is empty"));
-    }
-
-    #[test]
-    fn what_is_missing_is_named() {
-        let error = Secret::Env("VEDETTE_NO_SUCH_SECRET".to_owned()).read().unwrap_err();
-        assert!(error.to_string().contains("`VEDETTE_NO_SUCH_SECRET` is not set"));
-    }
-
-    #[test]
-    fn it_is_written_as_a_table() {
-        #[derive(Deserialize)]
-        struct Config {
-            password: Secret,
-        }
-        let config: Config = toml::from_str("password = { env = \"NAME\" }").unwrap();
-        assert_eq!(config.password, Secret::Env("NAME".to_owned()));
     fn a_file_is_read_without_its_newline_and_nothing_is_shown() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
