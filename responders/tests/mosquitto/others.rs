@@ -92,6 +92,7 @@ fn answers_to_others_are_not_taken_for_ours() {
     let mut gateway = broker.gateway();
     let stops = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _stop = Stop(&stops);
         scope.spawn(|| {
             // As if another asked the same of the other device, with and without words of theirs.
             let get = json!({ "command": "getClient", "username": "cam-2" });
@@ -108,8 +109,16 @@ fn answers_to_others_are_not_taken_for_ours() {
             assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::Absent));
             std::thread::sleep(Duration::from_millis(5));
         }
-        stops.store(true, Ordering::Relaxed);
     });
+}
+
+/// Also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

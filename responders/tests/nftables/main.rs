@@ -41,6 +41,7 @@ fn order(level: Level, address: &str) -> Order {
 }
 
 /// Ends so many seconds from now.
+#[expect(clippy::disallowed_methods, reason = "a time-out ends by the clock, not in event time")]
 fn until(seconds: i64, order: &Order) -> Order {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let now = EventTime(i64::try_from(since.as_micros()).expect("before 294247"));
