@@ -4,12 +4,11 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fleet::Level;
 use responders::gateways::webhook::signature::{HEADER, check};
 use responders::gateways::webhook::{WebhookAbility, WebhookConfig, WebhookGateway};
-use responders::gateways::{FailureKind, Found, Gateway, Key, Order, Undone};
+use responders::gateways::{FailureKind, Found, Gateway, Key, Order, Undone, clock};
 use responders::tls::TlsConfig;
 use serde_json::{Value, json};
 use support::http::{Reply, Request, Server};
@@ -22,7 +21,7 @@ const SECRET: &str = "a secret of the two of us";
 type Held = Arc<Mutex<BTreeMap<String, String>>>;
 
 fn receive(held: &Held, request: &Request) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_secs();
+    let now = clock::unix_seconds();
     if let Err(error) = check(SECRET.as_bytes(), request.header(&HEADER.to_ascii_lowercase()), &request.body, now) {
         return json!({"error": error.to_string()});
     }

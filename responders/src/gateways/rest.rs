@@ -46,7 +46,7 @@ impl Rest {
     /// # Errors
     /// No answer within the permit, or one that is too large.
     pub fn send(permit: &Permit, request: RequestBuilder) -> Result<Answer, Failure> {
-        let answer = request.timeout(permit.left()?).send().map_err(|error| unreachable(error))?;
+        let answer = request.timeout(permit.left()?).send().map_err(unreachable)?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let mut body = Vec::new();
         answer

@@ -7,10 +7,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use fleet::{EventTime, Level};
-use responders::gateways::{Key, Order, Permit};
+use responders::gateways::{Key, Order, Permit, clock};
 use responders::secret::Secret;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ pub fn order(action_id: &str, level: Level, names: &[(Key, &str)]) -> Order {
 }
 
 pub fn in_seconds(seconds: i64) -> EventTime {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    let now = clock::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     EventTime(i64::try_from(now.as_micros()).expect("it is before the year 292471")).plus_seconds(seconds)
 }
 
