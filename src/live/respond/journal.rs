@@ -183,6 +183,19 @@ pub fn read(
     chain: &mut Chain,
     mut each: impl FnMut(&Entry),
 ) -> anyhow::Result<i64> {
+    read_lines(kafka, consumer, chain, |entry, _| each(entry))
+}
+
+/// The same, each entry with its line.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_lines(
+    kafka: &KafkaConfig,
+    consumer: &BaseConsumer<Quiet>,
+    chain: &mut Chain,
+    mut each: impl FnMut(&Entry, &str),
+) -> anyhow::Result<i64> {
     let (first, _) = bounds(consumer, &kafka.journal, 0)?;
     if first > 0 && chain.seq == 0 {
         let problem = format!(
@@ -208,7 +221,7 @@ pub fn read(
                         record.offset()
                     ))
                 })?;
-                each(&entry);
+                each(&entry, line);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
             Some(Err(error)) => {
