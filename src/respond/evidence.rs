@@ -5,9 +5,11 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use datasets::scorecard::run::RunInfo;
-use fleet::{EventTime, Position, Reason};
+use fleet::id::stable_id;
+use fleet::{EventTime, Mode, Position, Reason};
 use responders::evidence::excerpt::Excerpted;
 use responders::evidence::{JOURNAL, Part, WHOLE_JOURNAL};
+use responders::playbook::Playbook;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
@@ -63,21 +65,21 @@ pub fn gather(shelves: &Shelves<'_>, incident_id: &str) -> anyhow::Result<Vec<Pa
     let devices = devices(incident, &findings);
     let range = time(incident, "first_window")?.plus_seconds(-AROUND_SECONDS)
         ..time(incident, "last_window")?.plus_seconds(AROUND_SECONDS);
-    let windows = Which::Windows { devices: &devices, range };
-    let csv = |table| shelves.rows.excerpt(table, &windows, Format::Csv).map_err(anyhow::Error::from);
-    let (windows, contacts, evidence) = (csv(Table::Windows)?, csv(Table::Contacts)?, csv(Table::Evidence)?);
-    for text in [&windows, &contacts, &evidence] {
-        places.name_all(text);
-    }
+    let around = Which::Windows { devices: &devices, range };
+    let mut windows = objects(shelves.rows, Table::Windows, &around)?;
+    windows.iter_mut().for_each(mask);
+    let contacts = objects(shelves.rows, Table::Contacts, &around)?;
+    let evidence = objects(shelves.rows, Table::Evidence, &around)?;
+    [&windows, &contacts, &evidence].into_iter().flatten().for_each(|row| places.name_all(row));
     let told: Vec<SmolStr> = texts(&findings, "finding_id").into_iter().map(SmolStr::from).collect();
     let verdicts = Which::OneOf { column: "finding_id", values: &told };
     let mut parts = vec![
         Part::new("incident.json", json(incident)?),
         Part::new("findings.json", json(&findings)?),
         Part::new("records.json", json(&serde_json::json!({ "sources": places.sources, "findings": records }))?),
-        Part::new("windows.csv", windows),
-        Part::new("contacts.csv", contacts),
-        Part::new("evidence.csv", evidence),
+        Part::new("windows.json", lines(&windows)?),
+        Part::new("contacts.json", lines(&contacts)?),
+        Part::new("evidence.json", lines(&evidence)?),
         Part::new("baselines.json", json(&baselines(shelves.rows, &findings)?)?),
         Part::new("verdicts.json", json(&objects(shelves.rows, Table::Verdicts, &verdicts)?)?),
     ];
@@ -116,38 +118,25 @@ impl Places<'_> {
         });
     }
 
-    /// Sources in the columns of a table.
-    fn name_all(&mut self, csv: &[u8]) {
-        let text = String::from_utf8_lossy(csv);
-        let mut lines = text.lines();
-        let Some(header) = lines.next() else { return };
-        let columns: Vec<usize> = (0..)
-            .zip(header.split(','))
-            .filter(|(_, name)| matches!(*name, "first_source" | "last_source"))
-            .map(|(at, _)| at)
-            .collect();
-        // From the end: before these columns there may be texts with commas, after them there are numbers only, or `details`.
-        let mut sources = BTreeSet::new();
-        for line in lines {
-            let cells = cells(line);
-            sources.extend(columns.iter().filter_map(|at| cells.get(*at)?.parse::<u32>().ok()));
-        }
-        sources.into_iter().for_each(|source| self.name(source));
+    fn name_all(&mut self, row: &Object) {
+        let numbers = ["first_source", "last_source"].iter().filter_map(|column| row.get(*column)?.as_u64());
+        numbers.filter_map(|number| u32::try_from(number).ok()).for_each(|source| self.name(source));
     }
 }
 
-/// Of one line of CSV. A text with a line break in it makes cells that are no numbers, and are passed over.
-fn cells(line: &str) -> Vec<String> {
-    let (mut cells, mut cell, mut quoted) = (Vec::new(), String::new(), false);
-    for letter in line.chars() {
-        match letter {
-            '"' => quoted = !quoted,
-            ',' if !quoted => cells.push(std::mem::take(&mut cell)),
-            letter => cell.push(letter),
-        }
+/// Senders are asked for hashes of tokens and credentials; whoever sends them as they are has them kept out here.
+fn mask(window: &mut Object) {
+    let Ok(mut details) = serde_json::from_str::<Value>(text(window, "details")) else { return };
+    let masked = |text: &str| Value::String(format!("masked-{}", stable_id(&["masked", text])));
+    if let Some(credential) = details.get_mut("credential")
+        && let Some(text) = credential.as_str()
+    {
+        *credential = masked(text);
     }
-    cells.push(cell);
-    cells
+    for token in details.get_mut("tokens").and_then(Value::as_array_mut).into_iter().flatten() {
+        *token = masked(token.as_str().unwrap_or_default());
+    }
+    window.insert("details".to_owned(), details);
 }
 
 /// Lists and reasons, which the table has as text, become what they are; gives where its records stand.
@@ -214,19 +203,30 @@ fn baselines(rows: &dyn Excerpts, findings: &[Object]) -> anyhow::Result<Vec<Obj
 fn decided(journal: &Excerpted, folder: Option<&Path>) -> anyhow::Result<Vec<Value>> {
     let at_hand =
         playbooks::all(folder).inspect_err(|error| eprintln!("note: texts of playbooks are left out: {error}"));
-    let at_hand: BTreeMap<String, String> = match &at_hand {
-        Ok(all) => {
-            all.into_iter().filter_map(|playbook| Some((playbook.version(), playbook.to_toml().ok()?))).collect()
+    // A replay may have had them in another mode, which makes another version.
+    let mut versions: BTreeMap<String, String> = BTreeMap::new();
+    for playbook in at_hand.iter().flatten() {
+        for mode in Mode::ALL {
+            let playbook = Playbook { mode: *mode, ..playbook.clone() };
+            versions.extend(playbook.to_toml().ok().map(|toml| (playbook.version(), toml)));
         }
-        Err(_) => BTreeMap::new(),
+    }
+    let one = |(id, version): &(SmolStr, SmolStr)| {
+        let toml = versions.get(version.as_str());
+        serde_json::json!({ "playbook": id, "version": version, "toml": toml })
     };
-    let one = |(id, version): &(SmolStr, SmolStr)| serde_json::json!({ "playbook": id, "version": version, "toml": at_hand.get(version.as_str()) });
     Ok(journal.playbooks.iter().map(one).collect())
 }
 
 fn objects(rows: &dyn Excerpts, table: Table, which: &Which<'_>) -> anyhow::Result<Vec<Object>> {
     let text = rows.excerpt(table, which, Format::Json)?;
     serde_json::from_slice(&text).with_context(|| format!("rows of `{}` cannot be read", table.name()))
+}
+
+/// A row a line: they are many.
+fn lines(rows: &[Object]) -> anyhow::Result<String> {
+    let rows = rows.iter().map(serde_json::to_string).collect::<Result<Vec<String>, _>>()?;
+    Ok(format!("[\n{}\n]\n", rows.join(",\n")))
 }
 
 fn texts(objects: &[Object], column: &str) -> Vec<String> {
@@ -250,15 +250,33 @@ fn json(value: &impl Serialize) -> anyhow::Result<String> {
 mod tests {
     use super::*;
 
+    fn object(value: Value) -> Object {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
     #[test]
-    fn cells_of_a_line_of_csv() {
-        assert_eq!(cells(r#"a,"b,c",,"d""e""#), ["a", "b,c", "", "de"]);
-        assert_eq!(cells(""), [""]);
+    fn tokens_and_credentials_are_masked_and_equal_ones_stay_equal() {
+        let details = r#"{"firmware":"1.2","credential":"hunter2","tokens":["s3cr3t","other","s3cr3t"]}"#;
+        let mut window = object(serde_json::json!({ "device_id": "a", "details": details }));
+        mask(&mut window);
+        let said = serde_json::to_string(&window).unwrap();
+        assert!(!said.contains("hunter2") && !said.contains("s3cr3t") && said.contains("1.2"), "{said}");
+        let tokens = &window["details"]["tokens"];
+        assert!(tokens[0] == tokens[2] && tokens[0] != tokens[1], "{tokens}");
+        let mut plain = object(serde_json::json!({ "device_id": "a", "details": null }));
+        mask(&mut plain);
+        assert_eq!(plain["details"], Value::Null);
+    }
+
+    #[test]
+    fn rows_are_a_line_each_and_json() {
+        let rows = [object(serde_json::json!({ "a": 1 })), object(serde_json::json!({ "a": 2 }))];
+        assert_eq!(lines(&rows).unwrap(), "[\n{\"a\":1},\n{\"a\":2}\n]\n");
+        assert!(serde_json::from_str::<Vec<Value>>(&lines(&[]).unwrap()).unwrap().is_empty());
     }
 
     #[test]
     fn a_group_is_all_its_devices() {
-        let object = |value: Value| value.as_object().cloned().unwrap_or_default();
         let incident = object(serde_json::json!({ "device_id": "" }));
         let finding = object(serde_json::json!({ "device_id": "", "devices": ["b", "a"] }));
         assert_eq!(devices(&incident, &[finding.clone(), finding]), ["a", "b"]);

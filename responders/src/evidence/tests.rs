@@ -119,13 +119,14 @@ fn checked(bundle: &[u8], key: Option<&str>) -> Checked {
 
 fn unpacked(bundle: &[u8]) -> Vec<Part> {
     let mut zip = ZipArchive::new(Cursor::new(bundle)).unwrap();
-    let read = |at| {
+    let mut parts = Vec::new();
+    for at in 0..zip.len() {
         let mut file = zip.by_index(at).unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
-        Part { name: file.name().unwrap().into_owned(), bytes }
-    };
-    (0..zip.len()).collect::<Vec<_>>().into_iter().map(read).collect()
+        parts.push(Part { name: file.name().unwrap().into_owned(), bytes });
+    }
+    parts
 }
 
 /// Packed as anybody could.
