@@ -150,8 +150,7 @@ pub fn list(actions: &Actions) -> String {
     if actions.actions.is_empty() {
         return "no actions\n".to_owned();
     }
-    let mut table =
-        Table::new(&["!action", "!changed (UTC)", "!state", "level", "device", "gateway", "ends (UTC)", "why"]);
+    let mut table = Table::new(&["!action", "!changed (UTC)", "!state", "level", "!device", "gateway", "why"]);
     for action in &actions.actions {
         table.row([
             action.action_id.clone(),
@@ -160,7 +159,6 @@ pub fn list(actions: &Actions) -> String {
             action.level.to_string(),
             action.device_id.clone(),
             action.gateway.clone().unwrap_or_else(|| "-".to_owned()),
-            action.until.map_or_else(|| "-".to_owned(), |until| moment(until.0)),
             action.reason.clone(),
         ]);
     }

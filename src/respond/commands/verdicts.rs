@@ -1,7 +1,7 @@
 //! `vedette verdicts`: what people say that an incident was, through the API.
 
 use clap::{Args, Subcommand};
-use datasets::scorecard::text::{Table, counted, listed_briefly, moment};
+use datasets::scorecard::text::{Table, counted, listed_briefly, minute, moment};
 use responders::api::command::{CommandOutcome, Verdict, VerdictRequest, VerdictScope};
 use responders::api::views::{VerdictFilter, Verdicts};
 use responders::playbook::Period;
@@ -148,21 +148,30 @@ fn list(verdicts: &Verdicts) -> String {
         return "no verdicts\n".to_owned();
     }
     let mut table =
-        Table::new(&["!incident", "!at (UTC)", "device", "verdict", "scope", "!expires (UTC)", "by", "note"]);
+        Table::new(&["!incident", "!at (UTC)", "!device", "verdict", "scope", "!expires (UTC)", "by", "note"]);
     for verdict in &verdicts.verdicts {
         table.row([
             verdict.incident_id.clone(),
-            moment(verdict.at.0),
+            minute(verdict.at.0),
             verdict.device_id.clone(),
             verdict.verdict.to_string(),
-            format!("{:?}", verdict.scope).to_lowercase(),
-            verdict.expires.map_or_else(|| "-".to_owned(), |at| moment(at.0)),
+            reach(verdict.scope).to_owned(),
+            verdict.expires.map_or_else(|| "-".to_owned(), |at| minute(at.0)),
             verdict.by.clone(),
             verdict.note.clone(),
         ]);
     }
     let more = if verdicts.next.is_some() { "there are more; `--limit` says how many are shown\n" } else { "" };
     table.render() + more
+}
+
+fn reach(scope: VerdictScope) -> &'static str {
+    match scope {
+        VerdictScope::Incident => "incident",
+        VerdictScope::Device => "device",
+        VerdictScope::DeviceType => "device_type",
+        VerdictScope::Site => "site",
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +184,9 @@ mod tests {
     fn words_as_people_write_them() {
         assert_eq!(verdict("benign-change").unwrap(), Verdict::BenignChange);
         assert_eq!(verdict("true").unwrap(), Verdict::True);
-        assert_eq!(scope("device_type").unwrap(), VerdictScope::DeviceType);
+        for name in ["incident", "device", "device_type", "site"] {
+            assert_eq!(reach(scope(name).unwrap()), name);
+        }
         assert!(verdict("yes").unwrap_err().contains("`yes`"));
         assert_eq!(until("30d").unwrap(), Until::In(Period::days(30)));
         assert!(matches!(until("2026-01-31T12:00:00Z").unwrap(), Until::At(_)));

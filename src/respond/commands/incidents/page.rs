@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use datasets::scorecard::text::{Table, counted, duration, moment, wrap};
+use datasets::scorecard::text::{Table, counted, duration, minute, moment, wrap};
 use fleet::{Action, Finding, Incident, Scope};
 use responders::api::views::{Actions, IncidentDetail, IncidentStats, IncidentView, Incidents, Spread};
 
@@ -71,25 +71,25 @@ pub fn of_api(incidents: &Incidents) -> String {
     let mut table = Table::new(&[
         "!incident",
         "!opened (UTC)",
-        "!severity",
+        "severity",
         "kind",
-        "about",
+        "!about",
         ">findings",
         ">isolated in",
         "verdict",
-        "!closed (UTC)",
+        "!state",
     ]);
     for incident in &incidents.incidents {
         table.row([
             incident.incident_id.clone(),
-            moment(incident.opened_at.0),
+            minute(incident.opened_at.0),
             incident.severity.to_string(),
             incident.kind.to_string(),
             about_view(incident),
             incident.findings.to_string(),
             seconds(incident.seconds_to_isolate),
             incident.verdict.map_or_else(|| "-".to_owned(), |verdict| verdict.to_string()),
-            incident.closed_at.map_or_else(|| "open".to_owned(), |at| moment(at.0)),
+            if incident.closed_at.is_some() { "closed" } else { "open" }.to_owned(),
         ]);
     }
     table.render() + if incidents.next.is_some() { MORE } else { "" }
