@@ -71,7 +71,8 @@ impl Engine {
         let mut took = Move::new(action.id(), State::Applied, LOOP, reason);
         took.receipt = applied.receipt;
         let mut bodies = vec![Body::Moved(Box::new(took))];
-        if asked.until != action.until && self.ability(action).is_some_and(|ability| ability.ends_by_itself) {
+        let is_told = self.ability(action).is_some_and(|ability| ability.ends_by_itself);
+        if asked.until != action.until && is_told && self.may_act(action, &action.gateway).is_ok() {
             let again = Move::new(action.id(), State::Applying, "policy", "extended meanwhile: the gateway is told");
             bodies.push(Body::Moved(Box::new(again)));
         }
@@ -91,13 +92,13 @@ impl Engine {
                 vec![Body::Moved(Box::new(self.end(action, State::Failed, LOOP, reason)))]
             }
             (State::Applied, Found::Absent) => {
-                vec![moved(action, State::Applying, "it was taken, and is not in force: once more".to_owned())]
+                vec![self.again(action, "it was taken, and is not in force: once more")]
             }
             (State::Verified, Found::Absent) if action.repairs >= self.config.repairs => {
                 let reason = format!("somebody undid it {} times: left to people", action.repairs + 1);
                 vec![moved(action, State::Releasing, reason)]
             }
-            (State::Verified, Found::Absent) => vec![moved(action, State::Applying, "somebody else undid it: repaired".to_owned())],
+            (State::Verified, Found::Absent) => vec![self.again(action, "somebody else undid it: repaired")],
             (State::Applied | State::Verified, Found::Foreign { by }) => {
                 vec![moved(action, State::Releasing, format!("{by} restricts it; ours is given up"))]
             }
@@ -114,6 +115,10 @@ impl Engine {
     }
 
     fn failed(&self, now: EventTime, action: &Action, failure: &Failure, directory: &dyn Directory) -> Vec<Body> {
+        // Whom it does not know any more it cannot let go: whether it holds anything is read.
+        if action.state == State::Releasing && !action.is_undone && failure.kind == FailureKind::Refused {
+            return vec![noted(action, Noted::Undone { reason: format!("it does not take it back: {failure}") })];
+        }
         if failure.retry() || failure.kind == FailureKind::Unauthorised || action.state != State::Applying {
             return vec![self.attempt(now, action, failure)];
         }
@@ -135,9 +140,17 @@ impl Engine {
         }
     }
 
+    /// Applied once more, where the mode still lets it.
+    fn again(&self, action: &Action, reason: &str) -> Body {
+        match self.may_act(action, &action.gateway) {
+            Ok(()) => moved(action, State::Applying, reason.to_owned()),
+            Err(objection) => Body::Moved(Box::new(self.end(action, State::Refused, LOOP, objection))),
+        }
+    }
+
     fn attempt(&self, now: EventTime, action: &Action, failure: &Failure) -> Body {
         let attempts = action.attempts + 1;
-        let next_at = now.plus_micros(pause(action.id(), attempts + 2 * action.disbelieved, failure.kind, failure.retry_after));
+        let next_at = now.plus_micros(pause(action.id(), attempts + action.disbelieved, failure.kind, failure.retry_after));
         noted(action, Noted::Attempt { failure: failure.to_string(), attempts, next_at })
     }
 }

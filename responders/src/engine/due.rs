@@ -184,10 +184,6 @@ impl Engine {
                 State::Releasing if self.leaves_nothing(action) => continue,
                 State::Releasing if action.is_undone && !self.is_settled(now, action) => continue,
                 State::Releasing if action.is_undone => Call::ReadBack,
-                // It may be gone although taking it back fails: whoever is not known any more cannot be undone either.
-                State::Releasing if action.attempts % 2 == 1 && action.attempts > 2 && self.is_settled(now, action) => {
-                    Call::ReadBack
-                }
                 State::Releasing => Call::Undo,
                 _ => continue,
             };

@@ -140,7 +140,7 @@ pub enum Noted {
     Extended { until: EventTime, by: SmolStr },
     /// One of several people agreed.
     Agreed { by: SmolStr },
-    /// The gateway took it back; whether that holds is still to be read.
+    /// The gateway took it back, or will not; whether it holds it is still to be read.
     Undone { reason: String },
     /// A call to apply it ended after the action had gone on: what the gateway gave, or nothing where it may come through yet.
     Late {

@@ -126,7 +126,7 @@ impl Keeper {
                 Err(Failure::unreachable("the answer was lost"))
             }
             Some(Fault::IsLate(after)) => {
-                if call == Call::Apply {
+                if call == Call::Apply && order.level != Level::TerminateSession {
                     let due = site.now.plus_micros(i64::try_from(after.as_micros()).expect("a short while"));
                     site.late.push((due, hold));
                 }

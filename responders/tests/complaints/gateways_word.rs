@@ -220,7 +220,11 @@ fn a_gateway_down_for_an_hour() {
     let id = world.hit("camera-2", &only);
     world.config.give_up_seconds = 600;
     world.begin();
-    world.pass(700);
+    assert!(world.broker().site().is_held("camera-2"));
+    world.pass(595);
+    assert!(world.broker().site().is_held("camera-2"));
+    world.broker().site().fault = Some(Fault::Unreachable);
+    world.pass(100);
     assert!(world.broker().site().is_held("camera-2"));
     assert_eq!(world.state(&id), State::Releasing);
     world.broker().site().fault = None;

@@ -75,6 +75,7 @@ fn a_day_later_there_is_room_again_and_not_before() {
     let first = world.hit("meter-1", &short);
     world.pass(620);
     assert_eq!(world.state(&first), State::Released);
+    world.now = world.now.plus_seconds(120);
     let second = world.hit("meter-2", &short);
     assert_eq!(world.state(&second), State::Refused, "released, and begun today all the same");
     let again = world.hit("meter-1", &short);

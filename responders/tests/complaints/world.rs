@@ -60,6 +60,8 @@ impl<J: Journal> Journal for Mortal<J> {
 pub struct World {
     pub folder: TempDir,
     pub now: EventTime,
+    /// How wrong the clock of the process is, seconds.
+    pub skew: i64,
     pub town: Town,
     pub config: Config,
     pub gateways: Vec<Keeper>,
@@ -96,6 +98,7 @@ impl World {
         World {
             folder: folder.expect("a folder"),
             now: EventTime::parse("2026-03-02T08:00:00Z").expect("a time"),
+            skew: 0,
             town: Town::with(&[("camera", 8), ("meter", 40)]),
             config,
             gateways: vec![broker, firewall],
@@ -151,7 +154,7 @@ impl World {
             Sender::here(gateways, gate)
         };
         let journal = Box::new(Mortal { journal, fuse: Arc::clone(&self.fuse), full_after: Arc::clone(&self.full_after) });
-        self.life = Some(Responding::begin(engine, journal, sender, None, Some((self.now, "test".to_owned())))?);
+        self.life = Some(Responding::begin(engine, journal, sender, None, Some((self.clock(), "test".to_owned())))?);
         Ok(())
     }
 
@@ -163,6 +166,11 @@ impl World {
 
     pub fn refuse_writes_after(&mut self, writes: u32) {
         *self.full_after.lock().expect("nobody panics with it") = Some(writes);
+    }
+
+    /// As the process sees it.
+    pub fn clock(&self) -> EventTime {
+        self.now.plus_seconds(self.skew)
     }
 
     pub fn life(&mut self) -> &mut Responding {
@@ -187,7 +195,8 @@ impl World {
             keeper.site().at(now);
         }
         let wait = if self.in_threads { Duration::from_millis(20) } else { Duration::ZERO };
-        self.life.as_mut().expect("a process lives").turn(now, wait, &self.town)
+        let clock = self.clock();
+        self.life.as_mut().expect("a process lives").turn(clock, wait, &self.town)
     }
 
     pub fn turn(&mut self) {
@@ -204,7 +213,7 @@ impl World {
 
     pub fn try_find(&mut self, finding: &Finding, plans: &[Plan]) -> Result<(), JournalError> {
         let device = self.town.devices.get(&finding.device_id).cloned();
-        let now = self.now;
+        let now = self.clock();
         let life = self.life.as_mut().expect("a process lives");
         life.find(now, finding, device.as_deref(), plans, &self.town)
     }
@@ -250,10 +259,9 @@ impl World {
     pub fn try_command(&mut self, by: &str, command: Command) -> Result<Option<String>, JournalError> {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let command_id = format!("command {number} {}", self.now.0);
-        let deadline = self.now.plus_seconds(60);
-        let request =
-            Request { command_id: command_id.clone(), by: by.into(), issued_at: self.now, deadline, command };
-        let now = self.now;
+        let now = self.clock();
+        let deadline = now.plus_seconds(60);
+        let request = Request { command_id: command_id.clone(), by: by.into(), issued_at: now, deadline, command };
         self.life().command(now, &request, None)?;
         Ok(self.book().outcome(&command_id).expect("it was taken").clone())
     }

@@ -35,12 +35,14 @@ struct Run {
 
 #[test]
 fn whatever_happens_in_whatever_order() {
-    let seeds: Vec<u64> = match std::env::var("VEDETTE_MODEL_SEED") {
-        Ok(seed) => vec![seed.parse().expect("a number")],
-        Err(_) => (0..24).collect(),
-    };
+    // `VEDETTE_MODEL_SEEDS=100..400` looks further, `7..8` at one again.
+    let asked = std::env::var("VEDETTE_MODEL_SEEDS").ok();
+    let range = asked.as_deref().map_or((0, 12), |range| {
+        let (from, to) = range.split_once("..").expect("two numbers");
+        (from.parse::<u64>().expect("a number"), to.parse().expect("a number"))
+    });
     let (mut kills, mut verified, mut released, mut failed) = (0, 0, 0, 0);
-    for seed in seeds {
+    for seed in range.0..range.1 {
         let mut run = Run::new(seed);
         for step in 1..=STEPS {
             run.step();
@@ -56,9 +58,8 @@ fn whatever_happens_in_whatever_order() {
         failed += told.failed;
     }
     println!("{kills} kills, {verified} verified, {released} released, {failed} failed");
-    if std::env::var("VEDETTE_MODEL_SEED").is_err() {
-        assert!(kills > 300, "{kills} kills");
-        assert!(verified > 300 && released > 200 && failed > 10, "{verified} verified, {released} released, {failed} failed");
+    if asked.is_none() {
+        assert!(kills >= 200 && verified >= 100 && released >= 100 && failed >= 20, "too little happened");
     }
 }
 
@@ -137,8 +138,7 @@ impl Run {
             60..66 => self.town(),
             66..72 => self.sight(),
             72..75 => {
-                let hours = self.random.gen_range(1..9_000);
-                self.world.now = self.world.now.plus_seconds(if self.random.gen_bool(0.5) { -hours } else { hours });
+                self.world.skew = if self.random.gen_bool(0.5) { 0 } else { self.random.gen_range(-4_000..4_000) };
                 Ok(())
             }
             75..95 => {
@@ -177,7 +177,7 @@ impl Run {
         let reason = "said so".to_owned();
         let Some(action_id) = ids.choose(&mut self.random).cloned() else { return Ok(()) };
         let by = *["anna", "otto", "ines"].choose(&mut self.random).expect("three");
-        let until = self.world.now.plus_seconds(self.random.gen_range(-10..2_000));
+        let until = self.world.clock().plus_seconds(self.random.gen_range(-10..2_000));
         let command = match self.random.gen_range(0..20) {
             0..8 => Command::Approve { action_id },
             8 => Command::Deny { action_id, reason },
@@ -245,7 +245,7 @@ impl Run {
         let messages = self.random.gen_range(0..2);
         for _ in 0..2 {
             self.world.now = self.world.now.plus_seconds(70);
-            let now = self.world.now;
+            let (now, clock) = (self.world.now, self.world.clock());
             let sighting = responders::engine::sight::Sighting {
                 device_id: format!("camera-{number}").into(),
                 window_start: now.plus_seconds(-60),
@@ -254,7 +254,7 @@ impl Run {
                 flows: messages,
                 bytes_in: messages,
             };
-            self.world.life().sight(now, &sighting)?;
+            self.world.life().sight(clock, &sighting)?;
         }
         Ok(())
     }
@@ -306,8 +306,18 @@ impl Run {
         if is_stopped {
             assert!(there.iter().all(|hold| expected.contains(hold) || self.is_applying(&hold.2)), "{at}: {there:?} {expected:?}");
         } else {
-            assert_eq!(there, expected, "{at}");
+            let differ = there.iter().filter(|hold| !expected.contains(hold)).chain(expected.iter().filter(|hold| !there.contains(hold)));
+            let stories: Vec<String> = differ.map(|hold| self.story(&hold.2)).collect();
+            assert_eq!(there, expected, "{at}\n{}", stories.join("\n"));
         }
+    }
+
+    /// What the journal says of it.
+    fn story(&self, mark: &str) -> String {
+        let id = mark.trim_start_matches("vedette:");
+        let text = self.world.text();
+        let lines = text.lines().filter(|line| line.contains(id) || line.contains("\"began\"") || line.contains("\"stop\""));
+        lines.map(|line| line.split(",\"hash\"").next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join("\n")
     }
 
     fn is_applying(&self, mark: &str) -> bool {
