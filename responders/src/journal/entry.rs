@@ -99,6 +99,9 @@ pub struct Move {
     /// To `applied`: what the gateway gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<serde_json::Value>,
+    /// To `releasing`: it never was in force for certain, and ends as `failed` once nothing of it is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gave_up: bool,
 }
 
 impl Move {
@@ -112,6 +115,7 @@ impl Move {
             names: BTreeMap::new(),
             until: None,
             receipt: None,
+            gave_up: false,
         }
     }
 }
@@ -161,6 +165,13 @@ pub enum Noted {
     /// The gateway took it back; whether that holds is still to be read.
     Undone {
         reason: String,
+    Agreed { by: SmolStr },
+    /// The gateway took it back, or will not; whether it holds it is still to be read.
+    Undone { reason: String },
+    /// A call to apply it ended after the action had gone on: what the gateway gave, or nothing where it may come through yet.
+    Late {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<serde_json::Value>,
     },
 }
 
