@@ -52,10 +52,9 @@ impl Responding {
         signer: Option<Signer>,
         owner: Option<(EventTime, String)>,
     ) -> Result<Responding, JournalError> {
-        let mut responding = Responding { engine, journal, sender, signer, owner: None, written: Vec::new() };
         let time = Time::after(engine.book.chain.at);
         let (written, answers) = (Vec::new(), VecDeque::new());
-        let mut responding = Responding { engine, journal, sender, signer, written, time, answers, lost: None };
+        let mut responding = Responding { engine, journal, sender, signer, owner: None, written, time, answers, lost: None };
         responding.heed_stop();
         responding.heed_modes();
         if let Some((now, owner)) = owner {
@@ -175,13 +174,15 @@ impl Responding {
         Ok(())
     }
 
-    /// Nothing is sent any more: whoever comes next need not wait.
+    /// Nothing is sent from here any more: whoever comes next need not wait.
     ///
     /// # Errors
     /// As [`Responding::turn`].
     pub fn end(&mut self, now: EventTime) -> Result<(), JournalError> {
         let Some(owner) = self.owner.clone() else { return Ok(()) };
+        self.sender.gate().close();
         self.sign(now, 1)?;
+        let now = self.look(now);
         self.write(now, vec![Body::Ended(Began { owner, release: env!("CARGO_PKG_VERSION").to_owned() })])
     }
 

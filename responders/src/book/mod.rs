@@ -40,7 +40,7 @@ impl Book {
         self.chain.follow(entry);
         self.unsigned += 1;
         match &entry.body {
-            Body::Began(_) | Body::Ended(_) | Body::Called(_) => {}
+            Body::Ended(_) => {}
             Body::Began(_) => self.actions.values_mut().for_each(|action| action.inherit(entry.at)),
             Body::Called(_) => {}
             Body::Proposed(proposal) => {
@@ -157,9 +157,6 @@ impl Book {
 
     /// Whether the device was released less than so many microseconds ago.
     pub fn is_on_probation(&self, device: &str, now: EventTime, probation: i64) -> bool {
-        self.of_device(device).any(|action| {
-            action.state == State::Released && action.was_applied() && now.minus(action.since) < probation
-        })
         self.of_device(device).any(|action| action.let_go_at.is_some_and(|at| now.minus(at) < probation))
     }
 

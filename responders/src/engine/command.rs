@@ -89,9 +89,7 @@ impl Engine {
     }
 
     fn known(&self, action_id: &str) -> Result<&Action, String> {
-        self.book
-            .action(action_id)
-            .ok_or_else(|| format!("no action `{action_id}` is known; `vedette actions list` has them"))
+        self.book.action(action_id).ok_or_else(|| format!("no action `{action_id}` is known; `vedette actions list` has them"))
     }
 
     fn approve(&self, now: EventTime, action: &Action, request: &Request) -> Result<Vec<Body>, String> {
@@ -114,11 +112,6 @@ impl Engine {
         } else if agreed < usize::from(proposal.approvals) {
             return Err(format!("`{}` has approved it already; it takes {} people", request.by, proposal.approvals));
         }
-        let mut bodies = vec![Body::Noted(Note {
-            action_id: proposal.action_id.clone(),
-            what: Noted::Agreed { by: request.by.clone() },
-        })];
-        if action.agreed.len() + 1 >= usize::from(proposal.approvals) {
         if agreed >= usize::from(proposal.approvals) {
             bodies.push(moved(action, State::Approved, &request.by, "approved"));
         }

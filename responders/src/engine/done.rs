@@ -49,6 +49,9 @@ impl Engine {
             Said::Applied(applied) => self.applied(action, applied, asked),
             Said::Found(found) => {
                 self.checked.insert(answer.action_id.clone(), now);
+                if found == Found::Unknown {
+                    self.unreadable.insert(answer.action_id.clone());
+                }
                 let Some(action) = self.book.action(&answer.action_id) else { return Vec::new() };
                 self.found(now, action, found)
             }
@@ -57,11 +60,6 @@ impl Engine {
                     Undone::Done => "the gateway took it back".to_owned(),
                     Undone::Already => "it was gone already".to_owned(),
                     Undone::Foreign { by } => {
-                        return vec![moved(
-                            action,
-                            State::Released,
-                            format!("{by} restricts it now, which is not ours to take back"),
-                        )];
                         return vec![moved(action, ended(action), format!("{by} restricts it now, which is not ours to take back"))];
                     }
                 };
@@ -86,9 +84,7 @@ impl Engine {
 
     fn found(&self, now: EventTime, action: &Action, found: Found) -> Vec<Body> {
         match (action.state, found) {
-            (State::Applied, Found::InForce) => {
-                vec![moved(action, State::Verified, "read back from the gateway".to_owned())]
-            }
+            (State::Applied, Found::InForce) => vec![moved(action, State::Verified, "read back from the gateway".to_owned())],
             (State::Verified, Found::InForce) => Vec::new(),
             (State::Applied, Found::Absent) if action.attempts == 0 => {
                 // Some need a moment; then it is applied again.
@@ -99,29 +95,19 @@ impl Engine {
                 vec![Body::Moved(Box::new(self.end(action, State::Failed, LOOP, reason)))]
             }
             (State::Applied, Found::Absent) => {
-                // Some need a moment; then it is applied again.
-                let attempts = action.attempts + 1;
-                if attempts.is_multiple_of(2) {
-                    return vec![moved(
-                        action,
-                        State::Applying,
-                        "it was taken, and is not in force: once more".to_owned(),
-                    )];
-                }
-                let failure = Failure::unreachable("it was taken, and is not in force");
-                vec![self.attempt(now, action, &failure)]
                 vec![self.again(action, "it was taken, and is not in force: once more")]
             }
             (State::Verified, Found::Absent) if action.repairs >= self.config.repairs => {
                 let reason = format!("somebody undid it {} times: left to people", action.repairs + 1);
                 vec![moved(action, State::Releasing, reason)]
             }
-            (State::Verified, Found::Absent) => {
-                vec![moved(action, State::Applying, "somebody else undid it: repaired".to_owned())]
-            }
             (State::Verified, Found::Absent) => vec![self.again(action, "somebody else undid it: repaired")],
             (State::Applied | State::Verified, Found::Foreign { by }) => {
                 vec![moved(action, State::Releasing, format!("{by} restricts it; ours is given up"))]
+            }
+            // Only telemetry tells.
+            (State::Releasing, Found::Unknown) => {
+                vec![moved(action, ended(action), format!("{}; the gateway cannot say what it holds", action.reason))]
             }
             (State::Releasing, Found::InForce) => {
                 let failure = Failure::unreachable("the gateway says that it was taken back, and still holds it");

@@ -72,11 +72,6 @@ impl Engine {
                 if action.until.is_some_and(|until| now >= until) {
                     return to(State::Releasing, "policy", "its time is over".to_owned());
                 }
-                let is_stuck =
-                    action.state == State::Applying && now.minus(action.since) > seconds(self.config.give_up_seconds);
-                if is_stuck {
-                    let failure = action.failure.as_deref().unwrap_or("the gateway did not answer");
-                    return to(State::Failed, "loop", format!("given up: {failure}"));
                 if let Some(reason) = self.unbinds(action, directory) {
                     return Some(self.end(action, State::Refused, "policy", reason));
                 }
@@ -165,8 +160,6 @@ impl Engine {
                     let mut moved = Move::new(action.id(), State::Applying, LOOP, format!("through `{gateway}`"));
                     moved.gateway = Some(gateway.clone());
                     moved.names = names;
-                    moved.until =
-                        action.until.or_else(|| action.proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl))));
                     moved.until = proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl)));
                     return Some(moved);
                 }
@@ -186,6 +179,7 @@ impl Engine {
             }
             let call = match action.state {
                 State::Applying if !self.is_stopped => Call::Apply,
+                State::Applied if self.unreadable.contains(action.id()) => continue,
                 State::Applied => Call::ReadBack,
                 State::Verified if self.is_recheck_due(now, action) => Call::ReadBack,
                 State::Releasing if self.leaves_nothing(action) => continue,

@@ -96,8 +96,6 @@ impl Engine {
         }
         let mode = self.mode_to_propose(plan.level, &plan.playbook, plan.mode, gateways.first());
         let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
-        let approvals =
-            if self.config.four_eyes.contains(&plan.level) { plan.approvals.max(2) } else { plan.approvals.max(1) };
         let proposal = Proposal {
             action_id: id.clone(),
             incident_id: finding.incident_id.clone(),
@@ -186,12 +184,6 @@ impl Engine {
         for action in self.book.actions() {
             let proposal = &action.proposal;
             // What it did hours before has nothing to do with it.
-            let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(7_200);
-            if waits(action.state)
-                && proposal.level.restricts()
-                && is_near
-                && finding.devices.contains(&proposal.device_id)
-            {
             let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(NEAR);
             if waits(action.state) && proposal.level.restricts() && is_near && finding.devices.contains(&proposal.device_id) {
                 let reason = format!(

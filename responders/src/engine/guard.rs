@@ -206,10 +206,6 @@ impl Engine {
             let is_needed = ability.keys.contains(&key);
             match name {
                 Ok(name) => {
-                    if is_needed && post.about.own.iter().any(|(of, own)| *of == key && own.eq_ignore_ascii_case(&name))
-                    {
-                        return Err(format!("{key} `{name}` is the gateway's own, a bridge's or ours: never a target"));
-                    }
                     names.insert(key, name);
                 }
                 Err(reason) if is_needed => return Err(reason),

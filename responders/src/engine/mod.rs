@@ -19,7 +19,7 @@ pub mod guard;
 pub mod sight;
 pub mod time;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{EventTime, MICROS_PER_SECOND, Mode, State};
 use smol_str::SmolStr;
@@ -65,6 +65,8 @@ pub struct Engine {
     pub ahead: i64,
     /// Calls that were sent and not answered yet, by action.
     calling: BTreeMap<String, Asked>,
+    /// Actions whose gateway cannot say what it holds.
+    unreadable: BTreeSet<String>,
     /// When what is in force was last read back, in this life.
     checked: BTreeMap<String, EventTime>,
     /// By action: windows seen since it was applied, without and with a sign of the device.
@@ -87,6 +89,7 @@ impl Engine {
             is_stopped: false,
             ahead: 0,
             calling: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             checked: BTreeMap::new(),
             sightings: BTreeMap::new(),
         }

@@ -38,9 +38,7 @@ impl Engine {
         let ids: Vec<String> = self
             .book
             .of_device(&sighting.device_id)
-            .filter(|action| {
-                matches!(action.state, State::Applied | State::Verified) && action.proposal.level.silences()
-            })
+            .filter(|action| matches!(action.state, State::Applied | State::Verified) && action.proposal.level.silences())
             .map(|action| action.id().to_owned())
             .collect();
         let mut bodies = Vec::new();
@@ -75,10 +73,6 @@ impl Engine {
         }
         if seen.talking >= enough && !was_talking {
             let words = format!("{} messages and {} flows in its last window", sighting.messages, sighting.flows);
-            let mut bodies =
-                vec![note(Noted::Talking { windows: seen.talking, through: sighting.window_end, seen: words })];
-            bodies.extend(self.go_further(sighting.window_end, action));
-            return bodies;
             return note(Noted::Talking { windows: seen.talking, through: sighting.window_end, seen: words });
         }
         Vec::new()
