@@ -12,7 +12,7 @@ mod directory;
 pub mod journal;
 mod lease;
 mod masks;
-mod mirror;
+pub mod mirror;
 mod telling;
 mod view;
 
