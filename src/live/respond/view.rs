@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fleet::Action;
+use ingest::kafka::client::failed;
 use ingest::kafka::config::KafkaConfig;
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
 use responders::book::Book;
 use responders::journal::entry::{Body, Entry};
 
-use super::journal::{read, reader};
+use super::journal::{entry, reader};
 use crate::live::logs::EachMinute;
 use crate::live::stop::Stop;
 use crate::respond::rows::Mirror;
@@ -103,8 +106,14 @@ impl View {
         }
         let mut mirror = Mirror::default();
         while !stop.is_asked() {
-            read(kafka, &consumer, &mut chain, |entry| self.look().take(entry, &mut mirror))?;
-            std::thread::sleep(LOOK_UP);
+            match consumer.poll(LOOK_UP) {
+                Some(Ok(record)) => {
+                    let entry = entry(kafka, &record, &mut chain)?;
+                    self.look().take(&entry, &mut mirror);
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => return Err(failed(format!("following `{}`", kafka.journal), &error).into()),
+            }
         }
         Ok(())
     }
