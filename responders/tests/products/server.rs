@@ -20,8 +20,6 @@ pub struct Request {
     pub query: BTreeMap<String, String>,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// For bodies that are no JSON.
-    pub text: String,
     /// Null where it is no JSON.
     pub body: Value,
 }
@@ -157,7 +155,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = pairs.map(|(name, value)| (decoded(name), decoded(value))).collect();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Some(Request { method, segments, query, headers, body, text, path })
+    Some(Request { method, segments, query, headers, body, path })
 }
 
 fn write(mut stream: &TcpStream, reply: &Reply) -> std::io::Result<()> {

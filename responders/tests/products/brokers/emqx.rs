@@ -194,3 +194,11 @@ fn emqx_with_a_wrong_key_is_not_signed_in() {
     assert_eq!(failure.kind, FailureKind::Unauthorised);
     assert!(failure.message.contains("look for a ban: status 401: Check api_key"), "{failure}");
 }
+
+#[test]
+fn emqx_with_nobody_connected_has_nothing_to_end() {
+    let mut rig = emqx();
+    let order = order(Level::TerminateSession, &[(Key::ClientId, "dev-1")]);
+    assert!(rig.apply(&order).unwrap().already);
+    assert_eq!(rig.found(&order), Found::InForce);
+}

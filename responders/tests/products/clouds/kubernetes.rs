@@ -71,7 +71,7 @@ impl StandIn for Cluster {
             ("PATCH", path) if path == ["api", "v1", "namespaces", "default", "pods", "pod-1"] => {
                 assert_eq!(kind, "application/merge-patch+json");
                 let Some(pod) = &mut self.pod else { return status(404, "pods \"pod-1\" not found") };
-                if request.body["metadata"]["resourceVersion"] != self.version.to_string() {
+                if request.body["metadata"]["resourceVersion"] != json!(self.version.to_string()) {
                     return status(409, "the object has been modified");
                 }
                 merge(pod, &request.body);
