@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, another, order};
+use crate::rig::{PASSWORD, Rig, another, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 struct Cluster {
@@ -146,4 +146,9 @@ fn kubernetes_pod_that_is_gone_is_absent() {
     assert_eq!(rig.found(&known), Found::Absent);
     assert_eq!(rig.undo(&known), Ok(Undone::Already));
     assert_eq!(rig.apply(&known).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn kubernetes_that_says_nothing_is_not_believed() {
+    believes_nothing(cluster, &device(), &[page(), Reply::json(200, json!({}))]);
 }
