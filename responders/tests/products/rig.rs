@@ -98,12 +98,13 @@ pub fn page() -> Reply {
 /// Every request of every call in turn is answered with a status 200 that says nothing: no call may take that for success.
 pub fn believes_nothing<S: StandIn>(rig: impl Fn() -> Rig<S>, order: &Order, nonsense: &[Reply]) {
     for reply in nonsense {
-        for call in ["apply", "read back", "undo"] {
+        for call in ["probe", "apply", "read back", "undo"] {
             for after in 0.. {
                 let mut rig = rig();
-                let known = if call == "apply" { order.clone() } else { rig.applied(order) };
+                let known = if ["probe", "apply"].contains(&call) { order.clone() } else { rig.applied(order) };
                 rig.server.answer_nonsense(after, reply);
                 let failed = match call {
+                    "probe" => rig.gateway.probe(&Permit::for_tests()).is_err(),
                     "apply" => rig.apply(&known).is_err(),
                     "read back" => rig.gateway.read_back(&Permit::for_tests(), &known).is_err(),
                     _ => rig.undo(&known).is_err(),

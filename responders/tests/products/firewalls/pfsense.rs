@@ -55,7 +55,7 @@ impl Pfsense {
         } else {
             alias.1 = given;
         }
-        self.pending = if body["apply"] == true { 2 } else { u32::MAX };
+        self.pending = if body["apply"] == true { 6 } else { u32::MAX };
         done(self.shown(at))
     }
 }
