@@ -127,9 +127,7 @@ impl Order {
     /// The device has no such name.
     pub fn name(&self, key: Key) -> Result<&str, Failure> {
         let name = self.names.get(&key).map(SmolStr::as_str);
-        name.ok_or_else(|| {
-            Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id))
-        })
+        name.ok_or_else(|| Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id)))
     }
 
     /// Who has set something on a gateway, where it can keep a word: ours is told from others' by it.
@@ -155,9 +153,7 @@ pub enum Found {
     InForce,
     Absent,
     /// The device is restricted, by somebody else: that is never taken back.
-    Foreign {
-        by: String,
-    },
+    Foreign { by: String },
 }
 
 /// What undoing did.
@@ -168,9 +164,7 @@ pub enum Undone {
     /// It was gone already.
     Already,
     /// Somebody else's stands there: it was left.
-    Foreign {
-        by: String,
-    },
+    Foreign { by: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
