@@ -1,12 +1,13 @@
 //! The policy: how much is done without being asked, what is never touched, and how many at most.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fleet::{Level, Mode};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::error::Error;
+use crate::tell::TellConfig;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,8 +32,15 @@ pub struct Config {
     pub probation_seconds: u32,
     /// Levels that two people have to approve.
     pub four_eyes: Vec<Level>,
+    /// Key of the journal's signatures (Ed25519, PKCS #8); made when it is not there. Without it nothing is signed.
+    pub signing_key: Option<PathBuf>,
+    /// Who we are, in what others are told: a tenant, and the team that answers.
+    pub tenant: SmolStr,
+    pub team: SmolStr,
     pub never: Never,
     pub caps: Caps,
+    /// People and systems that are told.
+    pub tell: TellConfig,
 }
 
 /// Who is never restricted, and is released when it comes here.
@@ -90,13 +98,24 @@ impl Default for Config {
             repairs: 5,
             probation_seconds: 86_400,
             four_eyes: Vec::new(),
+            signing_key: None,
+            tenant: SmolStr::default(),
+            team: SmolStr::default(),
             never: Never::default(),
             caps: Caps::default(),
+            tell: TellConfig::default(),
         }
     }
 }
 
 impl Config {
+    /// Paths are relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        for path in [&mut self.playbooks, &mut self.stop_file, &mut self.signing_key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+    }
+
     /// # Errors
     /// Names the value that cannot be, and what was expected.
     pub fn check(&self) -> Result<(), Error> {
@@ -119,6 +138,7 @@ impl Config {
                 return Err(Error::Wrong(format!("responders.{key} is `0`, expected at least 1")));
             }
         }
+        self.tell.check()?;
         if let Some(level) = self.four_eyes.iter().find(|level| !level.restricts()) {
             let problem = format!("responders.four_eyes names `{level}`, which restricts nobody and needs no approval");
             return Err(Error::Wrong(problem));

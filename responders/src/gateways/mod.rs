@@ -5,6 +5,7 @@
 //! block, within the gateway's time limit; each gateway has a thread of its own.
 
 pub mod aws;
+pub mod config;
 pub mod clock;
 pub mod http;
 pub mod mosquitto;
