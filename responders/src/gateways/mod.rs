@@ -170,7 +170,6 @@ pub enum Found {
     },
     /// It has no way of telling what it holds (RADIUS, OpenC2): only the device's telemetry can.
     Unknown,
-    Foreign { by: String },
 }
 
 /// What undoing did.

@@ -89,7 +89,7 @@ pub fn audit(entries: &[Entry], configured: Mode, seed: u64) -> Told {
                 Command::Stop { on, .. } => is_stopped = *on,
                 _ => {}
             },
-            Body::Commanded(_) | Body::Began(_) | Body::Called(_) | Body::Signed(_) => {}
+            Body::Commanded(_) | Body::Began(_) | Body::Ended(_) | Body::Called(_) | Body::Signed(_) => {}
         }
     }
     told
