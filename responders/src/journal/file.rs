@@ -38,7 +38,8 @@ impl FileJournal {
     /// Somebody else has it open; the disk.
     pub fn start_over(path: &Path) -> Result<FileJournal, JournalError> {
         let file = locked(path)?;
-        let problem = |error| JournalError::Broken(format!("the journal `{}` cannot be emptied: {error}", path.display()));
+        let problem =
+            |error| JournalError::Broken(format!("the journal `{}` cannot be emptied: {error}", path.display()));
         file.set_len(0).map_err(problem)?;
         Ok(FileJournal { file, path: path.to_owned(), length: 0, syncs: false })
     }
@@ -70,7 +71,8 @@ fn locked(path: &Path) -> Result<File, JournalError> {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn look(path: &Path, mut each: impl FnMut(Entry)) -> Result<Chain, String> {
-    let mut file = File::open(path).map_err(|error| format!("the journal `{}` cannot be read: {error}", path.display()))?;
+    let mut file =
+        File::open(path).map_err(|error| format!("the journal `{}` cannot be read: {error}", path.display()))?;
     let mut chain = Chain::default();
     read(&mut file, &mut chain, &mut each).map_err(|what| format!("the journal `{}` {what}", path.display()))?;
     Ok(chain)
@@ -87,7 +89,9 @@ fn read(file: &mut File, chain: &mut Chain, each: &mut impl FnMut(Entry)) -> Res
         let bytes = match reader.read_line(&mut line) {
             Ok(bytes) => bytes,
             // What a torn write left is rarely text.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(format!("is broken after entry {}", chain.seq)),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(format!("is broken after entry {}", chain.seq));
+            }
             Err(error) => return Err(unreadable(error)),
         };
         let Some(text) = line.strip_suffix('\n') else { return Ok(length) };

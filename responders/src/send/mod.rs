@@ -7,15 +7,15 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleet::Mode;
 use smol_str::SmolStr;
 
-use self::worker::Worker;
 pub use self::breaker::Breaker;
+use self::worker::Worker;
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
 use crate::gateways::{Failure, FailureKind, Gateway, Permit};
@@ -54,7 +54,13 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(lease: Box<dyn Lease>, stop_file: Option<PathBuf>) -> Gate {
-        Gate { lease, stop_file, stopped: AtomicBool::new(false), closed: AtomicBool::new(false), wanted: Mutex::default() }
+        Gate {
+            lease,
+            stop_file,
+            stopped: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            wanted: Mutex::default(),
+        }
     }
 
     /// What the book says of the stop.
@@ -121,9 +127,15 @@ pub struct Sender {
 }
 
 enum Home {
-    Threads { workers: BTreeMap<SmolStr, Worker>, answers: std::sync::mpsc::Receiver<Answer> },
+    Threads {
+        workers: BTreeMap<SmolStr, Worker>,
+        answers: std::sync::mpsc::Receiver<Answer>,
+    },
     /// In the caller's thread, for replays.
-    Here { gateways: BTreeMap<SmolStr, Box<dyn Gateway>>, answers: Vec<Answer> },
+    Here {
+        gateways: BTreeMap<SmolStr, Box<dyn Gateway>>,
+        answers: Vec<Answer>,
+    },
 }
 
 impl Sender {

@@ -72,10 +72,10 @@ fn who_slept_through_losing_its_place_reaches_nobody() {
     for until in [Some(boot_time()), Some(Duration::ZERO), None] {
         lease.set(until);
         let other = world.hit(if until.is_some() { "camera-2" } else { "camera-3" }, &plan(Level::Quarantine));
-        world.command("anna", responders::journal::entry::Command::Release {
-            action_id: id.clone(),
-            reason: "fine".to_owned(),
-        });
+        world.command(
+            "anna",
+            responders::journal::entry::Command::Release { action_id: id.clone(), reason: "fine".to_owned() },
+        );
         world.pass(120);
         assert_eq!(world.state(&other), State::Applying);
         assert_eq!(world.broker().site().calls.len(), calls, "a gateway was reached");
@@ -161,8 +161,13 @@ fn dry_run_was_not_honoured_on_one_path() {
             for mode in Mode::ALL {
                 for bits in 0..32 {
                     let has = |bit: u32| bits & (1 << bit) != 0;
-                    let (by_command, by_file, has_lease, is_wanted, is_closed) = (has(0), has(1), has(2), has(3), has(4));
-                    if by_file { std::fs::write(&stop, "").unwrap() } else { let _ = std::fs::remove_file(&stop); }
+                    let (by_command, by_file, has_lease, is_wanted, is_closed) =
+                        (has(0), has(1), has(2), has(3), has(4));
+                    if by_file {
+                        std::fs::write(&stop, "").unwrap()
+                    } else {
+                        let _ = std::fs::remove_file(&stop);
+                    }
                     let world = World::new();
                     world.broker().site().fault = Some(Fault::Panics);
                     let lease: Box<dyn Lease> =
