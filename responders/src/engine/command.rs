@@ -96,6 +96,10 @@ impl Engine {
 
     fn approve(&self, now: EventTime, action: &Action, request: &Request) -> Result<Vec<Body>, String> {
         let proposal = &action.proposal;
+        let was_heard = action.agreed.contains(&request.by) && !action.is_over();
+        if was_heard && action.state != State::Proposed {
+            return Ok(Vec::new());
+        }
         if action.state != State::Proposed {
             return Err(format!("the action is {}, nobody waits for an answer", action.state));
         }

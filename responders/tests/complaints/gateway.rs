@@ -114,6 +114,18 @@ impl Keeper {
         Hold { target, level: order.level, by: order.mark(), until }
     }
 
+    /// One that panics does so whatever the permit says: nothing of it may be reached without.
+    fn reached(&self, permit: &Permit, call: Call, order: &Order) -> Result<(), Failure> {
+        let target = self.hold(order).target;
+        let mut site = self.site();
+        if site.fault == Some(Fault::Panics) {
+            site.calls.push((call, order.action_id.clone(), target));
+            drop(site);
+            panic!("a connector that panics")
+        }
+        permit.left().map(|_| ())
+    }
+
     /// The call is noted, and fails as it is told to; what it would do is done first where only the answer is lost.
     fn answer<T>(
         &self,
@@ -142,10 +154,7 @@ impl Keeper {
             }
             Some(Fault::Busy(asked)) => Err(Failure::busy("too many requests", Some(asked))),
             Some(Fault::Refuses) => Err(Failure::new(FailureKind::Refused, "it never will")),
-            Some(Fault::Panics) => {
-                drop(site);
-                panic!("a connector that panics")
-            }
+            Some(Fault::Panics) => unreachable!("it panicked when it was reached"),
         }
     }
 }
@@ -156,7 +165,7 @@ impl Gateway for Keeper {
     }
 
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
-        permit.left()?;
+        self.reached(permit, Call::Apply, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             if order.level == Level::TerminateSession {
                 return Applied::default();
@@ -173,7 +182,7 @@ impl Gateway for Keeper {
     }
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
-        permit.left()?;
+        self.reached(permit, Call::ReadBack, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             if order.level == Level::TerminateSession {
                 return Found::InForce;
@@ -186,7 +195,7 @@ impl Gateway for Keeper {
     }
 
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        permit.left()?;
+        self.reached(permit, Call::Undo, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             let before = site.holds.len();
             site.holds.retain(|other| (&other.target, other.level, &other.by) != (&hold.target, hold.level, &hold.by));

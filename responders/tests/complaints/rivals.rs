@@ -59,6 +59,29 @@ fn two_workers_acted_at_once() {
 }
 
 #[test]
+fn what_waits_for_a_gateway_is_not_sent_when_the_journal_is_lost() {
+    let mut world = World::new();
+    world.in_threads = true;
+    let mut world = world.begun();
+    let broker = world.broker().clone();
+    let held_up = broker.site();
+    for device in ["camera-1", "camera-2", "camera-3"] {
+        let finding = world.finding(device);
+        world.find(&finding, &[plan(Level::Quarantine)]);
+    }
+    let now = world.now;
+    let town = crate::town::Town::with(&[("camera", 3)]);
+    world.life().turn(now, Duration::from_millis(50), &town).unwrap();
+    assert!(world.book().actions().all(|action| action.state == State::Applying));
+    *world.fuse.lock().unwrap() = Some((0, false));
+    let finding = world.finding("camera-4");
+    assert!(world.try_find(&finding, &[plan(Level::Quarantine)]).is_err());
+    drop(held_up);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(broker.site().calls.len(), 1, "more than the call in hand");
+}
+
+#[test]
 fn who_slept_through_losing_its_place_reaches_nobody() {
     let lease = Arc::new(Held(Mutex::new(Some(boot_time() + Duration::from_secs(3_600)))));
     let mut world = World::new();
