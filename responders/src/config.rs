@@ -18,7 +18,8 @@ pub struct Config {
     pub playbooks: Option<PathBuf>,
     /// While this file exists nothing is applied.
     pub stop_file: Option<PathBuf>,
-    /// A finding older than this is not acted upon; 0: of any age, as for history that is fed.
+    /// A finding older than this is not acted upon, nor is what was approved and could not begin for as long; 0: of any age, as
+    /// for history that is fed.
     pub max_age_seconds: u32,
     /// How long an action that cannot be applied, or taken back, is tried.
     pub give_up_seconds: u32,
@@ -30,7 +31,7 @@ pub struct Config {
     pub repairs: u32,
     /// How long after its release a device is on probation.
     pub probation_seconds: u32,
-    /// Levels that two people have to approve.
+    /// Levels that two people have to approve, in mode `auto` as well.
     pub four_eyes: Vec<Level>,
     /// Key of the journal's signatures (Ed25519, PKCS #8); made when it is not there. Without it nothing is signed.
     pub signing_key: Option<PathBuf>,

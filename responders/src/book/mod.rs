@@ -177,9 +177,9 @@ impl Book {
 
     /// Whether the device was meant to be silent at any time since then, by us.
     pub fn was_silenced(&self, device: &str, since: EventTime) -> bool {
-        self.of_device(device).filter(|action| action.proposal.level.silences()).any(|action| {
-            action.state.is_at_gateway() || action.let_go_at.is_some_and(|at| at >= since)
-        })
+        self.of_device(device)
+            .filter(|action| action.proposal.level.silences())
+            .any(|action| action.state.is_at_gateway() || action.let_go_at.is_some_and(|at| at >= since))
     }
 }
 

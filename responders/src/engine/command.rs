@@ -89,11 +89,17 @@ impl Engine {
     }
 
     fn known(&self, action_id: &str) -> Result<&Action, String> {
-        self.book.action(action_id).ok_or_else(|| format!("no action `{action_id}` is known; `vedette actions list` has them"))
+        self.book
+            .action(action_id)
+            .ok_or_else(|| format!("no action `{action_id}` is known; `vedette actions list` has them"))
     }
 
     fn approve(&self, now: EventTime, action: &Action, request: &Request) -> Result<Vec<Body>, String> {
         let proposal = &action.proposal;
+        let was_heard = action.agreed.contains(&request.by) && !action.is_over();
+        if was_heard && action.state != State::Proposed {
+            return Ok(Vec::new());
+        }
         if action.state != State::Proposed {
             return Err(format!("the action is {}, nobody waits for an answer", action.state));
         }
@@ -122,7 +128,10 @@ impl Engine {
     fn extend(&self, action: &Action, until: EventTime, by: &str) -> Result<Vec<Body>, String> {
         let is_told = self.ability(action).is_some_and(|ability| ability.ends_by_itself);
         if is_told && (self.is_stopped || self.mode_of(action) == Mode::Observe) {
-            return Err("the gateway ends it by itself and cannot be told now: responding is stopped, or its mode is observe".to_owned());
+            return Err(
+                "the gateway ends it by itself and cannot be told now: responding is stopped, or its mode is observe"
+                    .to_owned(),
+            );
         }
         let extended = Noted::Extended { until, by: by.into() };
         let mut bodies = vec![Body::Noted(Note { action_id: action.id().to_owned(), what: extended })];

@@ -60,7 +60,11 @@ impl Engine {
                     Undone::Done => "the gateway took it back".to_owned(),
                     Undone::Already => "it was gone already".to_owned(),
                     Undone::Foreign { by } => {
-                        return vec![moved(action, ended(action), format!("{by} restricts it now, which is not ours to take back"))];
+                        return vec![moved(
+                            action,
+                            ended(action),
+                            format!("{by} restricts it now, which is not ours to take back"),
+                        )];
                     }
                 };
                 vec![noted(action, Noted::Undone { reason })]
@@ -84,7 +88,9 @@ impl Engine {
 
     fn found(&self, now: EventTime, action: &Action, found: Found) -> Vec<Body> {
         match (action.state, found) {
-            (State::Applied, Found::InForce) => vec![moved(action, State::Verified, "read back from the gateway".to_owned())],
+            (State::Applied, Found::InForce) => {
+                vec![moved(action, State::Verified, "read back from the gateway".to_owned())]
+            }
             (State::Verified, Found::InForce) => Vec::new(),
             (State::Applied, Found::Absent) if action.attempts == 0 => {
                 // Some need a moment; then it is applied again.
@@ -136,7 +142,10 @@ impl Engine {
         let mut rest = action.proposal.gateways.iter().skip_while(|name| **name != action.gateway).skip(1);
         let next = rest.find_map(|name| {
             let names = self.may_act(action, name).and_then(|()| self.identity(action, name, directory));
-            names.ok().filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun, directory).is_none()).map(|names| (name, names))
+            names
+                .ok()
+                .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun, directory).is_none())
+                .map(|names| (name, names))
         });
         match next {
             Some((gateway, names)) => {
@@ -157,7 +166,8 @@ impl Engine {
 
     fn attempt(&self, now: EventTime, action: &Action, failure: &Failure) -> Body {
         let attempts = action.attempts + 1;
-        let next_at = now.plus_micros(pause(action.id(), attempts + action.disbelieved, failure.kind, failure.retry_after));
+        let next_at =
+            now.plus_micros(pause(action.id(), attempts + action.disbelieved, failure.kind, failure.retry_after));
         noted(action, Noted::Attempt { failure: failure.to_string(), attempts, next_at })
     }
 }

@@ -187,7 +187,11 @@ impl Engine {
             let proposal = &action.proposal;
             // What it did hours before has nothing to do with it.
             let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(NEAR);
-            if waits(action.state) && proposal.level.restricts() && is_near && finding.devices.contains(&proposal.device_id) {
+            if waits(action.state)
+                && proposal.level.restricts()
+                && is_near
+                && finding.devices.contains(&proposal.device_id)
+            {
                 let reason = format!(
                     "a {} of {} devices explains it (finding {})",
                     finding.kind,

@@ -41,11 +41,8 @@ impl Engine {
             if_still_talking: None,
             ..before.clone()
         };
-        let objection = if level.restricts() {
-            self.device_objection(now, &proposal, device.as_deref(), directory)
-        } else {
-            None
-        };
+        let objection =
+            if level.restricts() { self.device_objection(now, &proposal, device.as_deref(), directory) } else { None };
         let decided = match (objection, mode) {
             (Some(objection), _) => Some((State::Refused, objection)),
             (None, Mode::Auto) if !level.restricts() => Some((State::Approved, "nobody is restricted".to_owned())),

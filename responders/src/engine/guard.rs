@@ -103,7 +103,9 @@ impl Engine {
         let known = directory.names(&proposal.device_id, proposal.found_at);
         keys.iter().find_map(|key| match (known.get(key)?, action.names.get(key)?) {
             (Err(reason), _) => Some(reason.clone()),
-            (Ok(now), then) if !now.eq_ignore_ascii_case(then) => Some(format!("its {key} is `{now}` now, it was `{then}`")),
+            (Ok(now), then) if !now.eq_ignore_ascii_case(then) => {
+                Some(format!("its {key} is `{now}` now, it was `{then}`"))
+            }
             (Ok(_), _) => None,
         })
     }

@@ -26,7 +26,7 @@ use smol_str::SmolStr;
 
 use crate::book::{Action, Book};
 use crate::config::Config;
-use crate::gateways::{About, Ability, Key};
+use crate::gateways::{Ability, About, Key};
 use crate::journal::entry::ModeOf;
 
 /// What the inventory, and what was learned of addresses, says of a device at this moment.

@@ -38,7 +38,9 @@ impl Engine {
         let ids: Vec<String> = self
             .book
             .of_device(&sighting.device_id)
-            .filter(|action| matches!(action.state, State::Applied | State::Verified) && action.proposal.level.silences())
+            .filter(|action| {
+                matches!(action.state, State::Applied | State::Verified) && action.proposal.level.silences()
+            })
             .map(|action| action.id().to_owned())
             .collect();
         let mut bodies = Vec::new();

@@ -134,18 +134,40 @@ pub struct Note {
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum Noted {
     /// A call failed and is tried again.
-    Attempt { failure: String, attempts: u32, next_at: EventTime },
+    Attempt {
+        failure: String,
+        attempts: u32,
+        next_at: EventTime,
+    },
     /// Tried through another gateway, which is the action's from here on.
-    Rerouted { gateway: SmolStr, names: BTreeMap<Key, SmolStr>, reason: String },
+    Rerouted {
+        gateway: SmolStr,
+        names: BTreeMap<Key, SmolStr>,
+        reason: String,
+    },
     /// No sign of the device in this many windows since it was applied.
-    Quiet { windows: u32, through: EventTime },
+    Quiet {
+        windows: u32,
+        through: EventTime,
+    },
     /// It was seen in windows that began after it was applied.
-    Talking { windows: u32, through: EventTime, seen: String },
-    Extended { until: EventTime, by: SmolStr },
+    Talking {
+        windows: u32,
+        through: EventTime,
+        seen: String,
+    },
+    Extended {
+        until: EventTime,
+        by: SmolStr,
+    },
     /// One of several people agreed.
-    Agreed { by: SmolStr },
+    Agreed {
+        by: SmolStr,
+    },
     /// The gateway took it back, or will not; whether it holds it is still to be read.
-    Undone { reason: String },
+    Undone {
+        reason: String,
+    },
     /// A call to apply it ended after the action had gone on: what the gateway gave, or nothing where it may come through yet.
     Late {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,13 +192,30 @@ pub struct Commanded {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    Approve { action_id: String },
-    Deny { action_id: String, reason: String },
-    Release { action_id: String, reason: String },
-    Extend { action_id: String, until: EventTime },
-    Mode { of: ModeOf, mode: Mode },
+    Approve {
+        action_id: String,
+    },
+    Deny {
+        action_id: String,
+        reason: String,
+    },
+    Release {
+        action_id: String,
+        reason: String,
+    },
+    Extend {
+        action_id: String,
+        until: EventTime,
+    },
+    Mode {
+        of: ModeOf,
+        mode: Mode,
+    },
     /// Nothing is applied any more until it is lifted; what was applied is still taken back in time.
-    Stop { on: bool, reason: String },
+    Stop {
+        on: bool,
+        reason: String,
+    },
     Verdict(Verdict),
 }
 

@@ -38,7 +38,8 @@ impl FileJournal {
     /// Somebody else has it open; the disk.
     pub fn start_over(path: &Path) -> Result<FileJournal, JournalError> {
         let file = locked(path)?;
-        let problem = |error| JournalError::Broken(format!("the journal `{}` cannot be emptied: {error}", path.display()));
+        let problem =
+            |error| JournalError::Broken(format!("the journal `{}` cannot be emptied: {error}", path.display()));
         file.set_len(0).map_err(problem)?;
         Ok(FileJournal { file, path: path.to_owned(), length: 0, syncs: false })
     }

@@ -7,8 +7,8 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleet::Mode;
@@ -54,7 +54,13 @@ pub struct Gate {
 
 impl Gate {
     pub fn new(lease: Box<dyn Lease>, stop_file: Option<PathBuf>) -> Gate {
-        Gate { lease, stop_file, stopped: AtomicBool::new(false), closed: AtomicBool::new(false), wanted: Mutex::default() }
+        Gate {
+            lease,
+            stop_file,
+            stopped: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            wanted: Mutex::default(),
+        }
     }
 
     /// What the book says of the stop.

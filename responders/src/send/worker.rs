@@ -39,7 +39,8 @@ fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out
     for job in waiting {
         let answer = match breaker.wait(boot_time()) {
             Some(left) => {
-                let words = format!("`{}` did not answer {} times in a row: it is left alone for a while", job.gateway, 5);
+                let words =
+                    format!("`{}` did not answer {} times in a row: it is left alone for a while", job.gateway, 5);
                 let failure = Failure { retry_after: Some(left), ..Failure::unreachable(words) };
                 Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) }
             }
@@ -72,7 +73,8 @@ pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> (Answer, bool)
                 Call::ReadBack => gateway.read_back(&permit, order).map(Said::Found),
                 Call::Undo => gateway.undo(&permit, order).map(Said::Undone),
             }));
-            let panicked = || Err(Failure::unreachable("the connector panicked; this is a defect of vedette, please report it"));
+            let panicked =
+                || Err(Failure::unreachable("the connector panicked; this is a defect of vedette, please report it"));
             (called.unwrap_or_else(|_| panicked()).unwrap_or_else(Said::Failed), true)
         }
     };

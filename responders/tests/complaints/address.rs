@@ -34,6 +34,15 @@ fn acted_on_the_wrong_device_after_an_address_moved() {
     assert!(!world.firewall().site().is_held(&old));
     assert_eq!(world.state(&id), State::Failed);
 
+    // Nobody knows it any more when the gateway is back.
+    let mut world = World::of_addresses().begun();
+    world.firewall().site().fault = Some(Fault::Unreachable);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.town.stand("camera-1", Standing::Unknown);
+    world.firewall().site().fault = None;
+    world.pass(60);
+    assert_eq!((world.state(&id), world.firewall().site().count(Call::Apply)), (State::Failed, 1));
+
     // In force: the address goes to somebody else, who must not be cut off with it.
     for now in [Ok(new), Err("it is meter-3's now")] {
         let mut world = World::of_addresses().begun();

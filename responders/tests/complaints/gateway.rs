@@ -6,7 +6,7 @@ use std::time::Duration;
 use fleet::{EventTime, Level};
 use responders::engine::due::Call;
 use responders::gateways::{
-    About, Ability, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone,
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Site {
     pub fault: Option<Fault>,
     pub calls: Vec<(Call, String, String)>,
     pub now: EventTime,
+    /// How wrong the clock of who asks is, seconds.
+    pub skew: i64,
     late: Vec<(EventTime, Hold)>,
 }
 
@@ -108,12 +110,30 @@ impl Keeper {
     fn hold(&self, order: &Order) -> Hold {
         let ability = self.about.ability(order.level).expect("nothing else is asked for");
         let target = order.names[&ability.keys[0]].to_string();
-        let until = if ability.ends_by_itself { order.until } else { None };
+        let until = order.until.filter(|_| ability.ends_by_itself).map(|until| until.plus_seconds(-self.site().skew));
         Hold { target, level: order.level, by: order.mark(), until }
     }
 
+    /// One that panics does so whatever the permit says: nothing of it may be reached without.
+    fn reached(&self, permit: &Permit, call: Call, order: &Order) -> Result<(), Failure> {
+        let target = self.hold(order).target;
+        let mut site = self.site();
+        if site.fault == Some(Fault::Panics) {
+            site.calls.push((call, order.action_id.clone(), target));
+            drop(site);
+            panic!("a connector that panics")
+        }
+        permit.left().map(|_| ())
+    }
+
     /// The call is noted, and fails as it is told to; what it would do is done first where only the answer is lost.
-    fn answer<T>(&self, call: Call, order: &Order, act: impl FnOnce(&mut Site, &Hold) -> T, lie: T) -> Result<T, Failure> {
+    fn answer<T>(
+        &self,
+        call: Call,
+        order: &Order,
+        act: impl FnOnce(&mut Site, &Hold) -> T,
+        lie: T,
+    ) -> Result<T, Failure> {
         let hold = self.hold(order);
         let mut site = self.site();
         site.calls.push((call, order.action_id.clone(), hold.target.clone()));
@@ -134,10 +154,7 @@ impl Keeper {
             }
             Some(Fault::Busy(asked)) => Err(Failure::busy("too many requests", Some(asked))),
             Some(Fault::Refuses) => Err(Failure::new(FailureKind::Refused, "it never will")),
-            Some(Fault::Panics) => {
-                drop(site);
-                panic!("a connector that panics")
-            }
+            Some(Fault::Panics) => unreachable!("it panicked when it was reached"),
         }
     }
 }
@@ -148,13 +165,14 @@ impl Gateway for Keeper {
     }
 
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
-        permit.left()?;
+        self.reached(permit, Call::Apply, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             if order.level == Level::TerminateSession {
                 return Applied::default();
             }
             let already = site.holds.iter().any(|other| other.target == hold.target && other.by == hold.by);
-            let is_others = site.holds.iter().any(|other| other.target == hold.target && !other.by.starts_with("vedette:"));
+            let is_others =
+                site.holds.iter().any(|other| other.target == hold.target && !other.by.starts_with("vedette:"));
             if !is_others {
                 site.hold(hold.clone());
             }
@@ -164,19 +182,20 @@ impl Gateway for Keeper {
     }
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
-        permit.left()?;
+        self.reached(permit, Call::ReadBack, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             if order.level == Level::TerminateSession {
                 return Found::InForce;
             }
             look(site, hold)
         };
-        let found = look(&self.site(), &self.hold(order));
+        let hold = self.hold(order);
+        let found = look(&self.site(), &hold);
         self.answer(Call::ReadBack, order, act, found)
     }
 
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        permit.left()?;
+        self.reached(permit, Call::Undo, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             let before = site.holds.len();
             site.holds.retain(|other| (&other.target, other.level, &other.by) != (&hold.target, hold.level, &hold.by));

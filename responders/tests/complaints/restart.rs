@@ -4,7 +4,7 @@ use fleet::{EventTime, Level, Mode, State};
 use responders::engine::due::Call;
 use responders::journal::entry::Command;
 
-use crate::gateway::Fault;
+use crate::gateway::{Fault, TIME_LIMIT};
 use crate::world::{World, plan};
 
 #[test]
@@ -34,6 +34,91 @@ fn a_restart_forgot_who_was_quarantined() {
     world.pass(15);
     assert_eq!(world.state(&id), State::Released);
     assert!(world.broker().site().holds.is_empty(), "its time is over");
+}
+
+#[test]
+fn what_was_sent_before_a_kill_may_have_come_through() {
+    // Taken, and killed before that was written; then the gateway refuses what it holds.
+    let mut world = World::new().begun();
+    let finding = world.finding("camera-1");
+    let mut only = plan(Level::Quarantine);
+    only.tries_others = false;
+    world.find(&finding, &[only.clone()]);
+    *world.fuse.lock().unwrap() = Some((1, false));
+    assert!(world.try_turn().is_err());
+    assert!(world.broker().site().is_held("camera-1"));
+    world.kill();
+    world.broker().site().fault = Some(Fault::Refuses);
+    world.begin();
+    world.turn();
+    let id = responders::engine::find::action_id("camera-1", &finding.incident_id, Level::Quarantine);
+    assert_eq!(world.state(&id), State::Releasing, "it was given up, and is held");
+    world.broker().site().fault = None;
+    world.pass(30);
+    assert_eq!(world.state(&id), State::Failed);
+    assert!(world.broker().site().holds.is_empty());
+
+    // On its way when the process was killed, and let go before it came through.
+    let mut world = World::new().begun();
+    world.find(&finding, &[only]);
+    world.broker().site().fault = Some(Fault::IsLate(TIME_LIMIT - std::time::Duration::from_secs(3)));
+    *world.fuse.lock().unwrap() = Some((1, false));
+    assert!(world.try_turn().is_err());
+    world.kill();
+    world.broker().site().fault = None;
+    world.begin();
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    world.pass(40);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.broker().site().holds.is_empty(), "what came through late was left");
+}
+
+/// A write that tore keeps whole lines of its beginning.
+fn cut(world: &mut World, lines: usize) {
+    world.kill();
+    let text = world.text();
+    let whole: Vec<&str> = text.lines().collect();
+    let kept: String = whole[..whole.len() - lines].iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(world.path(), kept).unwrap();
+    world.begin();
+}
+
+#[test]
+fn half_of_a_write_is_made_good() {
+    let mut world = World::new().begun();
+    let finding = world.finding("camera-1");
+    world.find(&finding, &[plan(Level::Quarantine)]);
+    let id = responders::engine::find::action_id("camera-1", &finding.incident_id, Level::Quarantine);
+    cut(&mut world, 1);
+    assert_eq!(world.state(&id), State::Proposed, "nobody is asked, and nobody decided");
+    world.pass(60);
+    assert_eq!(world.state(&id), State::Refused);
+    world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Verified, "the next window decides anew");
+
+    // A command whose end is missing is not known, and obeyed when it comes again.
+    for command in [
+        Command::Extend { action_id: id.clone(), until: world.now.plus_seconds(20_000) },
+        Command::Release { action_id: id.clone(), reason: "fine".to_owned() },
+    ] {
+        assert_eq!(world.command("anna", command.clone()), None);
+        cut(&mut world, 1);
+        assert_eq!(world.command("anna", command), None);
+    }
+    world.pass(15);
+    assert_eq!(world.state(&id), State::Released);
+    world.config.mode = Mode::Approve;
+    world.begin();
+    let id = world.hit("camera-2", &plan(Level::Quarantine));
+    // That it was approved is missing, and then that the command was.
+    for lines in [2, 1] {
+        assert_eq!(world.command("anna", Command::Approve { action_id: id.clone() }), None);
+        cut(&mut world, lines);
+        world.now = world.now.plus_seconds(1);
+    }
+    assert_eq!(world.command("anna", Command::Approve { action_id: id.clone() }), None);
+    world.turn();
+    assert_eq!(world.state(&id), State::Verified);
 }
 
 /// Killed at every write of a whole life, before it and after it: what follows is always the same in the end.

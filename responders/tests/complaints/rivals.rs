@@ -59,6 +59,29 @@ fn two_workers_acted_at_once() {
 }
 
 #[test]
+fn what_waits_for_a_gateway_is_not_sent_when_the_journal_is_lost() {
+    let mut world = World::new();
+    world.in_threads = true;
+    let mut world = world.begun();
+    let broker = world.broker().clone();
+    let held_up = broker.site();
+    for device in ["camera-1", "camera-2", "camera-3"] {
+        let finding = world.finding(device);
+        world.find(&finding, &[plan(Level::Quarantine)]);
+    }
+    let now = world.now;
+    let town = crate::town::Town::with(&[("camera", 3)]);
+    world.life().turn(now, Duration::from_millis(50), &town).unwrap();
+    assert!(world.book().actions().all(|action| action.state == State::Applying));
+    *world.fuse.lock().unwrap() = Some((0, false));
+    let finding = world.finding("camera-4");
+    assert!(world.try_find(&finding, &[plan(Level::Quarantine)]).is_err());
+    drop(held_up);
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(broker.site().calls.len(), 1, "more than the call in hand");
+}
+
+#[test]
 fn who_slept_through_losing_its_place_reaches_nobody() {
     let lease = Arc::new(Held(Mutex::new(Some(boot_time() + Duration::from_secs(3_600)))));
     let mut world = World::new();
@@ -72,10 +95,10 @@ fn who_slept_through_losing_its_place_reaches_nobody() {
     for until in [Some(boot_time()), Some(Duration::ZERO), None] {
         lease.set(until);
         let other = world.hit(if until.is_some() { "camera-2" } else { "camera-3" }, &plan(Level::Quarantine));
-        world.command("anna", responders::journal::entry::Command::Release {
-            action_id: id.clone(),
-            reason: "fine".to_owned(),
-        });
+        world.command(
+            "anna",
+            responders::journal::entry::Command::Release { action_id: id.clone(), reason: "fine".to_owned() },
+        );
         world.pass(120);
         assert_eq!(world.state(&other), State::Applying);
         assert_eq!(world.broker().site().calls.len(), calls, "a gateway was reached");
@@ -161,8 +184,13 @@ fn dry_run_was_not_honoured_on_one_path() {
             for mode in Mode::ALL {
                 for bits in 0..32 {
                     let has = |bit: u32| bits & (1 << bit) != 0;
-                    let (by_command, by_file, has_lease, is_wanted, is_closed) = (has(0), has(1), has(2), has(3), has(4));
-                    if by_file { std::fs::write(&stop, "").unwrap() } else { let _ = std::fs::remove_file(&stop); }
+                    let (by_command, by_file, has_lease, is_wanted, is_closed) =
+                        (has(0), has(1), has(2), has(3), has(4));
+                    if by_file {
+                        std::fs::write(&stop, "").unwrap()
+                    } else {
+                        let _ = std::fs::remove_file(&stop);
+                    }
                     let world = World::new();
                     world.broker().site().fault = Some(Fault::Panics);
                     let lease: Box<dyn Lease> =

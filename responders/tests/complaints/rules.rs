@@ -49,7 +49,9 @@ fn repeats_are_other_incidents_that_came_to_something() {
 #[test]
 fn the_least_of_three_modes_holds_for_the_gateway_that_is_used() {
     // The first gateway cannot: its successor's own mode holds.
-    for (second, state) in [(Mode::Observe, State::Failed), (Mode::Approve, State::Failed), (Mode::Auto, State::Verified)] {
+    for (second, state) in
+        [(Mode::Observe, State::Failed), (Mode::Approve, State::Failed), (Mode::Auto, State::Verified)]
+    {
         let mut world = World::new();
         world.gateway_modes[1] = second;
         let mut world = world.begun();

@@ -92,7 +92,8 @@ fn what_would_have_been_done_uses_up_nothing() {
     world.config.mode = Mode::Observe;
     (world.config.caps.type_devices, world.config.caps.type_share) = (3, 0.0);
     let mut world = world.begun();
-    let dry: Vec<String> = (1..=6).map(|meter| world.hit(&format!("meter-{meter}"), &plan(Level::Quarantine))).collect();
+    let dry: Vec<String> =
+        (1..=6).map(|meter| world.hit(&format!("meter-{meter}"), &plan(Level::Quarantine))).collect();
     let would = dry.iter().filter(|id| world.state(id) == State::Proposed).count();
     assert_eq!(would, 3, "a dry run tells of the caps as well");
     assert_eq!(world.command("anna", Command::Mode { of: ModeOf::All, mode: Mode::Auto }), None);

@@ -93,7 +93,8 @@ impl World {
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let mut config = Config { mode: Mode::Auto, ..Config::default() };
         (config.caps.type_devices, config.caps.site_devices, config.caps.hour_devices) = (50, 50, 50);
-        let broker = Keeper::new(BROKER, Key::ClientId, &[Level::Quarantine, Level::Disable, Level::TerminateSession], false);
+        let broker =
+            Keeper::new(BROKER, Key::ClientId, &[Level::Quarantine, Level::Disable, Level::TerminateSession], false);
         let firewall = Keeper::new(FIREWALL, Key::Ip, &[Level::Quarantine, Level::BlockPeers, Level::Throttle], true);
         World {
             folder: folder.expect("a folder"),
@@ -153,7 +154,8 @@ impl World {
         } else {
             Sender::here(gateways, gate)
         };
-        let journal = Box::new(Mortal { journal, fuse: Arc::clone(&self.fuse), full_after: Arc::clone(&self.full_after) });
+        let journal =
+            Box::new(Mortal { journal, fuse: Arc::clone(&self.fuse), full_after: Arc::clone(&self.full_after) });
         self.life = Some(Responding::begin(engine, journal, sender, None, Some((self.clock(), "test".to_owned())))?);
         Ok(())
     }
@@ -192,7 +194,9 @@ impl World {
     pub fn try_turn(&mut self) -> Result<(), JournalError> {
         let now = self.now;
         for keeper in &self.gateways {
-            keeper.site().at(now);
+            let mut site = keeper.site();
+            site.skew = self.skew;
+            site.at(now);
         }
         let wait = if self.in_threads { Duration::from_millis(20) } else { Duration::ZERO };
         let clock = self.clock();
@@ -273,8 +277,14 @@ impl World {
 
     pub fn window(&mut self, device: &str, messages: u64) {
         let (start, end) = (self.now.plus_seconds(-60), self.now);
-        let sighting =
-            Sighting { device_id: device.into(), window_start: start, window_end: end, messages, flows: 0, bytes_in: 0 };
+        let sighting = Sighting {
+            device_id: device.into(),
+            window_start: start,
+            window_end: end,
+            messages,
+            flows: 0,
+            bytes_in: 0,
+        };
         let now = self.now;
         self.life().sight(now, &sighting).expect("the journal takes it");
         self.turn();

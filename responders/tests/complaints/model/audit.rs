@@ -48,7 +48,8 @@ pub fn audit(entries: &[Entry], configured: Mode, seed: u64) -> Told {
                     .values()
                     .map(|case| (case.proposal.device_id.to_string(), case.state, case.proposal.action_id.clone()))
                     .collect();
-                let case = cases.get_mut(&moved.action_id).unwrap_or_else(|| panic!("{at}: moved before it was proposed"));
+                let case =
+                    cases.get_mut(&moved.action_id).unwrap_or_else(|| panic!("{at}: moved before it was proposed"));
                 assert!(case.state.may_become(moved.to), "{at}: from {} to {}", case.state, moved.to);
                 if moved.to == State::Applying && !case.was_verified {
                     let least = case.proposal.mode.min(mode);
@@ -62,8 +63,10 @@ pub fn audit(entries: &[Entry], configured: Mode, seed: u64) -> Told {
                     let device = case.proposal.device_id.to_string();
                     begun.push((entry.at, device.clone()));
                     let day = 86_400 * MICROS_PER_SECOND;
-                    let standing = others.iter().filter(|(_, state, _)| state.is_at_gateway()).map(|(device, ..)| device.clone());
-                    let recent = begun.iter().filter(|(then, _)| entry.at.minus(*then) < day).map(|(_, device)| device.clone());
+                    let standing =
+                        others.iter().filter(|(_, state, _)| state.is_at_gateway()).map(|(device, ..)| device.clone());
+                    let recent =
+                        begun.iter().filter(|(then, _)| entry.at.minus(*then) < day).map(|(_, device)| device.clone());
                     let devices: BTreeSet<String> = standing.chain(recent).collect();
                     assert!(devices.len() <= CAP, "{at}: {} devices in a day, the cap is {CAP}", devices.len());
                 }
@@ -77,7 +80,8 @@ pub fn audit(entries: &[Entry], configured: Mode, seed: u64) -> Told {
                 }
             }
             Body::Noted(note) => {
-                let case = cases.get_mut(&note.action_id).unwrap_or_else(|| panic!("{at}: noted before it was proposed"));
+                let case =
+                    cases.get_mut(&note.action_id).unwrap_or_else(|| panic!("{at}: noted before it was proposed"));
                 if let Noted::Agreed { by } = &note.what {
                     assert_eq!(case.state, State::Proposed, "{at}");
                     assert!(case.proposal.answer_by.is_some_and(|by| entry.at <= by), "{at}: agreed too late");

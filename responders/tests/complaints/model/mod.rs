@@ -111,7 +111,8 @@ impl Run {
     fn turn(&mut self) -> Result<(), JournalError> {
         let is_dry = self.mode() == Mode::Observe;
         let is_stopped = self.world.book().stopped().is_some();
-        let applied = |run: &Run| -> usize { run.world.gateways.iter().map(|keeper| keeper.site().count(Call::Apply)).sum() };
+        let applied =
+            |run: &Run| -> usize { run.world.gateways.iter().map(|keeper| keeper.site().count(Call::Apply)).sum() };
         let before = applied(self);
         let turned = self.world.try_turn();
         assert!(
@@ -164,7 +165,8 @@ impl Run {
         for _ in 0..self.random.gen_range(1..3) {
             let mut plan = plan(*level.choose(&mut self.random).expect("some"));
             plan.ttl_seconds = Some(self.random.gen_range(30..2_000));
-            plan.gateway = [None, Some(BROKER), Some(FIREWALL)].choose(&mut self.random).expect("three").map(Into::into);
+            plan.gateway =
+                [None, Some(BROKER), Some(FIREWALL)].choose(&mut self.random).expect("three").map(Into::into);
             plan.if_still_talking = [None, Some(Level::Disable)].choose(&mut self.random).copied().flatten();
             plan.tries_others = self.random.gen_bool(0.5);
             plans.push(plan);
@@ -187,7 +189,12 @@ impl Run {
             17 => Command::Stop { on: self.random.gen_bool(0.3), reason },
             _ => {
                 let incident_id = self.world.action(&action_id).proposal.incident_id;
-                Command::Verdict(Verdict { incident_id, finding_id: String::new(), verdict: "false".into(), note: String::new() })
+                Command::Verdict(Verdict {
+                    incident_id,
+                    finding_id: String::new(),
+                    verdict: "false".into(),
+                    note: String::new(),
+                })
             }
         };
         self.world.try_command(by, command).map(|_| ())
@@ -294,7 +301,9 @@ impl Run {
             }
             expected.push((gateway, target, format!("vedette:{}", action.id())));
         }
-        expected.extend(self.foreign.iter().map(|(gateway, target)| (*gateway, target.clone(), "the night shift".to_owned())));
+        expected.extend(
+            self.foreign.iter().map(|(gateway, target)| (*gateway, target.clone(), "the night shift".to_owned())),
+        );
         let mut there = Vec::new();
         for (gateway, keeper) in self.world.gateways.iter().enumerate() {
             there.extend(keeper.site().holds.iter().map(|hold| (gateway, hold.target.clone(), hold.by.clone())));
@@ -304,9 +313,15 @@ impl Run {
         expected.sort();
         there.sort();
         if is_stopped {
-            assert!(there.iter().all(|hold| expected.contains(hold) || self.is_applying(&hold.2)), "{at}: {there:?} {expected:?}");
+            assert!(
+                there.iter().all(|hold| expected.contains(hold) || self.is_applying(&hold.2)),
+                "{at}: {there:?} {expected:?}"
+            );
         } else {
-            let differ = there.iter().filter(|hold| !expected.contains(hold)).chain(expected.iter().filter(|hold| !there.contains(hold)));
+            let differ = there
+                .iter()
+                .filter(|hold| !expected.contains(hold))
+                .chain(expected.iter().filter(|hold| !there.contains(hold)));
             let stories: Vec<String> = differ.map(|hold| self.story(&hold.2)).collect();
             assert_eq!(there, expected, "{at}\n{}", stories.join("\n"));
         }
@@ -316,7 +331,8 @@ impl Run {
     fn story(&self, mark: &str) -> String {
         let id = mark.trim_start_matches("vedette:");
         let text = self.world.text();
-        let lines = text.lines().filter(|line| line.contains(id) || line.contains("\"began\"") || line.contains("\"stop\""));
+        let lines =
+            text.lines().filter(|line| line.contains(id) || line.contains("\"began\"") || line.contains("\"stop\""));
         lines.map(|line| line.split(",\"hash\"").next().unwrap_or_default().to_owned()).collect::<Vec<_>>().join("\n")
     }
 
