@@ -144,13 +144,14 @@ impl Book {
         self.actions.retain(|_, action| !action.is_over() || now.minus(action.since) < REMEMBERED);
     }
 
-    /// Restricting actions of the device that began within so many microseconds before now, other than of this incident.
-    pub fn repeats(&self, device: &str, incident: &str, now: EventTime, within: i64) -> u32 {
+    /// Restricting actions of the device, other than of this incident, whose findings came within so many microseconds before
+    /// this one.
+    pub fn repeats(&self, device: &str, incident: &str, found_at: EventTime, within: i64) -> u32 {
         let counts = |action: &&Action| {
             action.proposal.incident_id != incident
                 && action.proposal.level.restricts()
                 && action.was_meant()
-                && now.minus(action.proposed_at) <= within
+                && found_at.minus(action.proposal.found_at) <= within
         };
         self.of_device(device).filter(counts).count() as u32
     }

@@ -103,6 +103,8 @@ impl Engine {
             device_id: finding.device_id.clone(),
             device_type: finding.device_type.clone(),
             site: device.map(|device| device.site.clone()).unwrap_or_default(),
+            kind: finding.kind,
+            severity: finding.severity,
             level: plan.level,
             gateways,
             playbook: plan.playbook.clone(),

@@ -136,8 +136,12 @@ impl Engine {
             let is_meant = counts == Counts::Meant
                 && action.was_meant()
                 && (!action.is_dry() || proposal.mode == fleet::Mode::Observe);
-            let Some(counted) = action.began_at.max(is_meant.then_some(action.proposed_at)) else { continue };
-            let age = now.minus(counted);
+            // What did not begin counts by the time of its finding: a dry run over history says what it would have said then.
+            let age = match action.began_at {
+                Some(began) => now.minus(began),
+                None if is_meant => proposal.found_at.minus(other.found_at),
+                None => continue,
+            };
             if age <= seconds(3_600) {
                 in_hour.insert(&other.device_id);
             }

@@ -139,9 +139,7 @@ impl Order {
     /// The device has no such name.
     pub fn name(&self, key: Key) -> Result<&str, Failure> {
         let name = self.names.get(&key).map(SmolStr::as_str);
-        name.ok_or_else(|| {
-            Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id))
-        })
+        name.ok_or_else(|| Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id)))
     }
 
     /// Who has set something on a gateway, where it can keep a word: ours is told from others' by it.
@@ -172,6 +170,7 @@ pub enum Found {
     },
     /// It has no way of telling what it holds (RADIUS, OpenC2): only the device's telemetry can.
     Unknown,
+    Foreign { by: String },
 }
 
 /// What undoing did.
@@ -182,9 +181,7 @@ pub enum Undone {
     /// It was gone already.
     Already,
     /// Somebody else's stands there: it was left.
-    Foreign {
-        by: String,
-    },
+    Foreign { by: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

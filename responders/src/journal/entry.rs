@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{EventTime, Level, Mode, State};
+use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -56,6 +56,8 @@ pub struct Proposal {
     pub device_id: SmolStr,
     pub device_type: SmolStr,
     pub site: SmolStr,
+    pub kind: FindingKind,
+    pub severity: Severity,
     pub level: Level,
     /// In the order in which they are tried; empty where nobody has to be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -212,10 +214,20 @@ pub struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
+    /// Empty: nobody that could be told.
     pub by: SmolStr,
+    /// A token that was claimed without success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<String>,
+    pub peer: String,
     pub method: SmolStr,
     pub route: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     pub status: u16,
+    /// Calls before this one that are no entries of their own.
+    #[serde(default)]
+    pub unrecorded: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use ingest::kafka::committed::bounds;
 use ingest::kafka::config::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaError};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -199,16 +199,7 @@ pub fn read(
             Some(Ok(record)) => {
                 since = Instant::now();
                 next = record.offset() + 1;
-                let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
-                let entry = chain.read(line).map_err(|fault| {
-                    StandsStill(format!(
-                        "the journal `{}` is broken at offset {}: {fault}. Nothing is done before somebody has looked: \
-                         `vedette audit verify`",
-                        kafka.journal,
-                        record.offset()
-                    ))
-                })?;
-                each(&entry);
+                each(&entry(kafka, &record, chain)?);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
             Some(Err(error)) => {
@@ -225,4 +216,20 @@ pub fn read(
             return Err(error).context("the journal cannot be read");
         }
     }
+}
+
+/// The chain's next entry.
+///
+/// # Errors
+/// It is none.
+pub fn entry(kafka: &KafkaConfig, record: &BorrowedMessage<'_>, chain: &mut Chain) -> anyhow::Result<Entry> {
+    let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
+    let entry = chain.read(line).map_err(|fault| {
+        StandsStill(format!(
+            "the journal `{}` is broken at offset {}: {fault}. Nothing is done before somebody has looked: `vedette audit verify`",
+            kafka.journal,
+            record.offset()
+        ))
+    })?;
+    Ok(entry)
 }
