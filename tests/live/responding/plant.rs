@@ -178,10 +178,4 @@ impl Plant {
         assert!(output.status.success(), "vedette {arguments:?} failed:\n{errors}\n{}", self.service.said());
         String::from_utf8(output.stdout).expect("output is UTF-8")
     }
-
-    /// SIGKILL, and another process in its place.
-    pub fn kill_and_start_again(&mut self) {
-        self.service.kill();
-        self.service = self.site.start();
-    }
 }
