@@ -120,6 +120,15 @@ impl Gate {
     }
 }
 
+/// Whether a gateway answers and lets us in. It changes nothing there, so nothing forbids it.
+///
+/// # Errors
+/// What the gateway said, or that nobody answers.
+pub fn probe(gateway: &mut dyn Gateway) -> Result<(), Failure> {
+    let time_limit = gateway.about().time_limit;
+    gateway.probe(&Permit::until(boot_time() + time_limit))
+}
+
 /// Calls go out, answers come back; every gateway has a thread and a bounded queue, so one that hangs holds up no other.
 pub struct Sender {
     gate: Arc<Gate>,

@@ -35,7 +35,8 @@ impl<'c> Commands<'c> {
     /// # Errors
     /// The topic is not there.
     pub fn new(kafka: &'c KafkaConfig, from: u64) -> anyhow::Result<Commands<'c>> {
-        crate::live::our_topic(ingest::kafka::topics::admin(kafka)?.inner(), &kafka.commands)?;
+        let admin = ingest::kafka::topics::admin(kafka)?;
+        crate::live::our_topic(admin.inner(), &kafka.commands).map_err(super::journal::missing)?;
         let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: true }, Quiet)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&kafka.commands, 0, Offset::Offset(i64::try_from(from).unwrap_or(0)))?;

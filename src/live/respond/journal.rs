@@ -65,7 +65,8 @@ impl KafkaJournal {
         lease: OwnLease,
         mut each: impl FnMut(&Entry),
     ) -> anyhow::Result<(Arc<Mutex<KafkaJournal>>, Book, Before)> {
-        crate::live::our_topic(ingest::kafka::topics::admin(kafka)?.inner(), &kafka.journal)?;
+        let admin = ingest::kafka::topics::admin(kafka)?;
+        crate::live::our_topic(admin.inner(), &kafka.journal).map_err(missing)?;
         let producer: BaseProducer<Quiet> = create(kafka, Purpose::Owner { role: "journal" }, Quiet)?;
         producer
             .init_transactions(PATIENCE * 2)
@@ -142,6 +143,11 @@ impl KafkaJournal {
             (error, !is_undone)
         })
     }
+}
+
+/// Other roles go on meanwhile.
+pub fn missing(error: anyhow::Error) -> anyhow::Error {
+    if crate::live::may_pass(&error) { error } else { StandsStill(format!("{error:#}")).into() }
 }
 
 /// What trying again may mend, without anything having been written.

@@ -25,8 +25,7 @@ use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use fleet::{Device, EventTime, Finding, Incident, Sighting};
 use responders::api::Server;
-use responders::engine::{Directory, Engine, Post};
-use responders::gateways::Gateway as _;
+use responders::engine::{Directory, Engine};
 use responders::journal::JournalError;
 use responders::journal::sign::Signer;
 use responders::respond::Responding;
@@ -48,6 +47,7 @@ use crate::live::judge::publisher::Publisher;
 use crate::live::now_millis;
 use crate::live::retry::Pause;
 use crate::live::stop::Stop;
+use crate::respond::gateways;
 use crate::respond::playbooks::{self, CompiledPlaybooks};
 use crate::respond::rows::Mirror;
 
@@ -178,7 +178,8 @@ impl<'d> Desk<'d> {
         let playbooks = playbooks::load(config.responders.playbooks.as_deref())?;
         let directory = Known::new(config)?;
         let admin = ingest::kafka::topics::admin(kafka)?;
-        let log = fleet::id::stable_id(&[&crate::live::our_topic(admin.inner(), &kafka.journal)?.id]);
+        let topic = crate::live::our_topic(admin.inner(), &kafka.journal).map_err(journal::missing)?;
+        let log = fleet::id::stable_id(&[&topic.id]);
         let wanted = {
             let (place, stop) = (place.clone(), stop.clone());
             move || place.holds() && !stop.is_pressing()
@@ -197,11 +198,10 @@ impl<'d> Desk<'d> {
             lease.wait_out();
         }
         let commands = Commands::new(kafka, book.commands_through())?;
-        let (mut gateways, mut posts) = (Vec::new(), Vec::new());
-        for (name, gateway) in &config.gateways {
-            let opened = gateway.open(name)?;
-            posts.push(Post { about: opened.about().clone(), mode: gateway.mode, sites: gateway.sites.clone() });
-            gateways.push(opened);
+        let (gateways, posts) = gateways::open(config)?;
+        // A dry run may come before any gateway.
+        if !posts.is_empty() {
+            gateways::wanting(&playbooks, &posts).iter().for_each(|what| tracing::warn!("{what}"));
         }
         let mut engine = Engine::new(config.responders.clone(), posts);
         let open = book.open().filter(|action| action.state.is_at_gateway()).count();

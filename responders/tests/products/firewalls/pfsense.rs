@@ -120,7 +120,7 @@ fn pfsense_waits_until_it_is_applied_and_cuts_states() {
 }
 
 #[test]
-fn pfsense_without_placeholder_is_refused_before_anything_is_set() {
+fn pfsense_without_permanent_is_refused_before_anything_is_set() {
     // Its only address could never be taken out again.
     let mut rig = pfsense(&[]);
     assert_eq!(rig.apply(&device()).unwrap_err().kind, FailureKind::Refused);
