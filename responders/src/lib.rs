@@ -7,6 +7,7 @@
 //! * [`playbook`]: what is done about which findings
 //! * [`gateways`]: who can keep a device from the network
 //! * [`tell`]: people and SIEMs
+//! * [`evidence`]: all about one incident in one signed file
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
 //! * [`secret`]: what the configuration only points at; [`tls`]: for whatever is connected to
@@ -17,6 +18,7 @@ pub mod book;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod gateways;
 pub mod journal;
 pub mod playbook;

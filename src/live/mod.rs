@@ -299,10 +299,41 @@ fn clickhouse(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
 pub fn read_journal(
     kafka: &KafkaConfig,
     chain: &mut responders::journal::Chain,
-    each: impl FnMut(&responders::journal::Entry),
+    mut each: impl FnMut(&responders::journal::Entry),
+) -> anyhow::Result<()> {
+    read_journal_lines(kafka, chain, |entry, _| each(entry))
+}
+
+/// The same, each entry with its line.
+///
+/// # Errors
+/// As [`read_journal`].
+pub fn read_journal_lines(
+    kafka: &KafkaConfig,
+    chain: &mut responders::journal::Chain,
+    each: impl FnMut(&responders::journal::Entry, &str),
 ) -> anyhow::Result<()> {
     let consumer = respond::journal::reader(kafka)?;
-    respond::journal::read(kafka, &consumer, chain, each).map(|_| ())
+    respond::journal::read_lines(kafka, &consumer, chain, each).map(|_| ())
+}
+
+/// A service's store, for commands that only look.
+///
+/// # Errors
+/// It is not there, or nobody answers.
+pub fn look_into(config: &Config) -> anyhow::Result<Arc<dyn Home>> {
+    if config.store.clickhouse.is_used() {
+        return clickhouse(config);
+    }
+    Ok(Arc::new(ParquetStore::open(&config.store.path)?))
+}
+
+/// What positions in a service's store mean.
+///
+/// # Errors
+/// The store's file about it is not ours.
+pub fn run_info(config: &Config) -> anyhow::Result<datasets::scorecard::run::RunInfo> {
+    run_file::known(config)
 }
 
 /// The readings log, as the brokers have it: each of its partitions is a lane.

@@ -18,12 +18,23 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// A file of that name that is not ours; a disk that takes nothing.
 pub fn note(config: &Config) -> anyhow::Result<()> {
+    let info = known(config)?;
+    Ok(store::write_file(&config.store.path.join(RUN_FILE), &serde_json::to_vec_pretty(&info)?)?)
+}
+
+/// What the file says, and what brokers say now; with ClickHouse there is no such file.
+///
+/// # Errors
+/// A file of that name that is not ours.
+pub fn known(config: &Config) -> anyhow::Result<RunInfo> {
     let path = config.store.path.join(RUN_FILE);
     let earlier = match std::fs::read(&path) {
-        Ok(text) => Some(serde_json::from_slice::<RunInfo>(&text).with_context(|| {
-            format!("`{}` was not written by vedette; move it away, it is made again", path.display())
-        })?),
-        Err(_) => None,
+        Ok(text) if !config.store.clickhouse.is_used() => {
+            Some(serde_json::from_slice::<RunInfo>(&text).with_context(|| {
+                format!("`{}` was not written by vedette; move it away, it is made again", path.display())
+            })?)
+        }
+        _ => None,
     };
     let mut info = earlier.unwrap_or_else(|| fresh(config));
     info.state = RunState::Live;
@@ -32,7 +43,7 @@ pub fn note(config: &Config) -> anyhow::Result<()> {
             info.topics.push(topic);
         }
     }
-    Ok(store::write_file(&path, &serde_json::to_vec_pretty(&info)?)?)
+    Ok(info)
 }
 
 fn fresh(config: &Config) -> RunInfo {

@@ -5,7 +5,7 @@
 //! * [`parquet`]: their embedded home: one file per step, compaction, a manifest; `incidents`: rows that change
 //! * [`clickhouse`]: their other home: a server, for several processes (feature `clickhouse`)
 //! * [`query`]: SQL over the tables (DataFusion), as a table for people, CSV or JSON
-//! * [`history`]: what a trainer asks back
+//! * [`history`]: what a trainer asks back; [`excerpt`]: what is kept elsewhere
 //! * [`predicate`]: an SQL condition evaluated on a batch, for policy rules
 //! * [`config`], [`error`], [`metrics`]
 
@@ -13,6 +13,7 @@ pub mod clickhouse;
 pub mod config;
 pub mod dictionary;
 pub mod error;
+pub mod excerpt;
 pub mod history;
 mod incidents;
 pub mod metrics;
@@ -28,6 +29,7 @@ pub use clickhouse::ClickHouseStore;
 pub use config::Config;
 pub use dictionary::Table;
 pub use error::Error;
+pub use excerpt::{Excerpts, Which};
 pub use history::{Heard, History, Keys, Restriction, Spell, Transition, restrictions};
 pub use parquet::{ALWAYS, ParquetStore, write_file};
 pub use predicate::Predicate;
@@ -82,10 +84,10 @@ pub trait Store: Send + Sync {
     fn ping(&self) -> Result<(), Error>;
 }
 
-/// A store that can be learned from.
-pub trait Home: Store + History {}
+/// A store that can be learned from, and read in parts.
+pub trait Home: Store + History + Excerpts {}
 
-impl<S: Store + History> Home for S {}
+impl<S: Store + History + Excerpts> Home for S {}
 
 /// The one file of a table that is written whole.
 pub const WHOLE: &str = "latest";

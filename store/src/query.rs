@@ -8,6 +8,8 @@ mod format;
 
 use std::io::Write;
 
+#[cfg(feature = "clickhouse")]
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 pub use format::Format;
@@ -50,6 +52,16 @@ impl Queries {
         let schema = self.engine.select(sql, &names(), |batch| printer.print(&batch))?;
         printer.finish(schema)
     }
+}
+
+/// Batches of this schema as [`Queries::query_to`] writes an answer.
+#[cfg(feature = "clickhouse")]
+pub(crate) fn written(batches: &[RecordBatch], schema: SchemaRef, format: Format) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    let mut printer = format::Printer::new(format, &mut text);
+    batches.iter().try_for_each(|batch| printer.print(batch))?;
+    printer.finish(schema)?;
+    Ok(text)
 }
 
 impl ParquetStore {

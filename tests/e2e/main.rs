@@ -5,9 +5,11 @@
 
 mod bad_input;
 mod demo;
+mod evidence;
 mod interrupted;
 #[path = "../not_run/mod.rs"]
 mod not_run;
+mod people;
 mod purity;
 mod recordings;
 mod support;

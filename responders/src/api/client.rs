@@ -226,7 +226,8 @@ impl Client {
         let remedy = if error.is_timeout() {
             "it may still be carried out: look before asking again"
         } else {
-            "is `vedette run` there, with [api], and is it `https`?"
+            "is `vedette run` there, and has its configuration a section `[api]` (docs/api.md)? Where it has, `listen` there is \
+             what `--url` names, with `https` where `tls` is set"
         };
         let mut message = format!("`{}` does not answer", self.url);
         let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);

@@ -67,15 +67,7 @@ impl Chain {
     pub fn read(&mut self, line: &str) -> Result<Entry, Fault> {
         let expected = self.seq + 1;
         let fault = |what| Fault { seq: expected, what };
-        let unreadable = || fault(What::Unreadable);
-        let (covered, rest) = line.rsplit_once(HASH).ok_or_else(unreadable)?;
-        let entry: Entry = serde_json::from_str(line).map_err(|_| unreadable())?;
-        if rest.strip_suffix("\"}") != Some(entry.hash.as_str()) {
-            return Err(unreadable());
-        }
-        if hash(covered.as_bytes()) != entry.hash {
-            return Err(fault(What::Changed));
-        }
+        let entry = sealed(line).map_err(fault)?;
         if entry.seq != expected {
             return Err(fault(What::OutOfOrder { seq: entry.seq }));
         }
@@ -93,6 +85,27 @@ impl Chain {
         self.follow(&entry);
         Ok(entry)
     }
+}
+
+/// An entry without those before it: that its hash is of it, and that a signature is of the hash it follows.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_alone(line: &str) -> Result<Entry, What> {
+    let entry = sealed(line)?;
+    match &entry.body {
+        Body::Signed(signed) if signed.head != entry.previous || !sign::is_valid(signed) => Err(What::Signature),
+        _ => Ok(entry),
+    }
+}
+
+fn sealed(line: &str) -> Result<Entry, What> {
+    let (covered, rest) = line.rsplit_once(HASH).ok_or(What::Unreadable)?;
+    let entry: Entry = serde_json::from_str(line).map_err(|_| What::Unreadable)?;
+    if rest.strip_suffix("\"}") != Some(entry.hash.as_str()) {
+        return Err(What::Unreadable);
+    }
+    if hash(covered.as_bytes()) != entry.hash { Err(What::Changed) } else { Ok(entry) }
 }
 
 pub(crate) fn hash(bytes: &[u8]) -> SmolStr {

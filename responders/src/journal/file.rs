@@ -71,15 +71,27 @@ fn locked(path: &Path) -> Result<File, JournalError> {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn look(path: &Path, mut each: impl FnMut(Entry)) -> Result<Chain, String> {
+    look_at_lines(path, |entry, _| each(entry))
+}
+
+/// The same, each entry with its line.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_at_lines(path: &Path, mut each: impl FnMut(Entry, &str)) -> Result<Chain, String> {
     let mut file =
         File::open(path).map_err(|error| format!("the journal `{}` cannot be read: {error}", path.display()))?;
     let mut chain = Chain::default();
-    read(&mut file, &mut chain, &mut each).map_err(|what| format!("the journal `{}` {what}", path.display()))?;
+    read_lines(&mut file, &mut chain, &mut each).map_err(|what| format!("the journal `{}` {what}", path.display()))?;
     Ok(chain)
 }
 
 /// The bytes that are whole lines.
 fn read(file: &mut File, chain: &mut Chain, each: &mut impl FnMut(Entry)) -> Result<u64, String> {
+    read_lines(file, chain, &mut |entry, _| each(entry))
+}
+
+fn read_lines(file: &mut File, chain: &mut Chain, each: &mut impl FnMut(Entry, &str)) -> Result<u64, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     let mut reader = BufReader::new(&*file);
@@ -95,7 +107,7 @@ fn read(file: &mut File, chain: &mut Chain, each: &mut impl FnMut(Entry)) -> Res
             Err(error) => return Err(unreadable(error)),
         };
         let Some(text) = line.strip_suffix('\n') else { return Ok(length) };
-        each(chain.read(text).map_err(|fault| format!("is broken: {fault}"))?);
+        each(chain.read(text).map_err(|fault| format!("is broken: {fault}"))?, text);
         length += bytes as u64;
     }
 }

@@ -189,6 +189,19 @@ pub fn read(
     chain: &mut Chain,
     mut each: impl FnMut(&Entry),
 ) -> anyhow::Result<i64> {
+    read_lines(kafka, consumer, chain, |entry, _| each(entry))
+}
+
+/// The same, each entry with its line.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_lines(
+    kafka: &KafkaConfig,
+    consumer: &BaseConsumer<Quiet>,
+    chain: &mut Chain,
+    mut each: impl FnMut(&Entry, &str),
+) -> anyhow::Result<i64> {
     let (first, _) = bounds(consumer, &kafka.journal, 0)?;
     if first > 0 && chain.seq == 0 {
         let problem = format!(
@@ -205,7 +218,8 @@ pub fn read(
             Some(Ok(record)) => {
                 since = Instant::now();
                 next = record.offset() + 1;
-                each(&entry(kafka, &record, chain)?);
+                let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
+                each(&entry(kafka, &record, chain)?, line);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
             Some(Err(error)) => {

@@ -26,7 +26,7 @@ pub struct VerifyArgs {
     /// The folder a replay wrote
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// A journal as a file, one entry a line, such as one of an evidence bundle
+    /// A journal as a file, one entry a line, such as `journal-whole.jsonl` of an evidence bundle
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Public key that has to have signed it, 64 hexadecimal digits

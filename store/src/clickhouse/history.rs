@@ -121,7 +121,7 @@ fn within(column: &str, range: &Range<EventTime>) -> String {
 }
 
 /// Microseconds that a DateTime64 can hold: 1900 to 2262.
-fn bounded(time: EventTime) -> i64 {
+pub(super) fn bounded(time: EventTime) -> i64 {
     time.0.clamp(-2_208_988_800_000_000, 9_223_372_036_000_000)
 }
 

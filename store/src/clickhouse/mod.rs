@@ -6,11 +6,13 @@
 //! * [`form`]: what a cluster is told otherwise
 //! * [`rowbinary`], [`header`]: batches as rows, and which columns they have
 //! * [`tables`], [`read`], [`memory`]: what is written and read back
-//! * [`history`]: what a trainer asks
+//! * [`history`]: what a trainer asks; [`excerpt`]: what is kept elsewhere
 
 #[cfg(feature = "clickhouse")]
 mod client;
 pub mod config;
+#[cfg(feature = "clickhouse")]
+mod excerpt;
 #[cfg(feature = "clickhouse")]
 mod form;
 #[cfg(feature = "clickhouse")]

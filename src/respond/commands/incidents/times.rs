@@ -1,25 +1,12 @@
-//! `vedette incidents stats`: how long it takes to find a compromise, and to isolate its device.
+//! How long it takes to find a compromise, and to isolate its device, as a store has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clap::{Args, Subcommand};
-use datasets::scorecard::text::{Table, duration};
+use datasets::scorecard::text::Table;
 use fleet::{Action, Incident, State};
+use responders::api::views::Spread;
 
-use crate::cli::StoreArg;
-use crate::show::{open, say};
-
-#[derive(Subcommand)]
-pub enum IncidentsCommand {
-    /// Time to detect, and to isolate: median and 95th percentile.
-    Stats(StatsArgs),
-}
-
-#[derive(Args, Clone)]
-pub struct StatsArgs {
-    #[command(flatten)]
-    pub store: StoreArg,
-}
+use super::page::seconds;
 
 /// Seconds, of actions that restricted a device.
 #[derive(Debug, Default, PartialEq)]
@@ -66,20 +53,33 @@ pub fn percentile(values: &[f64], percent: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-pub fn run(command: &IncidentsCommand) -> anyhow::Result<()> {
-    let IncidentsCommand::Stats(args) = command;
-    let stored = open(&args.store)?;
-    let times = times(&stored.store.rows::<Action>()?, &stored.store.rows::<Incident>()?);
-    let mut table = Table::new(&["time", ">actions", ">median", ">p95", "from, to"]);
-    for (name, values, what) in [
-        ("to detect", &times.detect, "the incident's first window, the finding"),
-        ("to isolate", &times.isolate, "the decision, read back from the gateway"),
-        ("to quiet", &times.quiet, "the decision, windows without a sign of the device"),
-    ] {
-        let told = |percent| percentile(values, percent).map_or("-".to_owned(), duration);
-        table.row([name.to_owned(), values.len().to_string(), told(50.0), told(95.0), what.to_owned()]);
+impl Times {
+    fn named(&self) -> [(&'static str, &[f64], &'static str); 3] {
+        [
+            ("detect", &self.detect, "the incident's first window, the finding"),
+            ("isolate", &self.isolate, "the decision, read back from the gateway"),
+            ("quiet", &self.quiet, "the decision, windows without a sign of the device"),
+        ]
     }
-    say(&table.render())
+
+    /// As the API names them.
+    pub fn spreads(&self) -> BTreeMap<&'static str, Spread> {
+        let spread = |values: &[f64]| Spread {
+            count: values.len() as u64,
+            p50: percentile(values, 50.0),
+            p95: percentile(values, 95.0),
+        };
+        self.named().into_iter().map(|(name, values, _)| (name, spread(values))).collect()
+    }
+
+    pub fn table(&self) -> String {
+        let mut table = Table::new(&["time", ">actions", ">median", ">p95", "from, to"]);
+        for (name, values, what) in self.named() {
+            let told = |percent| seconds(percentile(values, percent));
+            table.row([format!("to {name}"), values.len().to_string(), told(50.0), told(95.0), what.to_owned()]);
+        }
+        table.render()
+    }
 }
 
 #[cfg(test)]
