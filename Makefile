@@ -1,6 +1,6 @@
 # Everything is built with --workspace and --release: package by package, cargo would choose other features and build
 # DataFusion once more. CARGO_TARGET_DIR is honoured.
-.PHONY: build test lint demo bench fuzz-targets services chaos
+.PHONY: build test lint demo demo-live bench fuzz-targets services chaos
 
 # As the Dockerfile does.
 build:
@@ -44,6 +44,11 @@ lint:
 
 demo:
 	cargo run --release -- demo
+
+# A device turns bad at a real Mosquitto, is isolated, released and back, in some two minutes, told step by step.
+demo-live: services
+	cargo test --release --workspace --test live -- --nocapture --exact \
+	  responding::one_of_twenty_turns_bad_and_is_isolated_released_and_back
 
 # Needs no data; benches/ has more, with recorded runs.
 bench:

@@ -1,12 +1,16 @@
 //! One configuration file, composed of the rooms' own `Config` structs. Every key has a default; an unknown key is an
 //! error that shows its line.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use fleet::EventTime;
+use responders::api::ApiConfig;
+use responders::gateways::config::GatewayConfig;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use smol_str::SmolStr;
 
 use crate::telemetry::TelemetryConfig;
 use crate::trainer::TrainerConfig;
@@ -18,6 +22,11 @@ pub struct Config {
     pub baseline: baseline::Config,
     pub detect: detect::Config,
     pub responders: responders::Config,
+    /// Who can keep devices from the network, by name.
+    pub gateways: BTreeMap<SmolStr, GatewayConfig>,
+    /// The HTTP API of `vedette run`; nobody listens without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<ApiConfig>,
     pub store: store::Config,
     pub source: ingest::SourceConfig,
     pub run: RunConfig,
@@ -61,6 +70,11 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.source.resolve(folder);
         config.store.resolve(folder);
+        config.responders.resolve(folder);
+        config.gateways.values_mut().for_each(|gateway| gateway.resolve(folder));
+        if let Some(api) = &mut config.api {
+            api.resolve(folder);
+        }
         Ok(config)
     }
 
@@ -70,6 +84,7 @@ impl Config {
         self.baseline.check()?;
         self.detect.check()?;
         self.responders.check()?;
+        self.api.as_ref().map_or(Ok(()), ApiConfig::check)?;
         self.store.check()?;
         self.source.check()?;
         self.telemetry.check()?;
@@ -124,7 +139,7 @@ mod tests {
             ("detect", "sample_size", "1"),
             ("detect", "forest_components", "100"),
             ("detect", "max_episodes_per_device", "0"),
-            ("responders", "cap_share", "2.0"),
+            ("responders.caps", "type_share", "2.0"),
             ("store", "memory_mib", "1"),
             ("store", "merge_files", "1"),
             ("store.clickhouse", "keep_days", "{ windows = 0 }"),

@@ -1,12 +1,13 @@
 //! The policy: how much is done without being asked, what is never touched, and how many at most.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fleet::{Level, Mode};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::error::Error;
+use crate::tell::TellConfig;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,7 +18,8 @@ pub struct Config {
     pub playbooks: Option<PathBuf>,
     /// While this file exists nothing is applied.
     pub stop_file: Option<PathBuf>,
-    /// A finding older than this is not acted upon; 0: of any age, as for history that is fed.
+    /// A finding older than this is not acted upon, nor is what was approved and could not begin for as long; 0: of any age, as
+    /// for history that is fed.
     pub max_age_seconds: u32,
     /// How long an action that cannot be applied, or taken back, is tried.
     pub give_up_seconds: u32,
@@ -29,10 +31,17 @@ pub struct Config {
     pub repairs: u32,
     /// How long after its release a device is on probation.
     pub probation_seconds: u32,
-    /// Levels that two people have to approve.
+    /// Levels that two people have to approve, in mode `auto` as well.
     pub four_eyes: Vec<Level>,
+    /// Key of the journal's signatures (Ed25519, PKCS #8); made when it is not there. Without it nothing is signed.
+    pub signing_key: Option<PathBuf>,
+    /// Who we are, in what others are told: a tenant, and the team that answers.
+    pub tenant: SmolStr,
+    pub team: SmolStr,
     pub never: Never,
     pub caps: Caps,
+    /// People and systems that are told.
+    pub tell: TellConfig,
 }
 
 /// Who is never restricted, and is released when it comes here.
@@ -90,13 +99,24 @@ impl Default for Config {
             repairs: 5,
             probation_seconds: 86_400,
             four_eyes: Vec::new(),
+            signing_key: None,
+            tenant: SmolStr::default(),
+            team: SmolStr::default(),
             never: Never::default(),
             caps: Caps::default(),
+            tell: TellConfig::default(),
         }
     }
 }
 
 impl Config {
+    /// Paths are relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        for path in [&mut self.playbooks, &mut self.stop_file, &mut self.signing_key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+    }
+
     /// # Errors
     /// Names the value that cannot be, and what was expected.
     pub fn check(&self) -> Result<(), Error> {
@@ -119,6 +139,7 @@ impl Config {
                 return Err(Error::Wrong(format!("responders.{key} is `0`, expected at least 1")));
             }
         }
+        self.tell.check()?;
         if let Some(level) = self.four_eyes.iter().find(|level| !level.restricts()) {
             let problem = format!("responders.four_eyes names `{level}`, which restricts nobody and needs no approval");
             return Err(Error::Wrong(problem));

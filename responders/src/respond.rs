@@ -3,15 +3,18 @@
 //! Live and replay are this same code. Live has a clock, threads and real gateways; a replay has the time of its findings,
 //! and a gateway that records.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use fleet::{Device, EventTime, Finding};
+use fleet::{Device, EventTime, Finding, Mode, State};
 
 use crate::book::Book;
+use crate::engine::done::Answer;
 use crate::engine::find::Plan;
 use crate::engine::sight::Sighting;
+use crate::engine::time::Time;
 use crate::engine::{Directory, Engine};
-use crate::journal::entry::{Began, Body, Called, Entry, Request};
+use crate::journal::entry::{Began, Body, Called, Command, Entry, Request};
 use crate::journal::sign::Signer;
 use crate::journal::{Journal, JournalError};
 use crate::send::Sender;
@@ -30,6 +33,11 @@ pub struct Responding {
     owner: Option<String>,
     /// Written since they were last taken.
     written: Vec<Entry>,
+    time: Time,
+    /// Answers of gateways that are not written down yet: the journal did not take what came of them.
+    answers: VecDeque<Answer>,
+    /// Why nothing is done here any more.
+    lost: Option<JournalError>,
 }
 
 impl Responding {
@@ -44,9 +52,13 @@ impl Responding {
         signer: Option<Signer>,
         owner: Option<(EventTime, String)>,
     ) -> Result<Responding, JournalError> {
-        let mut responding = Responding { engine, journal, sender, signer, owner: None, written: Vec::new() };
+        let time = Time::after(engine.book.chain.at);
+        let (written, answers) = (Vec::new(), VecDeque::new());
+        let mut responding = Responding { engine, journal, sender, signer, owner: None, written, time, answers, lost: None };
         responding.heed_stop();
+        responding.heed_modes();
         if let Some((now, owner)) = owner {
+            let now = responding.look(now);
             let release = env!("CARGO_PKG_VERSION").to_owned();
             responding.write(now, vec![Body::Began(Began { owner: owner.clone(), release })])?;
             responding.owner = Some(owner);
@@ -77,6 +89,7 @@ impl Responding {
         plans: &[Plan],
         directory: &dyn Directory,
     ) -> Result<(), JournalError> {
+        let now = self.look(now);
         let bodies = self.engine.find(now, finding, device, plans, directory);
         self.write(now, bodies)
     }
@@ -84,6 +97,7 @@ impl Responding {
     /// # Errors
     /// As [`Responding::find`].
     pub fn command(&mut self, now: EventTime, request: &Request, offset: Option<u64>) -> Result<(), JournalError> {
+        let now = self.look(now);
         let bodies = self.engine.command(now, request, offset);
         self.write(now, bodies)
     }
@@ -91,12 +105,14 @@ impl Responding {
     /// # Errors
     /// As [`Responding::find`].
     pub fn called(&mut self, now: EventTime, called: Called) -> Result<(), JournalError> {
+        let now = self.look(now);
         self.write(now, vec![Body::Called(called)])
     }
 
     /// # Errors
     /// As [`Responding::find`]; a sighting is not given again, the next one says as much.
     pub fn sight(&mut self, now: EventTime, sighting: &Sighting) -> Result<(), JournalError> {
+        let now = self.look(now);
         let bodies = self.engine.sight(sighting);
         self.write(now, bodies)
     }
@@ -106,42 +122,67 @@ impl Responding {
     /// # Errors
     /// The journal did not take something; it is due again.
     pub fn turn(&mut self, now: EventTime, wait: Duration, directory: &dyn Directory) -> Result<(), JournalError> {
+        let now = self.look(now);
         let mut wait = wait;
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
         self.heed_stop();
+        self.answered(now, directory)?;
         for _ in 0..ROUNDS {
-            let due = self.engine.due(now, directory);
-            let moved = !due.is_empty();
-            self.write(now, due)?;
+            let moved = self.due(now, directory)?;
             let mut sent = false;
             for job in self.engine.jobs(now) {
                 let id = job.order.action_id.clone();
                 if self.sender.send(job) {
                     sent = true;
                 } else {
-                    self.engine.unsent(&id);
+                    self.engine.free(&id);
                 }
             }
-            let answers = self.sender.answers(wait);
-            if !moved && !sent && answers.is_empty() {
+            self.answers.extend(self.sender.answers(wait));
+            if !moved && !sent && self.answers.is_empty() {
                 break;
             }
             // What came at once may lead to more; what has to be waited for was waited for.
             wait = Duration::ZERO;
-            for answer in answers {
-                let bodies = self.engine.done(now, answer, directory);
-                self.write(now, bodies)?;
-            }
+            self.answered(now, directory)?;
         }
-        self.sign(now, SIGNED_EVERY)
+        self.vouch(now, SIGNED_EVERY)
     }
 
-    /// Nothing is sent any more: whoever comes next need not wait.
+    /// Whether anything was.
+    fn due(&mut self, now: EventTime, directory: &dyn Directory) -> Result<bool, JournalError> {
+        for round in 0..ROUNDS {
+            let bodies = self.engine.due(now, directory);
+            if bodies.is_empty() {
+                return Ok(round > 0);
+            }
+            self.write(now, bodies)?;
+        }
+        Ok(true)
+    }
+
+    fn answered(&mut self, now: EventTime, directory: &dyn Directory) -> Result<(), JournalError> {
+        while let Some(answer) = self.answers.front().cloned() {
+            let id = answer.action_id.clone();
+            let bodies = self.engine.done(now, answer, directory);
+            self.write(now, bodies)?;
+            self.engine.free(&id);
+            self.answers.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Nothing is sent from here any more: whoever comes next need not wait.
     ///
     /// # Errors
     /// As [`Responding::turn`].
     pub fn end(&mut self, now: EventTime) -> Result<(), JournalError> {
         let Some(owner) = self.owner.clone() else { return Ok(()) };
+        self.sender.gate().close();
         self.sign(now, 1)?;
+        let now = self.look(now);
         self.write(now, vec![Body::Ended(Began { owner, release: env!("CARGO_PKG_VERSION").to_owned() })])
     }
 
@@ -150,6 +191,11 @@ impl Responding {
     /// # Errors
     /// As [`Responding::turn`].
     pub fn sign(&mut self, now: EventTime, at_least: u64) -> Result<(), JournalError> {
+        let now = self.look(now);
+        self.vouch(now, at_least)
+    }
+
+    fn vouch(&mut self, now: EventTime, at_least: u64) -> Result<(), JournalError> {
         let Some(signer) = &self.signer else { return Ok(()) };
         if self.engine.book.unsigned() < at_least {
             return Ok(());
@@ -159,6 +205,9 @@ impl Responding {
     }
 
     fn write(&mut self, now: EventTime, bodies: Vec<Body>) -> Result<(), JournalError> {
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
+        }
         if bodies.is_empty() {
             return Ok(());
         }
@@ -171,13 +220,49 @@ impl Responding {
             entries.push(entry);
             lines.push(line);
         }
-        self.journal.append(&lines)?;
+        if let Err(error) = self.journal.append(&lines) {
+            if !matches!(error, JournalError::Later(_)) {
+                self.sender.gate().close();
+                self.lost = Some(error.clone());
+            }
+            return Err(error);
+        }
         for entry in &entries {
             self.engine.book.fold(entry);
+            self.heed(&entry.body);
         }
         self.heed_stop();
         self.written.extend(entries);
         Ok(())
+    }
+
+    /// The loop's time, when this is the clock's.
+    fn look(&mut self, clock: EventTime) -> EventTime {
+        let now = self.time.look(clock);
+        self.engine.ahead = self.time.ahead();
+        now
+    }
+
+    /// The gate knows what is to be applied as soon as it is written down.
+    fn heed(&self, body: &Body) {
+        match body {
+            Body::Moved(moved) => {
+                let action = self.engine.book.action(&moved.action_id);
+                let is_wanted = action.is_some_and(|action| {
+                    action.state == State::Applying && self.engine.mode_of(action) != Mode::Observe
+                });
+                self.sender.gate().set_wanted(&moved.action_id, is_wanted);
+            }
+            Body::Commanded(commanded) if matches!(commanded.command, Command::Mode { .. }) => self.heed_modes(),
+            _ => {}
+        }
+    }
+
+    fn heed_modes(&self) {
+        for action in self.engine.book.open().filter(|action| action.state == State::Applying) {
+            let is_wanted = self.engine.mode_of(action) != Mode::Observe;
+            self.sender.gate().set_wanted(action.id(), is_wanted);
+        }
     }
 
     fn heed_stop(&mut self) {

@@ -123,6 +123,17 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             "admin".to_owned(),
             std::thread::Builder::new().name("admin".to_owned()).spawn_scoped(scope, admin),
         ));
+        if args.roles.contains(&Role::Act) && config.api.is_some() {
+            let (shared, stop) = (Arc::new(config.clone()), &stop);
+            let api = move || {
+                let served = respond::serve(&shared, stop);
+                if served.is_err() {
+                    stop.ask();
+                }
+                served
+            };
+            roles.push(("api".to_owned(), std::thread::Builder::new().name("api".to_owned()).spawn_scoped(scope, api)));
+        }
         for role in &args.roles {
             let (config, stop, status, store) = (&config, &stop, status.clone(), store.clone());
             let name = role.name().to_owned();

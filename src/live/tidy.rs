@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::live::act::{is_settled, log_name};
 use crate::live::logs::EachMinute;
 use crate::live::may_pass;
+use crate::live::respond::mirror::{is_mirrored, mirrored};
 use crate::live::stop::Stop;
 use crate::live::trainer::positions::Positions;
 
@@ -55,5 +56,6 @@ fn tidy(config: &Config, store: &ParquetStore) -> anyhow::Result<usize> {
     let positions = Positions::new(kafka)?;
     let Some(closed) = positions.closed()? else { return Ok(0) };
     let (log, taken) = (log_name(admin(kafka)?.inner(), kafka)?, positions.acted_on()?);
-    Ok(store.tidy(at_least, closed, &|name| is_settled(name, &log, taken))?)
+    let mirrored = mirrored(store)?;
+    Ok(store.tidy(at_least, closed, &|name| is_settled(name, &log, taken) || is_mirrored(name, mirrored))?)
 }

@@ -3,6 +3,7 @@
 
 pub mod commands;
 pub mod evidence;
+pub mod gateways;
 pub mod playbooks;
 pub mod replay;
 pub mod rows;

@@ -90,7 +90,7 @@ impl CompiledPlaybooks {
             });
             let is_met = is_met.is_ok_and(|answer| answer.iter().next().flatten() == Some(true));
             if is_met {
-                let plan = |step: &Step| plan(playbook, &taken(now, step, playbook, finding, book));
+                let plan = |step: &Step| plan(playbook, &taken(step, playbook, finding, book));
                 return Ok(playbook.steps.iter().map(plan).collect());
             }
         }
@@ -115,14 +115,14 @@ fn circumstances(now: EventTime, finding: &Finding, book: &Book, config: &Config
     let probation = i64::from(config.probation_seconds) * fleet::MICROS_PER_SECOND;
     let open = book.of_device(device).filter(|action| action.state.is_at_gateway());
     Circumstances {
-        repeats_24h: book.repeats(device, &finding.incident_id, now, day),
+        repeats_24h: book.repeats(device, &finding.incident_id, finding.emitted_at, day),
         probation: book.is_on_probation(device, now, probation),
         open_actions: u32::try_from(open.count()).unwrap_or(u32::MAX),
     }
 }
 
 /// The step, or what it escalates to.
-fn taken(now: EventTime, step: &Step, playbook: &Playbook, finding: &Finding, book: &Book) -> Step {
+fn taken(step: &Step, playbook: &Playbook, finding: &Finding, book: &Book) -> Step {
     let Some(escalation) = step.escalate else { return step.clone() };
     let within = i64::from(escalation.within.seconds()) * fleet::MICROS_PER_SECOND;
     let earlier = book.of_device(&finding.device_id).filter(|action| {
@@ -131,7 +131,7 @@ fn taken(now: EventTime, step: &Step, playbook: &Playbook, finding: &Finding, bo
             && proposal.incident_id != finding.incident_id
             && proposal.level.restricts()
             && action.was_meant()
-            && now.minus(action.proposed_at) <= within
+            && finding.emitted_at.minus(proposal.found_at) <= within
     });
     step.after(u32::try_from(earlier.count()).unwrap_or(u32::MAX))
 }

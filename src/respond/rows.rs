@@ -1,16 +1,19 @@
 //! The journal's entries as rows of the table `actions`: the store mirrors the journal and is never asked for state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{Action, EventTime, State};
-use responders::journal::entry::{Body, Entry, Noted, Proposal};
+use responders::journal::entry::{Body, Command, Entry, Noted, Proposal};
 use smol_str::SmolStr;
+use store::VerdictRow;
 
 /// What entries say of actions that were proposed before.
 #[derive(Default)]
 pub struct Mirror {
     /// Proposals, and what they have come to.
     known: BTreeMap<String, Known>,
+    /// Findings of incidents that led to an action.
+    findings: BTreeMap<String, BTreeSet<String>>,
 }
 
 struct Known {
@@ -25,6 +28,8 @@ impl Mirror {
     pub fn row(&mut self, entry: &Entry) -> Option<Action> {
         match &entry.body {
             Body::Proposed(proposal) => {
+                let findings = self.findings.entry(proposal.incident_id.clone()).or_default();
+                findings.insert(proposal.finding_id.clone());
                 let known = Known {
                     proposal: proposal.as_ref().clone(),
                     state: State::Proposed,
@@ -64,11 +69,33 @@ impl Mirror {
                     }
                     Noted::Agreed { by } => ("agreed", by.as_str(), "one of those who have to agree".to_owned()),
                     Noted::Undone { reason } => ("undone", "loop", reason.clone()),
+                    Noted::Late { .. } => ("late", "loop", "a call to apply it ended after it had gone on".to_owned()),
                 };
                 Some(known.row(entry, name, by, &words))
             }
             Body::Began(_) | Body::Ended(_) | Body::Commanded(_) | Body::Called(_) | Body::Signed(_) => None,
         }
+    }
+}
+
+impl Mirror {
+    /// Of a verdict that was taken down: a row for each finding that it is about.
+    pub fn verdicts(&self, entry: &Entry) -> Vec<VerdictRow> {
+        let Body::Commanded(commanded) = &entry.body else { return Vec::new() };
+        let (Command::Verdict(verdict), None) = (&commanded.command, &commanded.refused) else { return Vec::new() };
+        let findings = match self.findings.get(&verdict.incident_id) {
+            _ if !verdict.finding_id.is_empty() => BTreeSet::from([verdict.finding_id.clone()]),
+            Some(findings) => findings.clone(),
+            None => BTreeSet::new(),
+        };
+        let row = |finding_id| VerdictRow {
+            finding_id,
+            verdict: verdict.verdict.clone(),
+            author: commanded.by.clone(),
+            given_at: entry.at,
+            note: verdict.note.clone(),
+        };
+        findings.into_iter().map(row).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use fleet::{DeviceKey, EventTime, Finding, FindingKind, Incident, Level, Scope, State, Window};
+use fleet::{Action, DeviceKey, EventTime, Finding, FindingKind, Incident, Level, Scope, State, Window};
 use smol_str::SmolStr;
 
 use crate::error::Error;
@@ -82,6 +82,21 @@ pub fn restrictions(mut transitions: Vec<Transition>) -> Vec<Restriction> {
     restrictions
 }
 
+/// What was noted while the state stayed is none.
+pub(crate) fn transitions(rows: Vec<Action>) -> Vec<Transition> {
+    let changes = rows.into_iter().filter(|row| row.note.is_empty());
+    changes
+        .map(|row| Transition {
+            action_id: row.action_id,
+            seq: row.seq,
+            device_id: row.device_id,
+            level: row.level,
+            state: row.state,
+            at: row.at,
+        })
+        .collect()
+}
+
 /// Kinds of findings whose windows are not normal. What is told of unknown and retired devices and of posture is about who
 /// a device is, not about how it behaved.
 pub(crate) const NOT_NORMAL: [FindingKind; 5] =
@@ -100,6 +115,9 @@ pub trait History: Send + Sync {
     /// Spells that touch `range`, ordered. A change that ended at or before `adopted` is none any more: what a group has
     /// kept up for so long is how it is now. Nor is a finding that a person called false, or a benign change.
     fn spells(&self, range: Range<EventTime>, adopted: EventTime) -> Result<Vec<Spell>, Error>;
+
+    /// When actions restricted devices, by the journal's clock.
+    fn read_restrictions(&self) -> Result<Vec<Restriction>, Error>;
 
     fn read_devices(&self) -> Result<Vec<DeviceRow>, Error>;
 }
@@ -124,6 +142,10 @@ impl History for ParquetStore {
 
     fn spells(&self, range: Range<EventTime>, adopted: EventTime) -> Result<Vec<Spell>, Error> {
         Ok(spells(&self.rows()?, &self.rows()?, &self.rows()?, &range, adopted))
+    }
+
+    fn read_restrictions(&self) -> Result<Vec<Restriction>, Error> {
+        Ok(restrictions(transitions(self.rows()?)))
     }
 
     fn read_devices(&self) -> Result<Vec<DeviceRow>, Error> {

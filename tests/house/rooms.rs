@@ -181,3 +181,21 @@ fn every_room_has_its_parts() {
         );
     }
 }
+
+/// A dry run is enforced in one place because nobody else can make the permit that every call to a gateway needs.
+#[test]
+fn only_the_one_place_that_sends_makes_permits() {
+    let below = ["responders/src", "src"].map(|folder| files_below(&root().join(folder)));
+    for path in below.into_iter().flatten().filter(|path| is_rust(path)) {
+        let is_tests = path.file_name().is_some_and(|name| name == "tests.rs")
+            || path.components().any(|part| part.as_os_str() == "tests");
+        let name = shown(&path).to_string();
+        if is_tests || name.ends_with("gateways/mod.rs") {
+            continue;
+        }
+        let text = without_tests(&read(&path));
+        assert!(!text.contains("Permit::for_tests"), "`{name}` makes a permit that is for tests");
+        let may = name.contains("responders/src/send");
+        assert!(may || !text.contains("Permit::until"), "`{name}` makes a permit, which is for `responders/src/send` alone");
+    }
+}

@@ -15,6 +15,7 @@ mod looking_on;
 mod not_run;
 mod one_truth;
 mod readme;
+mod responding;
 mod tables;
 mod vedette;
 mod watching;

@@ -15,7 +15,9 @@ const FINDINGS: &str = "select finding_id, device_id, devices, device_type, kind
                         window_start, window_end, emitted_at, score, p_value, line, detectors, technique, \
                         baseline_version, reasons, explanation, incident_id from findings order by finding_id";
 
-const ACTIONS: &str = "select * from actions order by action_id";
+/// But for the clock's times, the journal's numbers, and the gateway that records in replays.
+const ACTIONS: &str = "select action_id, state, note, incident_id, finding_id, device_id, device_type, level, mode, playbook, \
+    \"by\", reason, decided_at from actions order by action_id, seq";
 
 /// An incident ends with event time, not with a finding: a replay has all of it, a system that was stopped has not.
 const INCIDENTS: &str = "select incident_id, scope, device_id, device_type, kind, severity, opened_at, first_window, \
@@ -158,7 +160,7 @@ pub fn site_named(broker: &Broker, replayed: &Replayed, partitions: u16, name: &
          [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
          [[source.kafka.topics]]\nname = \"{name}.raw\"\nformat = \"native-json\"\nlive = false\n\
          lateness_seconds = {}\n\
-         [run]\njudge_from = {}\nadmin = \"{admin}\"\nmemory_seconds = 2\n[store]\npath = \"store\"\n",
+         [responders]\nmax_age_seconds = 0\n[run]\njudge_from = {}\nadmin = \"{admin}\"\nmemory_seconds = 2\n[store]\npath = \"store\"\n",
         replayed.data("inventory.csv").display(),
         broker.bootstrap,
         replayed.lateness,

@@ -65,6 +65,37 @@ def filled(table, **values):
 DEVICES = [("cam-1", "camera"), ("cam-2", "camera"), ("heat-1", "thermostat"), ("heat-2", "thermostat"), ("unknown-7", "")]
 
 
+# What became of the six compromises: states with seconds after the decision; and what was noted meanwhile.
+LIVES = [
+    ("observe", []),
+    ("approve", []),
+    ("auto", [("approved", 0), ("applying", 0), ("applied", 1), ("verified", 2), ("quiet", 180), ("releasing", 3600), ("released", 3602)]),
+    ("auto", [("approved", 0), ("applying", 0), ("applied", 3), ("verified", 4), ("talking", 200)]),
+    ("auto", [("approved", 0), ("applying", 0), ("attempt", 5), ("failed", 14_400)]),
+    ("approve", [("denied", 60)]),
+]
+REASONS = {"failed": "given up: connection refused", "denied": "it is the new firmware", "released": "its time is over"}
+NOTES = {"quiet", "talking", "attempt"}
+
+
+def life(number, same, kind, decided):
+    """The rows of one action: of a compromise as above, of a change a refusal, of everything else words."""
+    refused = "a fleet finding names 2 devices; only single devices are restricted"
+    mode, then = {"compromise": LIVES[number // 4], "change": ("auto", [("refused", 0)])}.get(kind, ("auto", [("approved", 0)]))
+    level = "quarantine" if kind in ("compromise", "change") else "notify"
+    state, made = "proposed", []
+    for step, (what, after) in enumerate([("proposed", 0)] + then):
+        state = state if what in NOTES else what
+        made.append(filled(
+            "actions", **same, action_id=f"action-{number}", finding_id=f"finding-{number}", seq=number * 10 + step + 1,
+            at=decided + after * 1_000_000, state=state, note=what if what in NOTES else "", level=level, mode=mode,
+            gateway="broker" if level == "quarantine" else "", playbook="certain-compromise" if kind == "compromise" else kind,
+            by="nell" if what == "denied" else "policy", decided_at=decided,
+            reason=refused if what == "refused" else REASONS.get(what, f"{kind} of severity high"),
+            until=decided + HOUR if level == "quarantine" and "applying" in (state, *(past["state"] for past in made)) else None))
+    return made
+
+
 def rows(begin):
     """All tables' rows, `begin` being the first day in microseconds since the epoch."""
     attack = begin + DAY + 10 * HOUR
@@ -104,10 +135,7 @@ def rows(begin):
             detectors="contacts,statistics", emitted_at=end + 2 * MINUTE, window_start=start, window_end=end,
             baseline_version=1,
             reasons=json.dumps([{"detector": "contacts", "subject": "https 198.51.100.7"}]), explanation="talks to a stranger"))
-        made["actions"].append(filled(
-            "actions", **same, action_id=f"action-{number}", finding_id=f"finding-{number}", level="quarantine", mode="observe",
-            decision="refused" if number % 3 else "would_act", reason="cap of 3 reached" if number % 3 else "compromise, high",
-            decided_at=end + 2 * MINUTE))
+        made["actions"] += life(number, same, kind, end + 2 * MINUTE)
         made["verdicts"].append(filled(
             "verdicts", finding_id=f"finding-{number}", verdict="true", author="nell", given_at=end + HOUR, note="seen on site"))
         made["rejected"].append(filled(

@@ -184,7 +184,15 @@ class Tables(unittest.TestCase):
             shown[panel["panel"]] = json.loads(body)["data"]
             self.assertTrue(shown[panel["panel"]], panel)
         self.assertGreater(len(shown), 20)
-        self.assertEqual(shown["Would quarantine"], [[8, 16]])
+        self.assertEqual(shown["Actions by state"], [["refused", 6], ["denied", 1], ["failed", 1], ["proposed", 1],
+                                                     ["released", 1], ["verified", 1], ["would act", 1]])
+        self.assertEqual(shown["Devices restricted now"], [[1]])
+        self.assertEqual([row[2:6] for row in shown["Restricted now"]], [["quarantine", "broker", "verified", "talking"]])
+        self.assertEqual([row[1] for row in shown["Waiting for approval"]], ["cam-1"])
+        self.assertEqual(shown["Time to isolate"], [["quarantine", "broker", 2, 4, 4, 180]])
+        states = sorted({(row[4], row[5]) for row in shown["Refused and failed"]})
+        self.assertEqual([state for state, _ in states], ["denied", "failed", "refused"])
+        self.assertTrue(all(reason for _, reason in states), states)
         self.assertEqual(shown["Rejected by reason"], [["no_time", 12], ["not_json", 12]])
         self.assertEqual([row[:2] for row in shown["Time to detect"]], [["change", 6], ["compromise", 6]])
         self.assertEqual({(row[1], row[2], row[3]) for row in shown["Evidence, near misses included"]},

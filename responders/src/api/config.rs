@@ -1,7 +1,7 @@
 //! Where the API listens, and what must be set before it does.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fleet::Level;
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,14 @@ impl Default for ApiConfig {
 }
 
 impl ApiConfig {
+    /// Paths are relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        for path in self.tokens.iter_mut().chain(tls) {
+            *path = folder.join(&*path);
+        }
+    }
+
     /// # Errors
     /// Others would reach it in clear or without a token; a limit of nothing; levels that nobody is asked about.
     pub fn check(&self) -> Result<(), Error> {

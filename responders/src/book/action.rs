@@ -8,6 +8,9 @@ use smol_str::SmolStr;
 use crate::gateways::{Key, Order};
 use crate::journal::entry::{Move, Noted, Proposal};
 
+/// Who moves what nobody asked for.
+pub const LOOP: &str = "loop";
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
     pub proposal: Proposal,
@@ -36,8 +39,19 @@ pub struct Action {
     pub failure: Option<String>,
     /// Who agreed so far.
     pub agreed: Vec<SmolStr>,
-    /// How often it had to be applied again because it was gone.
+    /// How often it had to be applied again because it was gone, and because it was taken and never in force.
     pub repairs: u32,
+    pub disbelieved: u32,
+    /// When it was last sent for the first time: caps count it from there.
+    pub began_at: Option<EventTime>,
+    /// Since the gateway last took it.
+    pub held_since: Option<EventTime>,
+    /// When a call to apply it was last left without an answer: it may come through still.
+    pub unanswered: Option<EventTime>,
+    /// While releasing: it ends as failed.
+    pub gave_up: bool,
+    /// When the device was let go last, by this action or by the one of the same id before it.
+    pub let_go_at: Option<EventTime>,
     pub is_talking: bool,
     /// While releasing: the gateway says that it is done.
     pub is_undone: bool,
@@ -67,6 +81,12 @@ impl Action {
             failure: None,
             agreed: Vec::new(),
             repairs: 0,
+            disbelieved: 0,
+            began_at: None,
+            held_since: None,
+            unanswered: None,
+            gave_up: false,
+            let_go_at: None,
             is_talking: false,
             is_undone: false,
             seq,
@@ -75,8 +95,11 @@ impl Action {
     }
 
     pub fn go(&mut self, moved: &Move, seq: u64, at: EventTime) {
-        if self.state == State::Verified && moved.to == State::Applying {
-            self.repairs += 1;
+        match (self.state, moved.to) {
+            (State::Approved, State::Applying) => self.began_at = Some(at),
+            (State::Verified, State::Applying) if moved.by == LOOP => self.repairs += 1,
+            (State::Applied, State::Applying) if moved.by == LOOP => self.disbelieved += 1,
+            _ => {}
         }
         (self.state, self.since, self.seq) = (moved.to, at, seq);
         self.reason.clone_from(&moved.reason);
@@ -96,12 +119,21 @@ impl Action {
         (self.attempts, self.next_at, self.is_undone) = (0, None, false);
         match moved.to {
             State::Approved => self.approved_at = Some(at),
-            State::Applied => self.applied_at = self.applied_at.or(Some(at)),
+            State::Applied => {
+                self.applied_at = self.applied_at.or(Some(at));
+                self.held_since = Some(at);
+            }
             State::Verified => {
                 self.verified_at = self.verified_at.or(Some(at));
-                self.failure = None;
+                (self.failure, self.disbelieved) = (None, 0);
             }
-            State::Released => self.released_at = Some(at),
+            State::Releasing => self.gave_up = moved.gave_up,
+            State::Released => {
+                self.released_at = Some(at);
+                if self.was_applied() {
+                    self.let_go_at = Some(at);
+                }
+            }
             _ => {}
         }
     }
@@ -111,6 +143,11 @@ impl Action {
             Noted::Attempt { failure, attempts, next_at } => {
                 self.failure = Some(failure.clone());
                 (self.attempts, self.next_at) = (*attempts, Some(*next_at));
+                if self.state == State::Applying {
+                    self.unanswered = Some(at);
+                }
+                // Whether it was taken back after all is asked anew.
+                self.is_undone = false;
             }
             Noted::Rerouted { gateway, names, reason } => {
                 self.gateway.clone_from(gateway);
@@ -125,15 +162,32 @@ impl Action {
             Noted::Talking { .. } => self.is_talking = true,
             Noted::Extended { until, .. } => self.until = Some(*until),
             Noted::Agreed { by } => self.agreed.push(by.clone()),
-            Noted::Undone { .. } => {
-                self.is_undone = true;
-                (self.attempts, self.next_at) = (0, None);
-            }
+            // Tries are counted on: a gateway that says so and does not is asked less and less often.
+            Noted::Undone { .. } => (self.is_undone, self.next_at) = (true, None),
+            Noted::Late { receipt: None } => self.unanswered = Some(at),
+            Noted::Late { receipt } => self.receipt.clone_from(receipt),
         }
     }
 
     pub fn id(&self) -> &str {
         &self.proposal.action_id
+    }
+
+    /// Another process writes from here on: what came of a call of the one before, nobody knows.
+    pub fn inherit(&mut self, at: EventTime) {
+        if matches!(self.state, State::Applying | State::Releasing) {
+            self.unanswered = Some(at);
+        }
+    }
+
+    /// Of the action of the same id before it: what caps and probation go by.
+    pub fn succeed(&mut self, before: &Action) {
+        (self.began_at, self.let_go_at) = (before.began_at, before.let_go_at);
+    }
+
+    /// Whether a gateway may hold something of it.
+    pub fn may_hold(&self) -> bool {
+        self.was_applied() || self.unanswered.is_some()
     }
 
     /// Whether it was more than words: approved, or what would have been done in a dry run.
@@ -150,9 +204,9 @@ impl Action {
         self.state == State::Proposed && self.proposal.mode == Mode::Observe
     }
 
-    /// Whether nothing comes of it any more.
-    pub fn is_over(&self, now: EventTime) -> bool {
-        self.state.is_final() || (self.is_dry() && now.minus(self.since) > 0)
+    /// Whether nothing comes of it any more: it ended, it was a dry run, or it was words, which are said.
+    pub fn is_over(&self) -> bool {
+        self.state.is_final() || self.is_dry() || (self.state == State::Approved && !self.proposal.level.restricts())
     }
 
     /// What the gateway is asked for.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use fleet::{EventTime, Level, Mode, State};
 use smol_str::SmolStr;
 
-pub use self::action::Action;
+pub use self::action::{Action, LOOP};
 use crate::journal::chain::Chain;
 use crate::journal::entry::{Body, Command, Commanded, Entry, ModeOf, Verdict};
 
@@ -40,9 +40,14 @@ impl Book {
         self.chain.follow(entry);
         self.unsigned += 1;
         match &entry.body {
-            Body::Began(_) | Body::Ended(_) | Body::Called(_) => {}
+            Body::Ended(_) => {}
+            Body::Began(_) => self.actions.values_mut().for_each(|action| action.inherit(entry.at)),
+            Body::Called(_) => {}
             Body::Proposed(proposal) => {
-                let action = Action::new(proposal.as_ref().clone(), entry.seq, entry.at);
+                let mut action = Action::new(proposal.as_ref().clone(), entry.seq, entry.at);
+                if let Some(before) = self.actions.get(&proposal.action_id) {
+                    action.succeed(before);
+                }
                 self.actions.insert(proposal.action_id.clone(), action);
             }
             Body::Moved(moved) => {
@@ -96,7 +101,7 @@ impl Book {
 
     /// Those of which something may come by itself, or that stand at a gateway.
     pub fn open(&self) -> impl Iterator<Item = &Action> {
-        self.actions.values().filter(|action| !action.state.is_final())
+        self.actions.values().filter(|action| !action.is_over())
     }
 
     pub fn of_device<'b>(&'b self, device: &'b str) -> impl Iterator<Item = &'b Action> {
@@ -136,32 +141,55 @@ impl Book {
 
     /// What nothing hangs on any more.
     pub fn forget(&mut self, now: EventTime) {
-        self.actions.retain(|_, action| !action.is_over(now) || now.minus(action.since) < REMEMBERED);
+        self.actions.retain(|_, action| !action.is_over() || now.minus(action.since) < REMEMBERED);
     }
 
-    /// Restricting actions of the device that began within so many microseconds before now, other than of this incident.
-    pub fn repeats(&self, device: &str, incident: &str, now: EventTime, within: i64) -> u32 {
+    /// Restricting actions of the device, other than of this incident, whose findings came within so many microseconds before
+    /// this one.
+    pub fn repeats(&self, device: &str, incident: &str, found_at: EventTime, within: i64) -> u32 {
         let counts = |action: &&Action| {
             action.proposal.incident_id != incident
                 && action.proposal.level.restricts()
                 && action.was_meant()
-                && now.minus(action.proposed_at) <= within
+                && found_at.minus(action.proposal.found_at) <= within
         };
         self.of_device(device).filter(counts).count() as u32
     }
 
     /// Whether the device was released less than so many microseconds ago.
     pub fn is_on_probation(&self, device: &str, now: EventTime, probation: i64) -> bool {
-        self.of_device(device).any(|action| {
-            action.state == State::Released && action.was_applied() && now.minus(action.since) < probation
-        })
+        self.of_device(device).any(|action| action.let_go_at.is_some_and(|at| now.minus(at) < probation))
     }
 
-    /// Whether somebody is held to this level, or a stricter one, already.
+    /// Whether somebody is held to this level already, or to one that is more than it.
     pub fn holds(&self, device: &str, level: Level) -> bool {
-        self.of_device(device).any(|action| {
-            let stands = matches!(action.state, State::Applying | State::Applied | State::Verified);
-            stands && action.proposal.level >= level && action.proposal.level.restricts()
-        })
+        self.of_device(device).any(|action| holds(action, level))
     }
+
+    /// Whether somebody is held to it, or is about to be.
+    pub fn will_hold(&self, device: &str, level: Level) -> bool {
+        let waits = |action: &Action| {
+            let is_pending = matches!(action.state, State::Proposed | State::Approved) && !action.is_over();
+            is_pending && covers(action.proposal.level, level)
+        };
+        self.of_device(device).any(|action| holds(action, level) || waits(action))
+    }
+
+    /// Whether the device was meant to be silent at any time since then, by us.
+    pub fn was_silenced(&self, device: &str, since: EventTime) -> bool {
+        self.of_device(device)
+            .filter(|action| action.proposal.level.silences())
+            .any(|action| action.state.is_at_gateway() || action.let_go_at.is_some_and(|at| at >= since))
+    }
+}
+
+fn holds(action: &Action, level: Level) -> bool {
+    let stands = matches!(action.state, State::Applying | State::Applied | State::Verified);
+    stands && covers(action.proposal.level, level)
+}
+
+/// Levels are not nested: who may not talk to its peers may still reach the internet, and an ended session holds nobody.
+fn covers(held: Level, wanted: Level) -> bool {
+    let is_less = matches!(wanted, Level::Throttle | Level::BlockInternet | Level::BlockPeers | Level::Quarantine);
+    held.restricts() && (held == wanted || (held.silences() && is_less))
 }

@@ -1,6 +1,6 @@
 //! What people ask for: obeyed or refused, and written down either way.
 
-use fleet::{EventTime, Level, Mode, State};
+use fleet::{EventTime, Mode, State};
 
 use super::Engine;
 use crate::book::Action;
@@ -9,10 +9,11 @@ use crate::journal::entry::{Body, Command, Commanded, Move, Note, Noted, Request
 impl Engine {
     /// Nothing, if it came before. `offset`: where it stood in the log of commands.
     pub fn command(&self, now: EventTime, request: &Request, offset: Option<u64>) -> Vec<Body> {
-        if self.book.outcome(&request.command_id).is_some() {
+        let was_taken = offset.is_some_and(|offset| offset < self.book.commands_through());
+        if was_taken || self.book.outcome(&request.command_id).is_some() {
             return Vec::new();
         }
-        let judged = if now > request.deadline {
+        let judged = if now.plus_micros(-self.ahead) > request.deadline {
             Err(format!("it came after its deadline, {}", request.deadline))
         } else {
             self.obey(now, request)
@@ -28,8 +29,9 @@ impl Engine {
             refused,
             offset,
         };
-        let mut bodies = vec![Body::Commanded(Box::new(commanded))];
-        bodies.extend(follows);
+        // Last: where a torn write keeps only the beginning, the command is not known and comes again.
+        let mut bodies = follows;
+        bodies.push(Body::Commanded(Box::new(commanded)));
         bodies
     }
 
@@ -50,6 +52,9 @@ impl Engine {
                     State::Applying | State::Applied | State::Verified => {}
                     // It may stand there all the same: somebody wants to be sure.
                     State::Failed if !action.names.is_empty() => {}
+                    State::Proposed | State::Approved if !action.is_over() => {
+                        return Ok(vec![moved(action, State::Denied, by, reason)]);
+                    }
                     State::Releasing | State::Released => return Ok(Vec::new()),
                     state => return Err(format!("the action is {state}, there is nothing to release")),
                 }
@@ -69,13 +74,16 @@ impl Engine {
             Command::Verdict(verdict) => {
                 // What was no attack holds nobody.
                 let is_clear = matches!(verdict.verdict.as_str(), "false" | "benign_change" | "fault");
-                let stands = |action: &&Action| {
-                    action.proposal.incident_id == verdict.incident_id
-                        && matches!(action.state, State::Applying | State::Applied | State::Verified)
-                };
+                let is_of_it = |action: &&Action| action.proposal.incident_id == verdict.incident_id;
                 let reason = format!("the verdict is {}", verdict.verdict);
-                let release = |action: &Action| moved(action, State::Releasing, by, &reason);
-                Ok(self.book.open().filter(|_| is_clear).filter(stands).map(release).collect())
+                let end = |action: &Action| match action.state {
+                    State::Proposed | State::Approved => Some(moved(action, State::Denied, by, &reason)),
+                    State::Applying | State::Applied | State::Verified => {
+                        Some(moved(action, State::Releasing, by, &reason))
+                    }
+                    _ => None,
+                };
+                Ok(self.book.open().filter(|_| is_clear).filter(is_of_it).filter_map(end).collect())
             }
         }
     }
@@ -88,6 +96,10 @@ impl Engine {
 
     fn approve(&self, now: EventTime, action: &Action, request: &Request) -> Result<Vec<Body>, String> {
         let proposal = &action.proposal;
+        let was_heard = action.agreed.contains(&request.by) && !action.is_over();
+        if was_heard && action.state != State::Proposed {
+            return Ok(Vec::new());
+        }
         if action.state != State::Proposed {
             return Err(format!("the action is {}, nobody waits for an answer", action.state));
         }
@@ -98,14 +110,15 @@ impl Engine {
         if let Some(answer_by) = proposal.answer_by.filter(|by| now.max(request.issued_at) > *by) {
             return Err(format!("the answer had to come by {answer_by}"));
         }
-        if action.agreed.contains(&request.by) {
+        let (mut bodies, mut agreed) = (Vec::new(), action.agreed.len());
+        if !action.agreed.contains(&request.by) {
+            let what = Noted::Agreed { by: request.by.clone() };
+            bodies.push(Body::Noted(Note { action_id: proposal.action_id.clone(), what }));
+            agreed += 1;
+        } else if agreed < usize::from(proposal.approvals) {
             return Err(format!("`{}` has approved it already; it takes {} people", request.by, proposal.approvals));
         }
-        let mut bodies = vec![Body::Noted(Note {
-            action_id: proposal.action_id.clone(),
-            what: Noted::Agreed { by: request.by.clone() },
-        })];
-        if action.agreed.len() + 1 >= usize::from(proposal.approvals) {
+        if agreed >= usize::from(proposal.approvals) {
             bodies.push(moved(action, State::Approved, &request.by, "approved"));
         }
         Ok(bodies)
@@ -113,11 +126,16 @@ impl Engine {
 
     /// Gateways that end it by themselves have to be told.
     fn extend(&self, action: &Action, until: EventTime, by: &str) -> Result<Vec<Body>, String> {
-        let level: Level = action.proposal.level;
-        let ability = self.post(&action.gateway).and_then(|post| post.about.ability(level));
+        let is_told = self.ability(action).is_some_and(|ability| ability.ends_by_itself);
+        if is_told && (self.is_stopped || self.mode_of(action) == Mode::Observe) {
+            return Err(
+                "the gateway ends it by itself and cannot be told now: responding is stopped, or its mode is observe"
+                    .to_owned(),
+            );
+        }
         let extended = Noted::Extended { until, by: by.into() };
         let mut bodies = vec![Body::Noted(Note { action_id: action.id().to_owned(), what: extended })];
-        if ability.is_some_and(|ability| ability.ends_by_itself) && action.state != State::Applying {
+        if is_told && action.state != State::Applying {
             bodies.push(moved(action, State::Applying, by, "extended: the gateway is told"));
         }
         Ok(bodies)

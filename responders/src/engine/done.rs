@@ -4,8 +4,9 @@ use fleet::{EventTime, State};
 use smol_str::SmolStr;
 
 use super::due::{Call, pause};
-use super::{Directory, Engine};
-use crate::book::Action;
+use super::guard::Counts;
+use super::{Asked, Directory, Engine};
+use crate::book::{Action, LOOP};
 use crate::gateways::{Applied, Failure, FailureKind, Found, Undone};
 use crate::journal::entry::{Body, Move, Note, Noted};
 
@@ -28,28 +29,29 @@ pub enum Said {
 const BELIEVED: u32 = 5;
 
 impl Engine {
+    /// The same when it is asked again, until [`Engine::free`] says that it is written down.
     pub fn done(&mut self, now: EventTime, answer: Answer, directory: &dyn Directory) -> Vec<Body> {
-        self.calling.remove(&answer.action_id);
+        let Some(asked) = self.calling.get(&answer.action_id).copied() else { return Vec::new() };
         let Some(action) = self.book.action(&answer.action_id) else { return Vec::new() };
-        let fits = matches!(
-            (answer.call, action.state),
-            (Call::Apply, State::Applying)
-                | (Call::ReadBack, State::Applied | State::Verified | State::Releasing)
-                | (Call::Undo, State::Releasing)
-        );
         // It went on meanwhile, for somebody released it: what the call did is found when it is undone.
-        if !fits {
-            return Vec::new();
+        if asked.state != action.state {
+            return match answer.said {
+                Said::Applied(Applied { receipt: Some(receipt), .. }) if action.state == State::Releasing => {
+                    vec![noted(action, Noted::Late { receipt: Some(receipt) })]
+                }
+                Said::Failed(failure) if answer.call == Call::Apply && failure.kind != FailureKind::Refused => {
+                    vec![noted(action, Noted::Late { receipt: None })]
+                }
+                _ => Vec::new(),
+            };
         }
         match answer.said {
-            Said::Applied(applied) => {
-                let reason = if applied.already { "the gateway held it already" } else { "the gateway took it" };
-                let mut moved = Move::new(action.id(), State::Applied, "loop", reason);
-                moved.receipt = applied.receipt;
-                vec![Body::Moved(Box::new(moved))]
-            }
+            Said::Applied(applied) => self.applied(action, applied, asked),
             Said::Found(found) => {
                 self.checked.insert(answer.action_id.clone(), now);
+                if found == Found::Unknown {
+                    self.unreadable.insert(answer.action_id.clone());
+                }
                 let Some(action) = self.book.action(&answer.action_id) else { return Vec::new() };
                 self.found(now, action, found)
             }
@@ -60,7 +62,7 @@ impl Engine {
                     Undone::Foreign { by } => {
                         return vec![moved(
                             action,
-                            State::Released,
+                            ended(action),
                             format!("{by} restricts it now, which is not ours to take back"),
                         )];
                     }
@@ -71,57 +73,80 @@ impl Engine {
         }
     }
 
+    fn applied(&self, action: &Action, applied: Applied, asked: Asked) -> Vec<Body> {
+        let reason = if applied.already { "the gateway held it already" } else { "the gateway took it" };
+        let mut took = Move::new(action.id(), State::Applied, LOOP, reason);
+        took.receipt = applied.receipt;
+        let mut bodies = vec![Body::Moved(Box::new(took))];
+        let is_told = self.ability(action).is_some_and(|ability| ability.ends_by_itself);
+        if asked.until != action.until && is_told && self.may_act(action, &action.gateway).is_ok() {
+            let again = Move::new(action.id(), State::Applying, "policy", "extended meanwhile: the gateway is told");
+            bodies.push(Body::Moved(Box::new(again)));
+        }
+        bodies
+    }
+
     fn found(&self, now: EventTime, action: &Action, found: Found) -> Vec<Body> {
         match (action.state, found) {
             (State::Applied, Found::InForce) => {
                 vec![moved(action, State::Verified, "read back from the gateway".to_owned())]
             }
             (State::Verified, Found::InForce) => Vec::new(),
-            (State::Applied, Found::Absent) if action.attempts >= BELIEVED => {
+            (State::Applied, Found::Absent) if action.attempts == 0 => {
+                // Some need a moment; then it is applied again.
+                vec![self.attempt(now, action, &Failure::unreachable("it was taken, and is not in force"))]
+            }
+            (State::Applied, Found::Absent) if action.disbelieved + 1 >= BELIEVED => {
                 let reason = "the gateway says that it is done, and does not hold it".to_owned();
-                vec![moved(action, State::Failed, reason)]
+                vec![Body::Moved(Box::new(self.end(action, State::Failed, LOOP, reason)))]
             }
             (State::Applied, Found::Absent) => {
-                // Some need a moment; then it is applied again.
-                let attempts = action.attempts + 1;
-                if attempts.is_multiple_of(2) {
-                    return vec![moved(
-                        action,
-                        State::Applying,
-                        "it was taken, and is not in force: once more".to_owned(),
-                    )];
-                }
-                let failure = Failure::unreachable("it was taken, and is not in force");
-                vec![self.attempt(now, action, &failure)]
+                vec![self.again(action, "it was taken, and is not in force: once more")]
             }
             (State::Verified, Found::Absent) if action.repairs >= self.config.repairs => {
                 let reason = format!("somebody undid it {} times: left to people", action.repairs + 1);
                 vec![moved(action, State::Releasing, reason)]
             }
-            (State::Verified, Found::Absent) => {
-                vec![moved(action, State::Applying, "somebody else undid it: repaired".to_owned())]
-            }
+            (State::Verified, Found::Absent) => vec![self.again(action, "somebody else undid it: repaired")],
             (State::Applied | State::Verified, Found::Foreign { by }) => {
                 vec![moved(action, State::Releasing, format!("{by} restricts it; ours is given up"))]
+            }
+            // Only telemetry tells.
+            (State::Releasing, Found::Unknown) => {
+                vec![moved(action, ended(action), format!("{}; the gateway cannot say what it holds", action.reason))]
             }
             (State::Releasing, Found::InForce) => {
                 let failure = Failure::unreachable("the gateway says that it was taken back, and still holds it");
                 vec![self.attempt(now, action, &failure)]
             }
-            (State::Releasing, Found::Absent) => vec![moved(action, State::Released, action.reason.clone())],
+            (State::Releasing, Found::Absent) => vec![moved(action, ended(action), action.reason.clone())],
             (State::Releasing, Found::Foreign { by }) => {
-                vec![moved(action, State::Released, format!("{}; {by} still restricts it", action.reason))]
+                vec![moved(action, ended(action), format!("{}; {by} still restricts it", action.reason))]
             }
             _ => Vec::new(),
         }
     }
 
     fn failed(&self, now: EventTime, action: &Action, failure: &Failure, directory: &dyn Directory) -> Vec<Body> {
+        // Whom it does not know any more it cannot let go: whether it holds anything is read.
+        if action.state == State::Releasing && !action.is_undone && failure.kind == FailureKind::Refused {
+            return vec![noted(action, Noted::Undone { reason: format!("it does not take it back: {failure}") })];
+        }
         if failure.retry() || failure.kind == FailureKind::Unauthorised || action.state != State::Applying {
             return vec![self.attempt(now, action, failure)];
         }
+        // What may stand there is not left behind for another gateway.
+        if action.may_hold() {
+            return vec![Body::Moved(Box::new(self.end(action, State::Failed, LOOP, failure.to_string())))];
+        }
         let mut rest = action.proposal.gateways.iter().skip_while(|name| **name != action.gateway).skip(1);
-        let next = rest.find_map(|name| self.identity(action, name, directory).ok().map(|names| (name, names)));
+        let next = rest.find_map(|name| {
+            let names = self.may_act(action, name).and_then(|()| self.identity(action, name, directory));
+            names
+                .ok()
+                .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun, directory).is_none())
+                .map(|names| (name, names))
+        });
         match next {
             Some((gateway, names)) => {
                 let reason = format!("`{}`: {failure}", action.gateway);
@@ -131,15 +156,29 @@ impl Engine {
         }
     }
 
+    /// Applied once more, where the mode still lets it.
+    fn again(&self, action: &Action, reason: &str) -> Body {
+        match self.may_act(action, &action.gateway) {
+            Ok(()) => moved(action, State::Applying, reason.to_owned()),
+            Err(objection) => Body::Moved(Box::new(self.end(action, State::Refused, LOOP, objection))),
+        }
+    }
+
     fn attempt(&self, now: EventTime, action: &Action, failure: &Failure) -> Body {
         let attempts = action.attempts + 1;
-        let next_at = now.plus_micros(pause(action.id(), attempts, failure.kind, failure.retry_after));
+        let next_at =
+            now.plus_micros(pause(action.id(), attempts + action.disbelieved, failure.kind, failure.retry_after));
         noted(action, Noted::Attempt { failure: failure.to_string(), attempts, next_at })
     }
 }
 
 fn moved(action: &Action, to: State, reason: String) -> Body {
-    Body::Moved(Box::new(Move::new(action.id(), to, "loop", reason)))
+    Body::Moved(Box::new(Move::new(action.id(), to, LOOP, reason)))
+}
+
+/// How it ends once nothing of it is left.
+pub(super) fn ended(action: &Action) -> State {
+    if action.gave_up { State::Failed } else { State::Released }
 }
 
 fn noted(action: &Action, what: Noted) -> Body {

@@ -1,9 +1,13 @@
 //! What time brings: deadlines that pass, releases that are due, calls to make.
 
+use std::time::Duration;
+
 use fleet::{EventTime, Mode, State};
 
-use super::{Directory, Engine, seconds};
-use crate::book::Action;
+use super::done::ended;
+use super::guard::Counts;
+use super::{Asked, Directory, Engine, seconds};
+use crate::book::{Action, LOOP};
 use crate::gateways::{FailureKind, Order};
 use crate::journal::entry::{Body, Move};
 
@@ -31,11 +35,25 @@ impl Engine {
     /// Transitions that are due; they are written down before any of [`Engine::jobs`] is sent.
     pub fn due(&mut self, now: EventTime, directory: &dyn Directory) -> Vec<Body> {
         self.book.forget(now);
-        let open: Vec<String> = self.book.open().map(|action| action.id().to_owned()).collect();
+        let book = &self.book;
+        let is_open = |id: &String| book.action(id).is_some_and(|action| !action.is_over());
+        self.checked.retain(|id, _| is_open(id));
+        self.sightings.retain(|id, _| is_open(id));
         let mut bodies = Vec::new();
-        for id in open {
-            if let Some(action) = self.book.action(&id) {
-                bodies.extend(self.next_move(now, action, directory).map(|moved| Body::Moved(Box::new(moved))));
+        let mut has_begun = false;
+        for action in self.book.open() {
+            let moved = match action.state {
+                // One at a time: the next is held against caps that count it.
+                State::Approved if has_begun => None,
+                State::Approved => self.begin(now, action, directory),
+                _ => self.next_move(now, action, directory),
+            };
+            match moved {
+                Some(moved) => {
+                    has_begun |= moved.to == State::Applying;
+                    bodies.push(Body::Moved(Box::new(moved)));
+                }
+                None => bodies.extend(self.go_further(now, action, directory)),
             }
         }
         bodies
@@ -44,84 +62,164 @@ impl Engine {
     fn next_move(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<Move> {
         let to = |state, by: &str, reason: String| Some(Move::new(action.id(), state, by, reason));
         match action.state {
-            State::Proposed => {
-                let answer_by = action.proposal.answer_by?;
-                (now > answer_by).then(|| Move::new(action.id(), State::Expired, "policy", "nobody answered in time"))
-            }
-            State::Approved if !action.proposal.level.restricts() => None,
-            State::Approved => self.begin(now, action, directory),
+            State::Proposed => match action.proposal.answer_by {
+                Some(answer_by) if now > answer_by => {
+                    to(State::Expired, "policy", "nobody answered in time".to_owned())
+                }
+                Some(_) => None,
+                // What follows at once is in the same write, of which a torn one keeps the beginning.
+                None => to(State::Refused, LOOP, "what was decided of it was not written down".to_owned()),
+            },
             State::Applying | State::Applied | State::Verified => {
-                if let Some(reason) = self.has_to_end(now, action, directory) {
-                    return to(State::Releasing, "policy", reason);
+                if action.until.is_some_and(|until| now >= until) {
+                    return to(State::Releasing, "policy", "its time is over".to_owned());
                 }
-                let is_stuck =
-                    action.state == State::Applying && now.minus(action.since) > seconds(self.config.give_up_seconds);
-                if is_stuck {
-                    let failure = action.failure.as_deref().unwrap_or("the gateway did not answer");
-                    return to(State::Failed, "loop", format!("given up: {failure}"));
+                if let Some(reason) = self.unbinds(action, directory) {
+                    return Some(self.end(action, State::Refused, "policy", reason));
                 }
-                None
+                match action.state {
+                    State::Applying => self.cannot_go_on(now, action, directory),
+                    State::Verified if self.leaves_nothing(action) => {
+                        to(State::Releasing, LOOP, "it is done, and leaves nothing to take back".to_owned())
+                    }
+                    _ => None,
+                }
+            }
+            State::Releasing if self.leaves_nothing(action) && !self.calling.contains_key(action.id()) => {
+                to(ended(action), LOOP, action.reason.clone())
             }
             // What is not known to be gone is tried for ever: nobody stays cut off because a gateway was away.
             _ => None,
         }
     }
 
-    fn begin(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<Move> {
+    /// Every try asks anew who it is, and whether it may be.
+    fn cannot_go_on(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<Move> {
+        if let Err(objection) = self.may_act(action, &action.gateway) {
+            return Some(self.end(action, State::Refused, "policy", objection));
+        }
+        if let Err(objection) = self.identity(action, &action.gateway, directory) {
+            return Some(self.end(action, State::Refused, "policy", objection));
+        }
         if now.minus(action.since) > seconds(self.config.give_up_seconds) {
+            let failure = action.failure.as_deref().unwrap_or("the gateway did not answer");
+            return Some(self.end(action, State::Failed, LOOP, format!("given up: {failure}")));
+        }
+        None
+    }
+
+    /// What cannot go on; where the gateway may hold something of it, that is taken back first.
+    pub(super) fn end(&self, action: &Action, to: State, by: &str, reason: String) -> Move {
+        if !action.may_hold() && !self.calling.contains_key(action.id()) {
+            return Move::new(action.id(), to, by, reason);
+        }
+        let mut moved = Move::new(action.id(), State::Releasing, by, reason);
+        moved.gave_up = action.verified_at.is_none() && (to == State::Failed || !action.was_applied());
+        moved
+    }
+
+    /// Whether the mode that holds for it through this gateway lets it be applied.
+    pub(super) fn may_act(&self, action: &Action, gateway: &str) -> Result<(), String> {
+        match self.mode_through(action, gateway) {
+            Mode::Observe => Err(format!("the mode is observe now, nothing is done through `{gateway}`")),
+            Mode::Approve
+                if action.agreed.len() < usize::from(action.proposal.approvals) && action.verified_at.is_none() =>
+            {
+                Err(format!("the mode is approve now, nobody approved it through `{gateway}`"))
+            }
+            Mode::Approve | Mode::Auto => Ok(()),
+        }
+    }
+
+    fn begin(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<Move> {
+        let patience = match self.config.max_age_seconds {
+            0 => self.config.give_up_seconds,
+            age => age.min(self.config.give_up_seconds),
+        };
+        if now.minus(action.since) > seconds(patience) {
             return Some(Move::new(action.id(), State::Expired, "policy", "it could not begin in time"));
         }
-        if self.is_stopped || self.mode_of(action) == Mode::Observe {
+        if self.is_stopped {
             return None;
         }
+        let refused = |reason: String| Some(Move::new(action.id(), State::Refused, "policy", reason));
+        let proposal = &action.proposal;
+        if self.book.holds(&proposal.device_id, proposal.level) {
+            return refused(format!("another action holds `{}` to it already", proposal.device_id));
+        }
         let mut objections = Vec::new();
-        for gateway in &action.proposal.gateways {
-            match self.identity(action, gateway, directory) {
+        for gateway in &proposal.gateways {
+            let is_let_go = |other: &Action| other.state == State::Releasing && other.gateway == *gateway;
+            if self.book.of_device(&proposal.device_id).any(is_let_go) {
+                // Two hands at one entry: what is taken back now could be this one's.
+                return None;
+            }
+            let free = self.may_act(action, gateway).and_then(|()| self.identity(action, gateway, directory));
+            let free = free.and_then(|names| match self.cap(now, proposal, Some(gateway), Counts::Begun, directory) {
+                Some(objection) => Err(objection),
+                None => Ok(names),
+            });
+            match free {
                 Ok(names) => {
-                    let mut moved = Move::new(action.id(), State::Applying, "loop", format!("through `{gateway}`"));
+                    let mut moved = Move::new(action.id(), State::Applying, LOOP, format!("through `{gateway}`"));
                     moved.gateway = Some(gateway.clone());
                     moved.names = names;
-                    moved.until =
-                        action.until.or_else(|| action.proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl))));
+                    moved.until = proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl)));
                     return Some(moved);
                 }
                 Err(objection) => objections.push(objection),
             }
         }
         objections.dedup();
-        Some(Move::new(action.id(), State::Refused, "policy", objections.join("; ")))
-    }
-
-    fn has_to_end(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<String> {
-        if action.until.is_some_and(|until| now >= until) {
-            return Some("its time is over".to_owned());
-        }
-        let device = directory.device(&action.proposal.device_id)?;
-        self.never(&device)
+        refused(objections.join("; "))
     }
 
     /// Calls to make now. What is sent is not sent again before it is answered.
     pub fn jobs(&mut self, now: EventTime) -> Vec<Job> {
         let mut jobs = Vec::new();
-        let mut sent = Vec::new();
         for action in self.book.open() {
-            if self.calling.contains(action.id()) || action.next_at.is_some_and(|at| now < at) {
+            if self.calling.contains_key(action.id()) || action.next_at.is_some_and(|at| now < at) {
                 continue;
             }
             let call = match action.state {
                 State::Applying if !self.is_stopped => Call::Apply,
+                State::Applied if self.unreadable.contains(action.id()) => continue,
                 State::Applied => Call::ReadBack,
                 State::Verified if self.is_recheck_due(now, action) => Call::ReadBack,
+                State::Releasing if self.leaves_nothing(action) => continue,
+                State::Releasing if action.is_undone && !self.is_settled(now, action) => continue,
                 State::Releasing if action.is_undone => Call::ReadBack,
                 State::Releasing => Call::Undo,
                 _ => continue,
             };
-            sent.push(action.id().to_owned());
             let (gateway, mode) = (action.gateway.clone(), self.mode_of(action));
-            jobs.push(Job { gateway, call, mode, order: action.order() });
+            let mut order = action.order();
+            order.until = order.until.map(|until| self.by_the_clock(now, until));
+            jobs.push(Job { gateway, call, mode, order });
         }
-        self.calling.extend(sent);
+        for job in &jobs {
+            if let Some(action) = self.book.action(&job.order.action_id) {
+                let asked = Asked { state: action.state, until: action.until };
+                self.calling.insert(job.order.action_id.clone(), asked);
+            }
+        }
         jobs
+    }
+
+    /// Gateways go by the clock. While it is behind, the loop's time goes on at three quarters of its pace.
+    fn by_the_clock(&self, now: EventTime, until: EventTime) -> EventTime {
+        let slower = (until.minus(now).max(0) / 3).min(self.ahead);
+        until.plus_micros(slower - self.ahead)
+    }
+
+    /// Whether a call that was left without an answer cannot come through any more: what is read before says nothing.
+    fn is_settled(&self, now: EventTime, action: &Action) -> bool {
+        self.settles_at(action).is_none_or(|at| now >= at)
+    }
+
+    fn settles_at(&self, action: &Action) -> Option<EventTime> {
+        let limit = self.post(&action.gateway).map_or(Duration::ZERO, |post| post.about.time_limit);
+        Some(action.unanswered?.plus_micros(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)))
     }
 
     fn is_recheck_due(&self, now: EventTime, action: &Action) -> bool {
@@ -129,8 +227,8 @@ impl Engine {
         checked.is_none_or(|at| now.minus(at) >= seconds(self.config.recheck_seconds))
     }
 
-    /// It could not be sent: it is due again at once.
-    pub fn unsent(&mut self, action_id: &str) {
+    /// What came of its call is written down, or it could not be sent: the next one may be.
+    pub fn free(&mut self, action_id: &str) {
         self.calling.remove(action_id);
     }
 
@@ -141,7 +239,8 @@ impl Engine {
                 let checked = self.checked.get(action.id()).copied().unwrap_or(now);
                 checked.plus_micros(seconds(self.config.recheck_seconds))
             });
-            let next = [action.next_at, action.until, action.proposal.answer_by, recheck];
+            let settles = if action.state == State::Releasing { self.settles_at(action) } else { None };
+            let next = [action.next_at, action.until, action.proposal.answer_by, recheck, settles];
             next.into_iter().flatten().filter(|at| *at > now).min()
         };
         self.book.open().filter_map(of).min()
@@ -150,7 +249,7 @@ impl Engine {
 
 /// How long to wait before the try after this many: doubled each time up to five minutes, and spread by the action's id so
 /// that a storm does not come back as one. A gateway that asked for a time gets it.
-pub(super) fn pause(action_id: &str, attempts: u32, kind: FailureKind, asked: Option<std::time::Duration>) -> i64 {
+pub(super) fn pause(action_id: &str, attempts: u32, kind: FailureKind, asked: Option<Duration>) -> i64 {
     let doubled = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(SLOWEST);
     // Who is not let in will not be for having tried twice.
     let base = if kind == FailureKind::Unauthorised { doubled.max(60) } else { doubled };
@@ -158,4 +257,41 @@ pub(super) fn pause(action_id: &str, attempts: u32, kind: FailureKind, asked: Op
     let micros = seconds(base) / 2 + seconds(base) / 1_000 * i64::try_from(spread).unwrap_or(0) / 2;
     let asked = asked.map_or(0, |asked| i64::try_from(asked.as_micros()).unwrap_or(i64::MAX));
     micros.max(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds_after(attempts: u32, kind: FailureKind, asked: Option<Duration>) -> f64 {
+        pause("0123456789abcdef", attempts, kind, asked) as f64 / 1e6
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_keep_to_half_of_that_at_least() {
+        for attempts in 1..200 {
+            let doubled = 2f64.powi(attempts - 1).min(300.0);
+            let paused = seconds_after(u32::try_from(attempts).unwrap(), FailureKind::Unreachable, None);
+            assert!(paused >= doubled / 2.0 && paused < doubled, "{paused} s after {attempts} attempts");
+        }
+        assert!(seconds_after(u32::MAX, FailureKind::Unreachable, None) >= 150.0);
+        assert!(seconds_after(0, FailureKind::Unreachable, None) >= 0.5);
+        assert!(seconds_after(1, FailureKind::Unauthorised, None) >= 30.0);
+    }
+
+    #[test]
+    fn who_asks_for_a_time_gets_it_and_never_less_than_the_pause() {
+        assert_eq!(seconds_after(1, FailureKind::Busy, Some(Duration::from_secs(3_600))), 3_600.0);
+        assert!(seconds_after(9, FailureKind::Busy, Some(Duration::from_secs(1))) >= 128.0);
+        assert!(seconds_after(1, FailureKind::Busy, Some(Duration::MAX)) > 1e9);
+    }
+
+    #[test]
+    fn a_storm_does_not_come_back_as_one() {
+        let all: std::collections::BTreeSet<i64> =
+            (0..100).map(|number| pause(&format!("{number:016x}"), 9, FailureKind::Unreachable, None)).collect();
+        assert!(all.len() > 80, "{} of 100 come at different times", all.len());
+        let (first, last) = (all.first().unwrap(), all.last().unwrap());
+        assert!(last - first > seconds(60), "they are spread over {} s", (last - first) / seconds(1));
+    }
 }

@@ -25,6 +25,11 @@ pub struct Plan {
     pub if_still_talking: Option<Level>,
 }
 
+/// Who moves what a group of devices explains.
+const GROUP: &str = "group";
+/// How far from a group's finding one of a device may be and still be part of it, seconds.
+const NEAR: u32 = 7_200;
+
 /// The same wherever it is computed: an action is one, however often its finding comes.
 pub fn action_id(device: &str, incident: &str, level: Level) -> String {
     stable_id(&["action", device, incident, level.name()])
@@ -40,12 +45,21 @@ impl Engine {
         plans: &[Plan],
         directory: &dyn Directory,
     ) -> Vec<Body> {
+        // Who was silenced by us is silent.
+        if finding.kind == FindingKind::Fault && self.book.was_silenced(&finding.device_id, finding.window_start) {
+            return Vec::new();
+        }
         let mut bodies = Vec::new();
         if matches!(finding.kind, FindingKind::Change | FindingKind::Outage) {
             bodies.extend(self.overtaken(finding));
         }
+        let mut levels = Vec::new();
         for plan in plans {
-            bodies.extend(self.propose(now, finding, device, plan, directory));
+            // Of two playbooks that say the same the first is followed.
+            if !levels.contains(&plan.level) {
+                bodies.extend(self.propose(now, finding, device, plan, directory));
+                levels.push(plan.level);
+            }
         }
         bodies
     }
@@ -61,30 +75,27 @@ impl Engine {
         let id = action_id(&finding.device_id, &finding.incident_id, plan.level);
         if let Some(before) = self.book.action(&id) {
             let is_news = finding.emitted_at > before.proposal.found_at;
+            let is_near = finding.emitted_at.minus(before.proposal.found_at) <= seconds(NEAR);
             let may_again = match before.state {
-                State::Refused => true,
-                // It began anew after it was let go.
-                State::Released => finding.window_start >= before.since,
+                // What the group explained it explains a while longer.
+                State::Refused => before.by != GROUP || !is_near,
+                // It began anew after it was let go, or given up.
+                State::Released | State::Failed => finding.window_start.plus_micros(self.ahead) >= before.since,
                 _ => false,
             };
             if !is_news || !may_again {
                 return Vec::new();
             }
         }
-        if plan.level.restricts() && self.book.holds(&finding.device_id, plan.level) {
+        if plan.level.restricts() && self.book.will_hold(&finding.device_id, plan.level) {
             return Vec::new();
         }
-        let gateways = self.gateways(plan, &finding.device_id, device, directory);
-        let gateway = gateways.first().cloned().unwrap_or_default();
-        let mode = if plan.level.restricts() {
-            self.mode(&plan.playbook, plan.mode, &gateway)
-        } else {
-            // Words touch nobody.
-            Mode::Auto
-        };
+        let mut gateways = self.gateways(plan.level, plan.gateway.as_ref(), &finding.device_id, device, directory);
+        if !plan.tries_others {
+            gateways.truncate(1);
+        }
+        let mode = self.mode_to_propose(plan.level, &plan.playbook, plan.mode, gateways.first());
         let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
-        let approvals =
-            if self.config.four_eyes.contains(&plan.level) { plan.approvals.max(2) } else { plan.approvals.max(1) };
         let proposal = Proposal {
             action_id: id.clone(),
             incident_id: finding.incident_id.clone(),
@@ -92,6 +103,8 @@ impl Engine {
             device_id: finding.device_id.clone(),
             device_type: finding.device_type.clone(),
             site: device.map(|device| device.site.clone()).unwrap_or_default(),
+            kind: finding.kind,
+            severity: finding.severity,
             level: plan.level,
             gateways,
             playbook: plan.playbook.clone(),
@@ -99,7 +112,7 @@ impl Engine {
             mode,
             ttl_seconds: plan.ttl_seconds,
             answer_by: (mode == Mode::Approve).then(|| now.plus_micros(seconds(plan.answer_seconds))),
-            approvals,
+            approvals: self.approvals(plan.level, plan.approvals),
             if_still_talking: plan.if_still_talking,
             why: format!("{} of severity {}, first reason: {first}", finding.kind, finding.severity),
             first_window: finding.window_start,
@@ -122,21 +135,35 @@ impl Engine {
         bodies
     }
 
+    /// Words touch nobody; a level that takes two people is never given without them.
+    pub(super) fn mode_to_propose(&self, level: Level, playbook: &str, own: Mode, gateway: Option<&SmolStr>) -> Mode {
+        if !level.restricts() {
+            return Mode::Auto;
+        }
+        let mode = self.mode(playbook, own, gateway.map_or("", SmolStr::as_str));
+        if self.config.four_eyes.contains(&level) { mode.min(Mode::Approve) } else { mode }
+    }
+
+    pub(super) fn approvals(&self, level: Level, asked: u8) -> u8 {
+        asked.max(if self.config.four_eyes.contains(&level) { 2 } else { 1 })
+    }
+
     /// A device's own gateways first, in the inventory's order; without any, those that stand for its site.
-    fn gateways(
+    pub(super) fn gateways(
         &self,
-        plan: &Plan,
+        level: Level,
+        named_by_playbook: Option<&SmolStr>,
         device_id: &str,
         device: Option<&Device>,
         directory: &dyn Directory,
     ) -> Vec<SmolStr> {
-        if !plan.level.restricts() {
+        if !level.restricts() {
             return Vec::new();
         }
         let site = device.map(|device| device.site.clone()).unwrap_or_default();
         let named = directory.gateways(device_id);
-        let can = |name: &SmolStr| self.post(name).is_some_and(|post| post.about.ability(plan.level).is_some());
-        let mut chosen: Vec<SmolStr> = match (&plan.gateway, named.is_empty()) {
+        let can = |name: &SmolStr| self.post(name).is_some_and(|post| post.about.ability(level).is_some());
+        let mut chosen: Vec<SmolStr> = match (named_by_playbook, named.is_empty()) {
             (Some(name), _) => vec![name.clone()],
             (None, false) => named,
             (None, true) => {
@@ -146,9 +173,6 @@ impl Engine {
             }
         };
         chosen.retain(can);
-        if !plan.tries_others {
-            chosen.truncate(1);
-        }
         chosen
     }
 
@@ -159,10 +183,10 @@ impl Engine {
         }
         let waits = |state| matches!(state, State::Proposed | State::Approved);
         let mut bodies = Vec::new();
-        for action in self.book.open() {
+        for action in self.book.actions() {
             let proposal = &action.proposal;
             // What it did hours before has nothing to do with it.
-            let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(7_200);
+            let is_near = finding.emitted_at.minus(proposal.found_at).abs() <= seconds(NEAR);
             if waits(action.state)
                 && proposal.level.restricts()
                 && is_near
@@ -174,7 +198,7 @@ impl Engine {
                     finding.devices.len(),
                     finding.finding_id
                 );
-                bodies.push(Body::Moved(Box::new(Move::new(action.id(), State::Refused, "policy", reason))));
+                bodies.push(Body::Moved(Box::new(Move::new(action.id(), State::Refused, GROUP, reason))));
             }
         }
         bodies

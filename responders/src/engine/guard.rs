@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use super::{Directory, Engine, seconds};
 use crate::book::Action;
-use crate::gateways::Key;
+use crate::gateways::{About, Key};
 use crate::journal::entry::Proposal;
 
 impl Engine {
@@ -34,7 +34,7 @@ impl Engine {
         if finding.confidence == Confidence::Learning {
             return Some(format!("the baseline of type `{}` is still learning; confirm by hand", finding.device_type));
         }
-        let age = now.minus(finding.emitted_at);
+        let age = now.minus(finding.emitted_at) - self.ahead;
         if self.config.max_age_seconds > 0 && age > seconds(self.config.max_age_seconds) {
             return Some(format!(
                 "the finding is {} minutes old; older than {} seconds nobody is restricted for it",
@@ -42,12 +42,22 @@ impl Engine {
                 self.config.max_age_seconds
             ));
         }
+        self.device_objection(now, proposal, device, directory)
+    }
+
+    /// Of the device, the caps and the gateways, whatever was found.
+    pub(super) fn device_objection(
+        &self,
+        now: EventTime,
+        proposal: &Proposal,
+        device: Option<&Device>,
+        directory: &dyn Directory,
+    ) -> Option<String> {
         self.standing_objection(device)
-            .or_else(|| self.cap(now, proposal, directory))
+            .or_else(|| self.cap(now, proposal, proposal.gateways.first(), Counts::Meant, directory))
             .or_else(|| self.gateway_objection(proposal))
     }
 
-    /// Of the device itself, whatever it did.
     fn standing_objection(&self, device: Option<&Device>) -> Option<String> {
         let Some(device) = device else {
             return Some("the device is not in the inventory".to_owned());
@@ -63,14 +73,41 @@ impl Engine {
     /// Why a device is never restricted, if it is not.
     pub(super) fn never(&self, device: &Device) -> Option<String> {
         let never = &self.config.never;
-        let named = [
+        first_listed([
             ("device", &never.devices, &device.id),
             ("type", &never.types, &device.device_type),
             ("site", &never.sites, &device.site),
             ("segment", &never.segments, &device.segment),
-        ];
-        let (what, _, name) = named.into_iter().find(|(_, list, name)| list.contains(name))?;
-        Some(format!("the {what} `{name}` is on the never-list"))
+        ])
+    }
+
+    /// Why the device must not be held any longer by the names it is held by: a guard-rail applies to it now, or somebody
+    /// else has its address. What the inventory does not know any more is no reason, the hold ends by its time.
+    pub(super) fn unbinds(&self, action: &Action, directory: &dyn Directory) -> Option<String> {
+        let proposal = &action.proposal;
+        let Some(device) = directory.device(&proposal.device_id) else {
+            let never = &self.config.never;
+            return first_listed([
+                ("device", &never.devices, &proposal.device_id),
+                ("type", &never.types, &proposal.device_type),
+                ("site", &never.sites, &proposal.site),
+            ]);
+        };
+        if let Some(reason) = self.never(&device) {
+            return Some(reason);
+        }
+        if device.standing == Standing::Shared {
+            return self.standing_objection(Some(&device));
+        }
+        let keys = &self.ability(action)?.keys;
+        let known = directory.names(&proposal.device_id, proposal.found_at);
+        keys.iter().find_map(|key| match (known.get(key)?, action.names.get(key)?) {
+            (Err(reason), _) => Some(reason.clone()),
+            (Ok(now), then) if !now.eq_ignore_ascii_case(then) => {
+                Some(format!("its {key} is `{now}` now, it was `{then}`"))
+            }
+            (Ok(_), _) => None,
+        })
     }
 
     /// In a dry run a gateway may be missing: the reason says what would be done if there were one.
@@ -81,16 +118,32 @@ impl Engine {
         Some(format!("no gateway of device `{}` can give the level {}", proposal.device_id, proposal.level))
     }
 
-    fn cap(&self, now: EventTime, proposal: &Proposal, directory: &dyn Directory) -> Option<String> {
+    /// Whether one device more would be too many, itself not counted.
+    pub(super) fn cap(
+        &self,
+        now: EventTime,
+        proposal: &Proposal,
+        gateway: Option<&SmolStr>,
+        counts: Counts,
+        directory: &dyn Directory,
+    ) -> Option<String> {
         let caps = &self.config.caps;
-        let gateway = proposal.gateways.first();
         let [mut of_type, mut of_site, mut of_gateway, mut in_hour] = <[BTreeSet<&SmolStr>; 4]>::default();
         for action in self.book.actions() {
             let other = &action.proposal;
-            if other.device_id == proposal.device_id || !other.level.restricts() || !action.was_meant() {
+            if other.device_id == proposal.device_id || !other.level.restricts() {
                 continue;
             }
-            let age = now.minus(action.proposed_at);
+            // What would have been done does not use up what may be done.
+            let is_meant = counts == Counts::Meant
+                && action.was_meant()
+                && (!action.is_dry() || proposal.mode == fleet::Mode::Observe);
+            // What did not begin counts by the time of its finding: a dry run over history says what it would have said then.
+            let age = match action.began_at {
+                Some(began) => now.minus(began),
+                None if is_meant => proposal.found_at.minus(other.found_at),
+                None => continue,
+            };
             if age <= seconds(3_600) {
                 in_hour.insert(&other.device_id);
             }
@@ -108,17 +161,16 @@ impl Engine {
                 of_gateway.insert(&other.device_id);
             }
         }
-        let share = |of: u32, share: f64, least: u32| least.max((f64::from(of) * share).floor() as u32);
         let within = format!("in {} hours", caps.hours);
         let checks = [
             (
                 of_type.len(),
-                share(directory.of_type(&proposal.device_type), caps.type_share, caps.type_devices),
+                at_most(directory.of_type(&proposal.device_type), caps.type_share, caps.type_devices),
                 format!("of type `{}` {within}", proposal.device_type),
             ),
             (
                 of_site.len(),
-                share(directory.of_site(&proposal.site), caps.site_share, caps.site_devices),
+                at_most(directory.of_site(&proposal.site), caps.site_share, caps.site_devices),
                 format!("of site `{}` {within}", proposal.site),
             ),
             (
@@ -126,7 +178,7 @@ impl Engine {
                 caps.gateway_devices,
                 format!("through gateway `{}` {within}", gateway.map_or("", |name| name.as_str())),
             ),
-            (in_hour.len(), share(directory.all(), caps.hour_share, caps.hour_devices), "in one hour".to_owned()),
+            (in_hour.len(), at_most(directory.all(), caps.hour_share, caps.hour_devices), "in one hour".to_owned()),
         ];
         let (_, cap, what) = checks.into_iter().find(|(count, cap, _)| *count as u32 >= *cap)?;
         Some(format!("the cap of {cap} devices {what} is reached; look before more are cut off"))
@@ -144,21 +196,22 @@ impl Engine {
         if let Some(objection) = self.standing_objection(device.as_deref()) {
             return Err(objection);
         }
+        let known = directory.names(&proposal.device_id, proposal.found_at);
+        for (key, name) in known.iter().filter_map(|(key, name)| Some((key, name.as_ref().ok()?))) {
+            if self.posts.iter().any(|post| is_own(&post.about, *key, name)) {
+                return Err(format!("{key} `{name}` is a gateway's own, a bridge's or ours: never a target"));
+            }
+        }
         let post = self.post(gateway).ok_or_else(|| format!("the gateway `{gateway}` is not configured any more"))?;
         let ability = post
             .about
             .ability(proposal.level)
             .ok_or_else(|| format!("the gateway `{gateway}` cannot give the level {}", proposal.level))?;
-        let known = directory.names(&proposal.device_id, proposal.found_at);
         let mut names = BTreeMap::new();
         for (key, name) in known {
             let is_needed = ability.keys.contains(&key);
             match name {
                 Ok(name) => {
-                    if is_needed && post.about.own.iter().any(|(of, own)| *of == key && own.eq_ignore_ascii_case(&name))
-                    {
-                        return Err(format!("{key} `{name}` is the gateway's own, a bridge's or ours: never a target"));
-                    }
                     names.insert(key, name);
                 }
                 Err(reason) if is_needed => return Err(reason),
@@ -169,5 +222,59 @@ impl Engine {
             return Err(format!("the inventory has no {missing} of it, which the gateway `{gateway}` needs"));
         }
         Ok(names)
+    }
+}
+
+/// What counts against a cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// Whatever is to be done or was: asked when it is proposed.
+    Meant,
+    /// What was begun: asked when it begins.
+    Begun,
+}
+
+/// Of a count and a share whichever is more.
+fn at_most(of: u32, share: f64, least: u32) -> u32 {
+    // A share such as 0.29 of 100 is a little less than 29 in binary.
+    least.max((f64::from(of) * share + 1e-9).floor() as u32)
+}
+
+fn first_listed<const N: usize>(lists: [(&str, &Vec<SmolStr>, &SmolStr); N]) -> Option<String> {
+    let (what, _, name) = lists.into_iter().find(|(_, list, name)| list.contains(name))?;
+    Some(format!("the {what} `{name}` is on the never-list"))
+}
+
+/// Addresses are the same in any spelling.
+fn is_own(about: &About, key: Key, name: &str) -> bool {
+    let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
+    about.own.iter().any(|(of, own)| {
+        *of == key && (own.eq_ignore_ascii_case(name) || address(own).is_some_and(|own| address(name) == Some(own)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gateways::Gateway;
+    use crate::gateways::recording::Recording;
+
+    #[test]
+    fn of_a_count_and_a_share_whichever_is_more() {
+        for (of, share, least, most) in
+            [(100, 0.29, 3, 29), (100, 0.01, 3, 3), (11, 0.25, 0, 2), (0, 1.0, 0, 0), (u32::MAX, 1.0, 1, u32::MAX)]
+        {
+            assert_eq!(at_most(of, share, least), most, "{share} of {of}, at least {least}");
+        }
+    }
+
+    #[test]
+    fn ones_own_address_is_known_in_any_spelling() {
+        let mut about = Recording::new().about().clone();
+        about.own = vec![(Key::Ip, "2001:db8::1".into()), (Key::Mac, "aa:bb:cc:00:00:01".into())];
+        assert!(is_own(&about, Key::Ip, "2001:DB8:0::1"));
+        assert!(is_own(&about, Key::Mac, "AA:BB:CC:00:00:01"));
+        assert!(!is_own(&about, Key::Ip, "2001:db8::2"));
+        assert!(!is_own(&about, Key::ClientId, "2001:db8::1"));
     }
 }

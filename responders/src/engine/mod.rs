@@ -7,22 +7,26 @@
 //! * [`done`]: what came of a call
 //! * [`command`]: what people ask for
 //! * [`sight`]: what telemetry says of a restricted device
+//! * [`further`]: what is done where it kept talking
+//! * [`time`]: a clock that is set back
 
 pub mod command;
 pub mod done;
 pub mod due;
 pub mod find;
+mod further;
 pub mod guard;
 pub mod sight;
+pub mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet::{EventTime, MICROS_PER_SECOND, Mode};
+use fleet::{EventTime, MICROS_PER_SECOND, Mode, State};
 use smol_str::SmolStr;
 
 use crate::book::{Action, Book};
 use crate::config::Config;
-use crate::gateways::{About, Key};
+use crate::gateways::{Ability, About, Key};
 use crate::journal::entry::ModeOf;
 
 /// What the inventory, and what was learned of addresses, says of a device at this moment.
@@ -57,12 +61,23 @@ pub struct Engine {
     pub book: Book,
     /// Nothing is applied, by command or by file.
     pub is_stopped: bool,
+    /// How far the loop's time is ahead of the clock, microseconds: what others wrote down went by the clock.
+    pub ahead: i64,
     /// Calls that were sent and not answered yet, by action.
-    calling: BTreeSet<String>,
+    calling: BTreeMap<String, Asked>,
+    /// Actions whose gateway cannot say what it holds.
+    unreadable: BTreeSet<String>,
     /// When what is in force was last read back, in this life.
     checked: BTreeMap<String, EventTime>,
     /// By action: windows seen since it was applied, without and with a sign of the device.
     sightings: BTreeMap<String, sight::Seen>,
+}
+
+/// How an action stood when a call about it was sent.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    state: State,
+    until: Option<EventTime>,
 }
 
 impl Engine {
@@ -72,7 +87,9 @@ impl Engine {
             posts,
             book: Book::default(),
             is_stopped: false,
-            calling: BTreeSet::new(),
+            ahead: 0,
+            calling: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             checked: BTreeMap::new(),
             sightings: BTreeMap::new(),
         }
@@ -80,6 +97,16 @@ impl Engine {
 
     fn post(&self, name: &str) -> Option<&Post> {
         self.posts.iter().find(|post| post.about.name == name)
+    }
+
+    /// What the action's gateway can do of it, as it is configured now.
+    fn ability(&self, action: &Action) -> Option<&Ability> {
+        self.post(&action.gateway).and_then(|post| post.about.ability(action.proposal.level))
+    }
+
+    /// An ended session leaves nothing that could be taken back.
+    fn leaves_nothing(&self, action: &Action) -> bool {
+        self.ability(action).is_some_and(|ability| !ability.can_be_undone)
     }
 
     /// The least of what everything, the gateway and the playbook are allowed.
@@ -94,8 +121,12 @@ impl Engine {
     /// What holds for an action at this moment; a mode that was loosened since does not reach back to what was proposed in
     /// a stricter one.
     pub fn mode_of(&self, action: &Action) -> Mode {
+        self.mode_through(action, &action.gateway)
+    }
+
+    fn mode_through(&self, action: &Action, gateway: &str) -> Mode {
         let proposal = &action.proposal;
-        proposal.mode.min(self.mode(&proposal.playbook, Mode::Auto, &action.gateway))
+        proposal.mode.min(self.mode(&proposal.playbook, Mode::Auto, gateway))
     }
 }
 

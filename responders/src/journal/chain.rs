@@ -163,7 +163,16 @@ mod tests {
     use crate::journal::entry::Called;
 
     fn call(status: u16) -> Body {
-        Body::Called(Called { by: "anna".into(), method: "GET".into(), route: "/v1/actions".to_owned(), status })
+        Body::Called(Called {
+            by: "anna".into(),
+            claimed: None,
+            peer: "127.0.0.1".to_owned(),
+            method: "GET".into(),
+            route: "/v1/actions".to_owned(),
+            subject: None,
+            status,
+            unrecorded: 0,
+        })
     }
 
     fn journal(entries: u16) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{EventTime, Level, Mode, State};
+use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -56,6 +56,8 @@ pub struct Proposal {
     pub device_id: SmolStr,
     pub device_type: SmolStr,
     pub site: SmolStr,
+    pub kind: FindingKind,
+    pub severity: Severity,
     pub level: Level,
     /// In the order in which they are tried; empty where nobody has to be asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -99,6 +101,9 @@ pub struct Move {
     /// To `applied`: what the gateway gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<serde_json::Value>,
+    /// To `releasing`: it never was in force for certain, and ends as `failed` once nothing of it is left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gave_up: bool,
 }
 
 impl Move {
@@ -112,6 +117,7 @@ impl Move {
             names: BTreeMap::new(),
             until: None,
             receipt: None,
+            gave_up: false,
         }
     }
 }
@@ -158,9 +164,14 @@ pub enum Noted {
     Agreed {
         by: SmolStr,
     },
-    /// The gateway took it back; whether that holds is still to be read.
+    /// The gateway took it back, or will not; whether it holds it is still to be read.
     Undone {
         reason: String,
+    },
+    /// A call to apply it ended after the action had gone on: what the gateway gave, or nothing where it may come through yet.
+    Late {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<serde_json::Value>,
     },
 }
 
@@ -242,10 +253,20 @@ pub struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
+    /// Empty: nobody that could be told.
     pub by: SmolStr,
+    /// A token that was claimed without success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<String>,
+    pub peer: String,
     pub method: SmolStr,
     pub route: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     pub status: u16,
+    /// Calls before this one that are no entries of their own.
+    #[serde(default)]
+    pub unrecorded: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

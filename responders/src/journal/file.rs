@@ -25,20 +25,7 @@ impl FileJournal {
     /// Somebody else has it open; it was changed; the disk.
     pub fn open(path: &Path, mut each: impl FnMut(Entry)) -> Result<(FileJournal, Chain), JournalError> {
         let broken = |what: String| JournalError::Broken(format!("the journal `{}` {what}", path.display()));
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .map_err(|error| broken(format!("cannot be opened: {error}")))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::Lost(format!("`{}` is locked", path.display())));
-            }
-            Err(TryLockError::Error(error)) => return Err(broken(format!("cannot be locked: {error}"))),
-        }
+        let mut file = locked(path)?;
         let mut chain = Chain::default();
         let length = read(&mut file, &mut chain, &mut each).map_err(broken)?;
         file.set_len(length).map_err(|error| broken(format!("cannot be cut: {error}")))?;
@@ -48,16 +35,35 @@ impl FileJournal {
     /// Begins with nothing, whatever was there.
     ///
     /// # Errors
-    /// As [`FileJournal::open`].
+    /// Somebody else has it open; the disk.
     pub fn start_over(path: &Path) -> Result<FileJournal, JournalError> {
-        if let Err(error) = std::fs::remove_file(path)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(JournalError::Broken(format!("the journal `{}` cannot be removed: {error}", path.display())));
-        }
-        let (journal, _) = FileJournal::open(path, |_| ())?;
-        Ok(FileJournal { syncs: false, ..journal })
+        let file = locked(path)?;
+        let problem =
+            |error| JournalError::Broken(format!("the journal `{}` cannot be emptied: {error}", path.display()));
+        file.set_len(0).map_err(problem)?;
+        Ok(FileJournal { file, path: path.to_owned(), length: 0, syncs: false })
     }
+}
+
+fn locked(path: &Path) -> Result<File, JournalError> {
+    let broken = |what: String| JournalError::Broken(format!("the journal `{}` {what}", path.display()));
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| broken(format!("cannot be opened: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(JournalError::Lost(format!("`{}` is locked", path.display()))),
+        Err(TryLockError::Error(error)) => return Err(broken(format!("cannot be locked: {error}"))),
+    }
+    // A file that was just made is in its folder for good only after this.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let kept = File::open(folder).and_then(|folder| folder.sync_all());
+    kept.map_err(|error| broken(format!("cannot be kept in its folder: {error}")))?;
+    Ok(file)
 }
 
 /// Reads a journal that another process may be writing.

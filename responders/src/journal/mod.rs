@@ -24,7 +24,7 @@ pub trait Journal: Send {
     fn append(&mut self, lines: &[String]) -> Result<(), JournalError>;
 }
 
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum JournalError {
     /// Another process has taken over: nothing may be written or sent any more.
     #[error("another process keeps the journal now: {0}")]

@@ -1,13 +1,14 @@
 //! The one place that sends. Gateways are handed over to it and cannot be reached otherwise: a call needs a
-//! [`Permit`], and only the [`Gate`] here gives one, at the last moment, after asking for mode, stop and lease.
+//! [`Permit`], and only the [`Gate`] here gives one, at the last moment, after asking for mode, stop and lease, and whether it
+//! is still to be done.
 
 mod breaker;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fleet::Mode;
@@ -17,7 +18,7 @@ pub use self::breaker::Breaker;
 use self::worker::Worker;
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
-use crate::gateways::{Failure, Gateway, Permit};
+use crate::gateways::{Failure, FailureKind, Gateway, Permit};
 
 /// Since the machine began, time asleep included: a process that was stopped, or a machine that slept, notices.
 pub fn boot_time() -> Duration {
@@ -45,16 +46,45 @@ pub struct Gate {
     lease: Box<dyn Lease>,
     stop_file: Option<PathBuf>,
     stopped: AtomicBool,
+    /// For good: the journal is somebody else's.
+    closed: AtomicBool,
+    /// Actions that are to be applied as the book stands now, however long their jobs have waited.
+    wanted: Mutex<BTreeSet<String>>,
 }
 
 impl Gate {
     pub fn new(lease: Box<dyn Lease>, stop_file: Option<PathBuf>) -> Gate {
-        Gate { lease, stop_file, stopped: AtomicBool::new(false) }
+        Gate {
+            lease,
+            stop_file,
+            stopped: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            wanted: Mutex::default(),
+        }
     }
 
     /// What the book says of the stop.
     pub fn set_stopped(&self, stopped: bool) {
         self.stopped.store(stopped, Ordering::SeqCst);
+    }
+
+    /// Nothing is sent any more, whatever is asked for and whatever waits.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the book says, at this moment, that it is to be applied.
+    pub fn set_wanted(&self, action_id: &str, is_wanted: bool) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_wanted {
+            wanted.insert(action_id.to_owned());
+        } else {
+            wanted.remove(action_id);
+        }
+    }
+
+    fn is_wanted(&self, action_id: &str) -> bool {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).contains(action_id)
     }
 
     /// Whether nothing may be applied; a file that cannot be asked for counts as one that is there.
@@ -65,14 +95,20 @@ impl Gate {
 
     /// # Errors
     /// What forbids it.
-    fn permit(&self, call: Call, mode: Mode, time_limit: Duration) -> Result<Permit, Failure> {
-        // Taking back, and looking, is never forbidden by either: both only ever end what was begun.
-        if call == Call::Apply {
-            if mode == Mode::Observe {
+    fn permit(&self, job: &Job, time_limit: Duration) -> Result<Permit, Failure> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Failure::unreachable("another process acts now: nothing is sent from here"));
+        }
+        // Taking back, and looking, is never forbidden by these: both only ever end what was begun.
+        if job.call == Call::Apply {
+            if job.mode == Mode::Observe {
                 return Err(Failure::refused("this is a dry run: nothing is sent"));
             }
             if self.is_stopped() {
                 return Err(Failure::unreachable("responding is stopped: nothing is applied"));
+            }
+            if !self.is_wanted(&job.order.action_id) {
+                return Err(Failure::new(FailureKind::Conflict, "it was decided anew while it waited to be sent"));
             }
         }
         let now = boot_time();
@@ -82,6 +118,15 @@ impl Gate {
         }
         Ok(Permit::until(now + left.min(time_limit)))
     }
+}
+
+/// Whether a gateway answers and lets us in. It changes nothing there, so nothing forbids it.
+///
+/// # Errors
+/// What the gateway said, or that nobody answers.
+pub fn probe(gateway: &mut dyn Gateway) -> Result<(), Failure> {
+    let time_limit = gateway.about().time_limit;
+    gateway.probe(&Permit::until(boot_time() + time_limit))
 }
 
 /// Calls go out, answers come back; every gateway has a thread and a bounded queue, so one that hangs holds up no other.
@@ -139,7 +184,7 @@ impl Sender {
             },
             Home::Here { gateways, answers } => {
                 let answer = match gateways.get_mut(&job.gateway) {
-                    Some(gateway) => worker::call(gateway.as_mut(), &self.gate, &job),
+                    Some(gateway) => worker::call(gateway.as_mut(), &self.gate, &job).0,
                     None => unknown(&job),
                 };
                 answers.push(answer);

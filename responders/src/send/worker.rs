@@ -45,8 +45,10 @@ fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out
                 Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) }
             }
             None => {
-                let answer = call(gateway.as_mut(), gate, &job);
+                let (answer, was_sent) = call(gateway.as_mut(), gate, &job);
                 match &answer.said {
+                    // What was held back here says nothing of the gateway.
+                    _ if !was_sent => {}
                     Said::Failed(failure) if failure.kind == FailureKind::Unreachable => breaker.failed(boot_time()),
                     _ => breaker.succeeded(),
                 }
@@ -59,11 +61,11 @@ fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out
     }
 }
 
-/// One call, if it may be made. A gateway that panics has failed, and the next call finds it as it is.
-pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> Answer {
+/// One call, if it may be made, and whether it was. A gateway that panics has failed, and the next call finds it as it is.
+pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> (Answer, bool) {
     let time_limit = gateway.about().time_limit;
-    let said = match gate.permit(job.call, job.mode, time_limit) {
-        Err(failure) => Said::Failed(failure),
+    let (said, was_sent) = match gate.permit(job, time_limit) {
+        Err(failure) => (Said::Failed(failure), false),
         Ok(permit) => {
             let order = &job.order;
             let called = std::panic::catch_unwind(AssertUnwindSafe(|| match job.call {
@@ -73,8 +75,8 @@ pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> Answer {
             }));
             let panicked =
                 || Err(Failure::unreachable("the connector panicked; this is a defect of vedette, please report it"));
-            called.unwrap_or_else(|_| panicked()).unwrap_or_else(Said::Failed)
+            (called.unwrap_or_else(|_| panicked()).unwrap_or_else(Said::Failed), true)
         }
     };
-    Answer { action_id: job.order.action_id.clone(), call: job.call, said }
+    (Answer { action_id: job.order.action_id.clone(), call: job.call, said }, was_sent)
 }

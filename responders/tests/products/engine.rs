@@ -148,6 +148,22 @@ fn secrets_are_in_no_message() {
     assert!(failure.message.len() < 400, "{failure}");
 }
 
+/// Such as a debugging page that shows the request's headers.
+#[test]
+fn what_requests_are_signed_with_is_in_no_message() {
+    struct Echo;
+    impl StandIn for Echo {
+        fn answer(&mut self, request: &Request) -> Reply {
+            Reply::json(400, json!({"message": format!("you sent {}", request.header("authorization"))}))
+        }
+    }
+    let (server, folder) = (Server::start(Echo), tempfile::tempdir().unwrap());
+    let product = PRODUCT.replace("Bearer {{ secret.token }}", "Basic {{ ('me:' ~ secret.token)|base64 }}");
+    let mut gateway = HttpGateway::new("test", &mine(folder.path(), &server.url, &product)).unwrap();
+    let failure = gateway.apply(&Permit::for_tests(), &device()).unwrap_err();
+    assert_eq!(failure.message, "look: status 400: you sent Basic ***");
+}
+
 #[test]
 fn secrets_are_in_no_receipt() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,3 +8,4 @@ mod firewalls;
 mod networks;
 mod rig;
 mod server;
+mod table;

@@ -7,7 +7,7 @@ use responders::gateways::http::{HttpConfig, HttpGateway, shipped};
 use responders::gateways::{Applied, Failure, Found, Gateway, Key, Order, Permit, Undone};
 use serde_json::Value;
 
-use crate::server::{Server, StandIn};
+use crate::server::{Reply, Server, StandIn};
 
 pub const PASSWORD: &str = "s3cret-of-the-tests";
 
@@ -87,6 +87,37 @@ impl<S: StandIn> Rig<S> {
         assert_eq!(self.undo(&known), Ok(Undone::Already));
         assert_eq!(self.found(&known), Found::Absent);
         known
+    }
+}
+
+/// A login page, as proxies and expired sessions answer it.
+pub fn page() -> Reply {
+    Reply { status: 200, body: "<html>please sign in</html>".to_owned(), ..Reply::default() }
+}
+
+/// Every request of every call in turn is answered with a status 200 that says nothing: no call may take that for success.
+pub fn believes_nothing<S: StandIn>(rig: impl Fn() -> Rig<S>, order: &Order, nonsense: &[Reply]) {
+    for reply in nonsense {
+        for call in ["probe", "apply", "read back", "undo"] {
+            for after in 0.. {
+                let mut rig = rig();
+                let known = if ["probe", "apply"].contains(&call) { order.clone() } else { rig.applied(order) };
+                rig.server.answer_nonsense(after, reply);
+                let failed = match call {
+                    "probe" => rig.gateway.probe(&Permit::for_tests()).is_err(),
+                    "apply" => rig.apply(&known).is_err(),
+                    "read back" => rig.gateway.read_back(&Permit::for_tests(), &known).is_err(),
+                    _ => rig.undo(&known).is_err(),
+                };
+                if rig.server.makes_sense_again() {
+                    // The call had no more requests than these.
+                    assert!(after > 0 || call == "undo", "{call} asked for nothing");
+                    break;
+                }
+                let asked = rig.server.asked();
+                assert!(failed, "{call} took `{}` to {asked:?} for success", reply.body);
+            }
+        }
     }
 }
 

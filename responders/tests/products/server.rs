@@ -20,8 +20,6 @@ pub struct Request {
     pub query: BTreeMap<String, String>,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// For bodies that are no JSON.
-    pub text: String,
     /// Null where it is no JSON.
     pub body: Value,
 }
@@ -70,11 +68,20 @@ pub trait StandIn: Send + 'static {
     fn answer(&mut self, request: &Request) -> Reply;
 }
 
+/// One request that does not reach the product, and what is answered in its place.
+#[derive(Default)]
+struct Nonsense {
+    /// How many requests come before.
+    after: usize,
+    reply: Option<Reply>,
+}
+
 pub struct Server<S> {
     pub url: String,
     address: SocketAddr,
     product: Arc<Mutex<S>>,
     seen: Arc<Mutex<Vec<Request>>>,
+    nonsense: Arc<Mutex<Nonsense>>,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -86,24 +93,35 @@ impl<S: StandIn> Server<S> {
         let product = Arc::new(Mutex::new(product));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
-        let shared = (product.clone(), seen.clone(), stop.clone());
+        let nonsense = Arc::new(Mutex::new(Nonsense::default()));
+        let shared = (product.clone(), seen.clone(), nonsense.clone(), stop.clone());
         let accepting = std::thread::spawn(move || {
-            let (product, seen, stop) = shared;
+            let (product, seen, nonsense, stop) = shared;
             for stream in listener.incoming() {
                 if stop.load(Ordering::SeqCst) {
                     return;
                 }
-                let (product, seen, stop) = (product.clone(), seen.clone(), stop.clone());
+                let (product, seen, nonsense, stop) = (product.clone(), seen.clone(), nonsense.clone(), stop.clone());
                 // Ends with its connection, which ends with the client or the time-out below.
-                std::thread::spawn(move || serve(stream.unwrap(), &product, &seen, &stop));
+                std::thread::spawn(move || serve(stream.unwrap(), &product, &seen, &nonsense, &stop));
             }
         });
         let url = format!("http://{address}");
-        Server { url, address, product, seen, stop, accepting: Some(accepting) }
+        Server { url, address, product, seen, nonsense, stop, accepting: Some(accepting) }
     }
 
     pub fn product(&self) -> MutexGuard<'_, S> {
         self.product.lock().unwrap()
+    }
+
+    /// The request after so many does not reach the product: it is answered with this.
+    pub fn answer_nonsense(&self, after: usize, reply: &Reply) {
+        *self.nonsense.lock().unwrap() = Nonsense { after, reply: Some(reply.clone()) };
+    }
+
+    /// Takes back what was not used; gives whether there was anything to take back.
+    pub fn makes_sense_again(&self) -> bool {
+        self.nonsense.lock().unwrap().reply.take().is_some()
     }
 
     /// Everything asked since the last call, as `METHOD path`.
@@ -123,13 +141,26 @@ impl<S> Drop for Server<S> {
     }
 }
 
-fn serve<S: StandIn>(stream: TcpStream, product: &Mutex<S>, seen: &Mutex<Vec<Request>>, stop: &AtomicBool) {
+fn serve<S: StandIn>(
+    stream: TcpStream,
+    product: &Mutex<S>,
+    seen: &Mutex<Vec<Request>>,
+    nonsense: &Mutex<Nonsense>,
+    stop: &AtomicBool,
+) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(request) = read(&mut reader) {
         seen.lock().unwrap().push(request.clone());
-        let reply = product.lock().unwrap_or_else(|broken| broken.into_inner()).answer(&request);
+        let instead = {
+            let mut nonsense = nonsense.lock().unwrap();
+            let now = nonsense.after == 0;
+            nonsense.after = nonsense.after.saturating_sub(1);
+            if now { nonsense.reply.take() } else { None }
+        };
+        let answer = || product.lock().unwrap_or_else(|broken| broken.into_inner()).answer(&request);
+        let reply = instead.unwrap_or_else(answer);
         if write(&stream, &reply).is_err() || stop.load(Ordering::SeqCst) {
             return;
         }
@@ -157,7 +188,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = pairs.map(|(name, value)| (decoded(name), decoded(value))).collect();
     let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Some(Request { method, segments, query, headers, body, text, path })
+    Some(Request { method, segments, query, headers, body, path })
 }
 
 fn write(mut stream: &TcpStream, reply: &Reply) -> std::io::Result<()> {

@@ -27,7 +27,7 @@ use crate::live::judge::lease::Lease;
 use crate::live::logs::EachMinute;
 use crate::live::message::{Parts, StepMessage};
 use crate::live::metrics::metrics;
-use crate::live::respond::Answering;
+use crate::live::respond::{Answering, ToAnswer};
 use crate::live::retry::{Pause, until_it_works};
 use crate::live::stop::Stop;
 use crate::live::trace::{Part, acted, finding_ids};
@@ -234,7 +234,7 @@ impl Acting {
             met.push(device);
             self.devices.insert(record.id.clone(), record);
         }
-        let lane = message.lane;
+        let (lane, sightings) = (message.lane, message.sightings);
         let taken = finding_ids(message.findings.iter());
         let mut origins: Vec<SpanContext> = Vec::new();
         if let Some(from) = from.filter(|_| !message.findings.is_empty()) {
@@ -247,12 +247,20 @@ impl Acting {
         }
         let is_news = !message.findings.is_empty();
         let answered = self.act.take(lane, message.through, message.findings);
-        if answered.is_empty() && !is_news {
+        if answered.is_empty() && !is_news && sightings.is_empty() {
             return Ok(());
         }
-        if !answered.findings.is_empty() {
+        if !answered.is_empty() || !sightings.is_empty() {
             let named = answered.findings.iter().filter_map(|finding| self.devices.get(&finding.device_id));
-            self.answering.give(&answered.findings, named.map(device).chain(met).collect());
+            let reached = self.closed.values().min().copied().unwrap_or(EventTime::MIN);
+            self.answering.give(ToAnswer {
+                number: 0,
+                findings: answered.findings.clone(),
+                devices: named.map(device).chain(met).collect(),
+                sightings,
+                incidents: answered.incidents.clone(),
+                reached,
+            });
         }
         for finding in &answered.findings {
             let known = self.origins.remove(finding.finding_id.as_str());

@@ -17,9 +17,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use responders::send::probe;
 use store::ParquetStore;
 
 use crate::config::{Config, Misuse};
+use crate::respond::{gateways, playbooks};
 
 const PATIENCE: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(200);
@@ -41,6 +43,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let config = Config::load(Some(&args.config))?;
     println!("ok     configuration `{}`", args.config.display());
     let mut found = vec![inventory(&config), store(&config)];
+    found.extend(responding(&config));
     found.extend(kafka(&config));
     let mut wrong = 0;
     for thing in &found {
@@ -79,6 +82,34 @@ fn inventory(config: &Config) -> Found {
             wrong(format!("inventory `{}`: {error}", path.display()), "correct the file, or [source] inventory")
         }
     }
+}
+
+/// Playbooks, and each gateway as it answers now.
+fn responding(config: &Config) -> Vec<Found> {
+    let playbooks = match playbooks::load(config.responders.playbooks.as_deref()) {
+        Ok(playbooks) => playbooks,
+        Err(error) => return vec![wrong(format!("playbooks:\n{error:#}"), "correct them (docs/playbooks.md)")],
+    };
+    let mut found = vec![Found::Fine(format!("{} playbooks, mode {}", playbooks.iter().count(), config.responders.mode))];
+    let (opened, posts) = match gateways::open(config) {
+        Ok(opened) => opened,
+        Err(error) => {
+            found.push(wrong(format!("{error:#}"), "correct it under [gateways] (docs/gateways.md)"));
+            return found;
+        }
+    };
+    if !posts.is_empty() {
+        let remedy = "change the playbook, or add a gateway that can";
+        found.extend(gateways::wanting(&playbooks, &posts).into_iter().map(|what| wrong(what, remedy)));
+    }
+    for mut gateway in opened {
+        let name = gateway.about().name.clone();
+        found.push(match probe(gateway.as_mut()) {
+            Ok(()) => Found::Fine(format!("gateway `{name}`")),
+            Err(failure) => wrong(format!("gateway `{name}`: {failure}"), "is it up, and are address and secrets right?"),
+        });
+    }
+    found
 }
 
 fn store(config: &Config) -> Found {

@@ -7,7 +7,7 @@ mod lane;
 pub mod lease;
 mod members;
 pub mod position;
-mod publisher;
+pub mod publisher;
 mod sources;
 
 use std::collections::{BTreeMap, VecDeque};

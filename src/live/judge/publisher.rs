@@ -49,8 +49,13 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn new(config: &KafkaConfig) -> anyhow::Result<Publisher> {
+        Publisher::to(config, &config.findings)
+    }
+
+    /// The first partition of another topic.
+    pub fn to(config: &KafkaConfig, topic: &str) -> anyhow::Result<Publisher> {
         let producer = create(config, Purpose::Writer, Answers)?;
-        Ok(Publisher { producer: Arc::new(producer), topic: config.findings.as_str().into() })
+        Ok(Publisher { producer: Arc::new(producer), topic: topic.into() })
     }
 
     /// Waits until the broker has it; `Ok(false)` when it is no longer `wanted`. `span`: in which it is sent.

@@ -9,10 +9,19 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
-use responders::journal::entry::Request;
+use responders::journal::entry::{Called, Request};
+use serde::{Deserialize, Serialize};
 
 use crate::live::logs::EachMinute;
 use crate::live::route::partitions::Quiet;
+
+/// A message of the topic.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Sent {
+    Command(Request),
+    Call(Called),
+}
 
 pub struct Commands<'c> {
     kafka: &'c KafkaConfig,
@@ -26,7 +35,8 @@ impl<'c> Commands<'c> {
     /// # Errors
     /// The topic is not there.
     pub fn new(kafka: &'c KafkaConfig, from: u64) -> anyhow::Result<Commands<'c>> {
-        crate::live::our_topic(ingest::kafka::topics::admin(kafka)?.inner(), &kafka.commands)?;
+        let admin = ingest::kafka::topics::admin(kafka)?;
+        crate::live::our_topic(admin.inner(), &kafka.commands).map_err(super::journal::missing)?;
         let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: true }, Quiet)?;
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&kafka.commands, 0, Offset::Offset(i64::try_from(from).unwrap_or(0)))?;
@@ -35,13 +45,13 @@ impl<'c> Commands<'c> {
     }
 
     /// The next one, with its offset; never waits.
-    pub fn take(&mut self) -> Option<(u64, Request)> {
+    pub fn take(&mut self) -> Option<(u64, Sent)> {
         loop {
             match self.consumer.poll(Duration::ZERO)? {
                 Ok(record) => {
                     let offset = u64::try_from(record.offset()).unwrap_or(0);
                     match serde_json::from_slice(record.payload().unwrap_or_default()) {
-                        Ok(request) => return Some((offset, request)),
+                        Ok(sent) => return Some((offset, sent)),
                         Err(error) => {
                             if self.said.is_due() {
                                 let topic = &self.kafka.commands;

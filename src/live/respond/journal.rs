@@ -10,7 +10,7 @@ use ingest::kafka::committed::bounds;
 use ingest::kafka::config::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaError};
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -65,7 +65,8 @@ impl KafkaJournal {
         lease: OwnLease,
         mut each: impl FnMut(&Entry),
     ) -> anyhow::Result<(Arc<Mutex<KafkaJournal>>, Book, Before)> {
-        crate::live::our_topic(ingest::kafka::topics::admin(kafka)?.inner(), &kafka.journal)?;
+        let admin = ingest::kafka::topics::admin(kafka)?;
+        crate::live::our_topic(admin.inner(), &kafka.journal).map_err(missing)?;
         let producer: BaseProducer<Quiet> = create(kafka, Purpose::Owner { role: "journal" }, Quiet)?;
         producer
             .init_transactions(PATIENCE * 2)
@@ -144,6 +145,11 @@ impl KafkaJournal {
     }
 }
 
+/// Other roles go on meanwhile.
+pub fn missing(error: anyhow::Error) -> anyhow::Error {
+    if crate::live::may_pass(&error) { error } else { StandsStill(format!("{error:#}")).into() }
+}
+
 /// What trying again may mend, without anything having been written.
 fn lost_or_later(error: &KafkaError) -> JournalError {
     let fatal = |error: &RDKafkaError| {
@@ -213,15 +219,7 @@ pub fn read_lines(
                 since = Instant::now();
                 next = record.offset() + 1;
                 let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
-                let entry = chain.read(line).map_err(|fault| {
-                    StandsStill(format!(
-                        "the journal `{}` is broken at offset {}: {fault}. Nothing is done before somebody has looked: \
-                         `vedette audit verify`",
-                        kafka.journal,
-                        record.offset()
-                    ))
-                })?;
-                each(&entry, line);
+                each(&entry(kafka, &record, chain)?, line);
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
             Some(Err(error)) => {
@@ -238,4 +236,20 @@ pub fn read_lines(
             return Err(error).context("the journal cannot be read");
         }
     }
+}
+
+/// The chain's next entry.
+///
+/// # Errors
+/// It is none.
+pub fn entry(kafka: &KafkaConfig, record: &BorrowedMessage<'_>, chain: &mut Chain) -> anyhow::Result<Entry> {
+    let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
+    let entry = chain.read(line).map_err(|fault| {
+        StandsStill(format!(
+            "the journal `{}` is broken at offset {}: {fault}. Nothing is done before somebody has looked: `vedette audit verify`",
+            kafka.journal,
+            record.offset()
+        ))
+    })?;
+    Ok(entry)
 }

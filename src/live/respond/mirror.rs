@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fleet::{Action, EventTime};
 use responders::journal::Entry;
-use store::Store;
+use store::{Store, VerdictRow};
 
 use crate::live::retry::until_it_works;
 use crate::respond::rows::Mirror;
@@ -18,7 +18,7 @@ const MEMORY: &str = "journal";
 const NOTED_EVERY: u64 = 256;
 
 pub struct Mirroring {
-    rows: Sender<Action>,
+    rows: Sender<Mirrored>,
     mirror: Mirror,
     thread: JoinHandle<()>,
 }
@@ -43,7 +43,11 @@ impl Mirroring {
     /// Entries have to come in their order, from the journal's first one on.
     pub fn take(&mut self, entry: &Entry) {
         if let Some(row) = self.mirror.row(entry) {
-            let _ = self.rows.send(row);
+            let _ = self.rows.send(Mirrored::Action(Box::new(row)));
+        }
+        let verdicts = self.mirror.verdicts(entry);
+        if !verdicts.is_empty() {
+            let _ = self.rows.send(Mirrored::Verdicts(entry.seq, verdicts));
         }
     }
 
@@ -54,31 +58,62 @@ impl Mirroring {
     }
 }
 
+/// What one entry comes to.
+enum Mirrored {
+    Action(Box<Action>),
+    Verdicts(u64, Vec<VerdictRow>),
+}
+
+impl Mirrored {
+    fn seq(&self) -> u64 {
+        match self {
+            Mirrored::Action(row) => row.seq,
+            Mirrored::Verdicts(seq, _) => *seq,
+        }
+    }
+
+    fn write(&self, name: &str, store: &dyn Store) -> Result<(), store::Error> {
+        match self {
+            Mirrored::Action(row) => store.write_actions(name, std::slice::from_ref(row)),
+            Mirrored::Verdicts(_, rows) => store.write_verdicts(name, rows),
+        }
+    }
+}
+
+/// Entries up to this one are in the store, and nobody writes them again.
+pub fn mirrored(store: &dyn Store) -> Result<u64, store::Error> {
+    let newest = store.newest_memory(MEMORY)?;
+    Ok(newest.and_then(|tick| u64::try_from(tick.0).ok()).unwrap_or(0))
+}
+
+pub fn is_mirrored(name: &str, mirrored: u64) -> bool {
+    let seq = name.strip_prefix("journal-").and_then(|rest| rest.rsplit_once('-')).and_then(|(_, seq)| seq.parse().ok());
+    seq.is_some_and(|seq: u64| seq <= mirrored)
+}
+
 fn write(
     log: &str,
     store: &dyn Store,
-    waiting: &Receiver<Action>,
+    waiting: &Receiver<Mirrored>,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), store::Error> {
     let mut written = 0;
     let asked = until_it_works("ask how far the journal is mirrored", wanted, || {
-        let newest = store.newest_memory(MEMORY)?;
-        written = newest.and_then(|tick| u64::try_from(tick.0).ok()).unwrap_or(0);
+        written = mirrored(store)?;
         Ok(())
     })?;
     if !asked {
         return Ok(());
     }
     let mut noted = written;
-    for row in waiting.iter().filter(|row| row.seq > written) {
-        let name = name(log, row.seq);
-        let stored =
-            until_it_works("mirror the journal", wanted, || store.write_actions(&name, std::slice::from_ref(&row)))?;
+    for row in waiting.iter().filter(|row| row.seq() > written) {
+        let name = name(log, row.seq());
+        let stored = until_it_works("mirror the journal", wanted, || row.write(&name, store))?;
         if !stored {
             return Ok(());
         }
-        if row.seq >= noted + NOTED_EVERY || waiting.is_empty() && row.seq > noted {
-            noted = row.seq;
+        if row.seq() >= noted + NOTED_EVERY || waiting.is_empty() && row.seq() > noted {
+            noted = row.seq();
             let tick = EventTime(i64::try_from(noted).unwrap_or(i64::MAX));
             if !until_it_works("note how far the journal is mirrored", wanted, || {
                 store.write_memory(MEMORY, tick, log.as_bytes())

@@ -3,15 +3,18 @@
 //! * [`journal`]: the journal in Kafka; [`lease`]: whether it is still ours
 //! * [`directory`]: what devices are known by at this moment
 //! * [`commands`]: what people ask for
-//! * [`mirror`]: the journal in the table `actions`
-//! * [`clock`]: which never goes back
+//! * [`mirror`]: the journal in the table `actions`; [`masks`]: lanes know whom we restrict; [`telling`]: people and SIEMs
+//! * [`view`], [`desk`]: what the HTTP API shows and takes
 
-mod clock;
 mod commands;
+mod desk;
 mod directory;
 pub mod journal;
 mod lease;
-mod mirror;
+mod masks;
+pub mod mirror;
+mod telling;
+mod view;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,24 +23,33 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use fleet::{Device, Finding};
+use fleet::{Device, EventTime, Finding, Incident, Sighting};
+use responders::api::Server;
 use responders::engine::{Directory, Engine};
 use responders::journal::JournalError;
+use responders::journal::sign::Signer;
 use responders::respond::Responding;
 use responders::send::{Gate, Sender as Calls};
 use store::Store;
 
-use self::clock::Clock;
-use self::commands::Commands;
+use self::commands::{Commands, Sent};
 use self::directory::Known;
 use self::journal::{Before, KafkaJournal, Shared};
 use self::lease::{OwnLease, RENEWED};
+use self::masks::Masks;
 use self::mirror::Mirroring;
+use self::desk::LiveDesk;
+use self::telling::Telling;
+use self::view::View;
 use crate::config::Config;
 use crate::live::judge::lease::Lease as Place;
+use crate::live::judge::publisher::Publisher;
+use crate::live::now_millis;
 use crate::live::retry::Pause;
 use crate::live::stop::Stop;
+use crate::respond::gateways;
 use crate::respond::playbooks::{self, CompiledPlaybooks};
+use crate::respond::rows::Mirror;
 
 /// How often it looks whether something is due.
 const LOOK_UP: Duration = Duration::from_millis(50);
@@ -48,6 +60,11 @@ pub struct ToAnswer {
     pub number: u64,
     pub findings: Vec<Finding>,
     pub devices: Vec<Arc<Device>>,
+    pub sightings: Vec<Sighting>,
+    /// As they stand now.
+    pub incidents: Vec<Incident>,
+    /// Event time that all lanes have come to.
+    pub reached: EventTime,
 }
 
 /// The thread, seen from the one that joins findings.
@@ -74,10 +91,11 @@ impl Answering {
         Ok(Answering { input, given: 0, done, thread: Some(thread) })
     }
 
-    pub fn give(&mut self, findings: &[Finding], devices: Vec<Arc<Device>>) {
+    /// `message.number` is given here.
+    pub fn give(&mut self, message: ToAnswer) {
         self.given += 1;
         // One that hung up has failed, which is noticed.
-        let _ = self.input.send(ToAnswer { number: self.given, findings: findings.to_vec(), devices });
+        let _ = self.input.send(ToAnswer { number: self.given, ..message });
     }
 
     /// Whether everything that was given is written down.
@@ -121,11 +139,15 @@ struct Desk<'d> {
     directory: Known<'d>,
     commands: Commands<'d>,
     mirror: Mirroring,
-    clock: Clock,
+    masks: Masks,
+    telling: Telling,
+    rows: Mirror,
+    /// Event time that findings have come to.
+    reached: EventTime,
 }
 
 fn work(
-    config: &Config,
+    config: &Arc<Config>,
     store: &Arc<dyn Store>,
     place: &Place,
     stop: &Stop,
@@ -151,60 +173,91 @@ fn work(
 }
 
 impl<'d> Desk<'d> {
-    fn begin(config: &'d Config, store: &Arc<dyn Store>, place: &'d Place, stop: &'d Stop) -> anyhow::Result<Desk<'d>> {
+    fn begin(config: &'d Arc<Config>, store: &Arc<dyn Store>, place: &'d Place, stop: &'d Stop) -> anyhow::Result<Desk<'d>> {
         let kafka = &config.source.kafka;
         let playbooks = playbooks::load(config.responders.playbooks.as_deref())?;
         let directory = Known::new(config)?;
         let admin = ingest::kafka::topics::admin(kafka)?;
-        let log = fleet::id::stable_id(&[&crate::live::our_topic(admin.inner(), &kafka.journal)?.id]);
+        let topic = crate::live::our_topic(admin.inner(), &kafka.journal).map_err(journal::missing)?;
+        let log = fleet::id::stable_id(&[&topic.id]);
         let wanted = {
             let (place, stop) = (place.clone(), stop.clone());
             move || place.holds() && !stop.is_pressing()
         };
-        let mut mirror = Mirroring::start(log, Arc::clone(store), wanted)?;
+        let mut mirror = Mirroring::start(log, Arc::clone(store), wanted.clone())?;
+        let mut telling = Telling::start(&config.responders, kafka)?;
+        let mut rows = Mirror::default();
         let lease = OwnLease::new(place.clone());
-        let (journal, book, before) = KafkaJournal::take_over(kafka, lease.clone(), |entry| mirror.take(entry))?;
+        let (journal, book, before) = KafkaJournal::take_over(kafka, lease.clone(), |entry| {
+            mirror.take(entry);
+            if let Some(row) = rows.row(entry) {
+                telling.knows(&row);
+            }
+        })?;
         if before == Before::MayAct {
             lease.wait_out();
         }
         let commands = Commands::new(kafka, book.commands_through())?;
-        let mut clock = Clock::new(book.chain.at);
-        let gateways = Vec::new();
-        let mut engine = Engine::new(config.responders.clone(), Vec::new());
+        let (gateways, posts) = gateways::open(config)?;
+        // A dry run may come before any gateway.
+        if !posts.is_empty() {
+            gateways::wanting(&playbooks, &posts).iter().for_each(|what| tracing::warn!("{what}"));
+        }
+        let mut engine = Engine::new(config.responders.clone(), posts);
         let open = book.open().filter(|action| action.state.is_at_gateway()).count();
+        let mut masks = { let wanted = wanted.clone(); Masks::start(config, wanted)? };
+        masks.begin(&book, EventTime::MIN);
         engine.book = book;
         let gate = Arc::new(Gate::new(Box::new(lease.clone()), config.responders.stop_file.clone()));
         let calls = Calls::start(gateways, gate)?;
+        let signer = config.responders.signing_key.as_deref().map(Signer::open).transpose()?;
         let owner = format!("{} {}", kafka.instance, std::process::id()).trim().to_owned();
         let home = Box::new(Shared(Arc::clone(&journal)));
-        let begun = Responding::begin(engine, home, calls, None, Some((clock.now(), owner)));
+        let begun = Responding::begin(engine, home, calls, signer, Some((clock(), owner)));
         let responding = begun.map_err(|error| told(&error))?;
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
-        Ok(Desk { config, place, stop, lease, journal, responding, playbooks, directory, commands, mirror, clock })
+        let reached = EventTime::MIN;
+        Ok(Desk {
+            config, place, stop, lease, journal, responding, playbooks, directory, commands, mirror, masks, telling, rows, reached,
+        })
     }
 
     fn answer(&mut self, message: ToAnswer) -> anyhow::Result<()> {
+        self.reached = self.reached.max(message.reached);
         for device in message.devices {
             self.directory.meet(device);
         }
         for finding in &message.findings {
             let device = self.directory.device(&finding.device_id);
+            self.telling.finding(finding, device.as_deref(), clock());
             self.until_written(|desk| {
-                let now = desk.clock.now();
+                let now = clock();
                 let (book, config) = (desk.responding.book(), &desk.config.responders);
                 let plans = desk.playbooks.plans(now, finding, device.as_deref(), book, config)?;
                 Ok(desk.responding.find(now, finding, device.as_deref(), &plans, &desk.directory))
             })?;
+        }
+        for sighting in &message.sightings {
+            self.until_written(|desk| Ok(desk.responding.sight(clock(), &seen(sighting))))?;
+        }
+        for incident in &message.incidents {
+            self.telling.incident(incident, clock());
         }
         Ok(())
     }
 
     fn turn(&mut self) -> anyhow::Result<()> {
         self.directory.refresh();
-        while let Some((offset, request)) = self.commands.take() {
-            self.until_written(|desk| Ok(desk.responding.command(desk.clock.now(), &request, Some(offset))))?;
+        while let Some((offset, sent)) = self.commands.take() {
+            self.until_written(|desk| {
+                Ok(match &sent {
+                    Sent::Command(request) => desk.responding.command(clock(), request, Some(offset)),
+                    Sent::Call(called) => desk.responding.called(clock(), called.clone()),
+                })
+            })?;
         }
-        self.until_written(|desk| Ok(desk.responding.turn(desk.clock.now(), Duration::ZERO, &desk.directory)))?;
+        self.until_written(|desk| Ok(desk.responding.turn(clock(), Duration::ZERO, &desk.directory)))?;
+        self.telling.tick(clock());
         self.until_written(|desk| Ok(desk.journal.lock().unwrap_or_else(PoisonError::into_inner).renew(RENEWED)))
     }
 
@@ -218,6 +271,11 @@ impl<'d> Desk<'d> {
             let written = write(self)?;
             for entry in self.responding.take_written() {
                 self.mirror.take(&entry);
+                self.masks.take(&entry, self.responding.book(), self.reached);
+                if let Some(row) = self.rows.row(&entry) {
+                    let device = self.directory.device(&row.device_id);
+                    self.telling.action(&row, device.as_deref(), clock());
+                }
             }
             match written {
                 Ok(()) => return Ok(()),
@@ -235,10 +293,28 @@ impl<'d> Desk<'d> {
 
     /// Whoever takes over need not wait for us.
     fn end(mut self) -> anyhow::Result<()> {
-        let ended = self.until_written(|desk| Ok(desk.responding.end(desk.clock.now())));
+        let ended = self.until_written(|desk| Ok(desk.responding.end(clock())));
         self.lease.lose();
+        self.masks.end();
+        self.telling.end();
         self.mirror.end();
         ended.context("the journal could not be closed; whoever takes over waits some seconds")
+    }
+}
+
+fn clock() -> EventTime {
+    EventTime(now_millis().saturating_mul(1_000))
+}
+
+/// What lanes say of a restricted device, as the loop wants it.
+fn seen(sighting: &Sighting) -> responders::engine::sight::Sighting {
+    responders::engine::sight::Sighting {
+        device_id: sighting.device_id.clone(),
+        window_start: sighting.window_start,
+        window_end: sighting.window_end,
+        messages: u64::from(sighting.messages),
+        flows: u64::from(sighting.flows),
+        bytes_in: sighting.bytes_in,
     }
 }
 
@@ -251,4 +327,25 @@ fn told(error: &JournalError) -> anyhow::Error {
                 .into()
         }
     }
+}
+
+/// Answers the HTTP API, where one is configured, until it is time to stop.
+///
+/// # Errors
+/// It cannot listen; its tokens cannot be read.
+pub fn serve(config: &Arc<Config>, stop: &Stop) -> anyhow::Result<()> {
+    let Some(api) = &config.api else { return Ok(()) };
+    let kafka = &config.source.kafka;
+    let view = View::default();
+    let desk = LiveDesk {
+        config: Arc::clone(config),
+        view: view.clone(),
+        publisher: Publisher::to(kafka, &kafka.commands)?,
+        playbooks: playbooks::load(config.responders.playbooks.as_deref())?,
+    };
+    let server = Server::start(api, Arc::new(desk), Arc::new(clock))?;
+    tracing::info!(address = %server.address(), "the API answers");
+    view.follow(kafka, stop);
+    server.stop(Duration::from_secs(2));
+    Ok(())
 }

@@ -65,9 +65,7 @@ fn learn_and_store(
     let of_devices = chosen(&heard, &devices, u64::MAX, config.baseline.seed).len();
     let adopted = span.end.plus_seconds(-i64::from(config.trainer.adopt_days) * 86_400);
     let mut spells = Spells::new(home.spells(span.clone(), adopted)?, &keys);
-    // The rows of `actions` name no transitions yet: nothing restricts anybody.
-    let restricted: Vec<store::Restriction> = Vec::new();
-    let restrictions = by_key(&restricted, &keys);
+    let restrictions = by_key(&home.read_restrictions()?, &keys);
     spells.add(&restrictions, config.detect.release_grace_seconds);
     let read = |range: Range<EventTime>| {
         home.read_windows(range, &|id| keys.get(id).copied()).context("the windows to learn from cannot be read back")

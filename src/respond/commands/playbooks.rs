@@ -13,6 +13,7 @@ use responders::playbook::cacao;
 use super::history::{Answered, answer, tempfile_folder};
 use crate::config::{Config, Misuse};
 use crate::replay::{self, ReplayArgs, mode};
+use crate::respond::gateways;
 use crate::respond::playbooks as compiled;
 use crate::show::{say, word};
 
@@ -105,6 +106,10 @@ fn check(args: &CheckArgs) -> anyhow::Result<()> {
     let mut out = table.render();
     for warning in compiled::all(folder)?.warnings() {
         out += &format!("warning: {warning}\n");
+    }
+    if !config.gateways.is_empty() {
+        let (_, posts) = gateways::open(&config)?;
+        gateways::wanting(&playbooks, &posts).iter().for_each(|what| out += &format!("warning: {what}\n"));
     }
     say(&out)
 }

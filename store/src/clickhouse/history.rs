@@ -12,7 +12,7 @@ use super::memory::quoted;
 use super::{ClickHouseStore, read};
 use crate::dictionary::Table;
 use crate::error::Error;
-use crate::history::{Heard, History, Keys, NORMAL_VERDICTS, NOT_NORMAL, Spell};
+use crate::history::{Heard, History, Keys, NORMAL_VERDICTS, NOT_NORMAL, Restriction, Spell, restrictions, transitions};
 use crate::rows::DeviceRow;
 
 /// Ids of one question: a question has a greatest length.
@@ -67,6 +67,11 @@ impl History for ClickHouseStore {
         }
         spells.sort_unstable();
         Ok(spells)
+    }
+
+    fn read_restrictions(&self) -> Result<Vec<Restriction>, Error> {
+        let rows: Vec<fleet::Action> = self.rows("WHERE note = '' ORDER BY action_id, seq")?;
+        Ok(restrictions(transitions(rows)))
     }
 
     fn read_devices(&self) -> Result<Vec<DeviceRow>, Error> {

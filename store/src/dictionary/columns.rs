@@ -176,7 +176,7 @@ fn actions() -> Vec<Column> {
             "note",
             Text,
             "empty when the state changed; else what was noted while it stayed: attempt, rerouted, quiet, talking, extended, \
-             agreed, undone",
+             agreed, undone, late",
         ),
         column("incident_id", Text, "what it is about"),
         column("finding_id", Text, "the finding that led to it"),

@@ -9,6 +9,6 @@ mod large;
 mod living;
 mod records;
 mod secure;
-mod site;
-mod stream;
+pub mod site;
+pub mod stream;
 mod zombie;

@@ -10,7 +10,7 @@ use super::super::vedette::query;
 use super::{change, rows};
 
 /// What the dashboards are for.
-const NEEDED: [&str; 15] = [
+const NEEDED: [&str; 21] = [
     "Open incidents by severity",
     "Devices at risk",
     "Evidence against the line",
@@ -20,7 +20,13 @@ const NEEDED: [&str; 15] = [
     "Whom it talked to",
     "Destinations first seen",
     "Time to detect",
-    "Would quarantine",
+    "Devices restricted now",
+    "Actions by state",
+    "Restricted now",
+    "Waiting for approval",
+    "Refused and failed",
+    "Would act",
+    "Time to isolate",
     "Rejected by reason",
     "Unknown devices",
     "Windows per minute",
@@ -34,6 +40,7 @@ pub fn demand_rows(engine: &Engine, replayed: &Replayed) {
         engine,
         "INSERT INTO verdicts SELECT finding_id, 'true', 'nell', emitted_at, 'seen on site' FROM findings LIMIT 1",
     );
+    act(engine);
     let about = query(
         &replayed.store,
         "select device_id from findings where kind = 'compromise' and scope = 'device' order by score desc limit 1",
@@ -56,6 +63,27 @@ pub fn demand_rows(engine: &Engine, replayed: &Replayed) {
     let missing: Vec<&&str> = NEEDED.iter().filter(|title| !shown.iter().any(|there| there == **title)).collect();
     assert!(missing.is_empty(), "no dashboard has {missing:?}, they have {shown:?}");
     eprintln!("{} panels showed rows", shown.len());
+}
+
+/// The demo's responder only observes: here one action holds, one waits for a person, and one is refused.
+fn act(engine: &Engine) {
+    let rows = [
+        ("held", 1, "proposed", "auto"),
+        ("held", 2, "verified", "auto"),
+        ("asked", 1, "proposed", "approve"),
+        ("refused", 1, "refused", "auto"),
+    ];
+    for (action, seq, state, mode) in rows {
+        change(
+            engine,
+            &format!(
+                "INSERT INTO actions (action_id, seq, at, state, incident_id, finding_id, device_id, device_type, level, mode, \
+                 gateway, playbook, `by`, reason, decided_at) SELECT '{action}', {seq}, addSeconds(emitted_at, {seq}), \
+                 '{state}', incident_id, finding_id, device_id, device_type, 'quarantine', '{mode}', 'broker', 'worm', \
+                 'policy', 'made for the panels', emitted_at FROM findings WHERE scope = 'device' ORDER BY finding_id LIMIT 1"
+            ),
+        );
+    }
 }
 
 fn filled(since: &str, until: &str, device: &str) -> Vec<Value> {

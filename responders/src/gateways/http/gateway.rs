@@ -21,6 +21,9 @@ use crate::gateways::{Ability, About, Applied, Failure, FailureKind, Found, Gate
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
 
+/// Of who else restricts a device, so much is passed on.
+const LONGEST_NAME: usize = 128;
+
 /// One installation of a product.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,9 +91,8 @@ impl HttpGateway {
             _ => return Err(wrong("expected either `product` or `product_file`".to_owned())),
         };
         let settings = settings(&product, &config.settings).map_err(wrong)?;
-        for missing in product.secrets.keys().filter(|name| !config.secrets.contains_key(*name)) {
-            let about = &product.secrets[missing].about;
-            return Err(wrong(format!("secret `{missing}` is missing: {about}")));
+        if let Some((missing, need)) = product.secrets.iter().find(|(name, _)| !config.secrets.contains_key(*name)) {
+            return Err(wrong(format!("secret `{missing}` is missing: {}", need.about)));
         }
         if let Some(unknown) = config.secrets.keys().find(|name| !product.secrets.contains_key(*name)) {
             let known: Vec<&str> = product.secrets.keys().map(String::as_str).collect();
@@ -172,9 +174,7 @@ impl HttpGateway {
             Some("outdated") => State::Outdated,
             Some("absent") => State::Absent,
             _ => match found.get("foreign") {
-                Some(by) => {
-                    State::Foreign(by.as_str().filter(|by| !by.is_empty()).unwrap_or("somebody else").to_owned())
-                }
+                Some(by) => State::Foreign(in_short(by)),
                 None => return Err(Failure::refused(format!("looking at it gave `{found}`, which says nothing"))),
             },
         };
@@ -252,6 +252,12 @@ impl Gateway for HttpGateway {
         let steps = self.product.probe.clone();
         self.runner.run(&steps, &mut scope, deadline).map(|_| ())
     }
+}
+
+/// Who stands there, as a gateway says it: for people, and for the journal.
+fn in_short(by: &serde_json::Value) -> String {
+    let by = by.as_str().filter(|by| !by.trim().is_empty()).unwrap_or("somebody else");
+    by.chars().filter(|letter| !letter.is_control()).take(LONGEST_NAME).collect()
 }
 
 fn ability(ability: &ProductAbility) -> Ability {

@@ -17,6 +17,8 @@ use crate::secret::Secret;
 
 /// Of what a server says of a failure, so much is passed on.
 const LONGEST_MESSAGE: usize = 300;
+/// Bytes of a receipt in the journal.
+const LONGEST_RECEIPT: usize = 4096;
 /// More than this is a mistake in the file, or an answer meant to keep us busy.
 const MOST_ITEMS: usize = 100;
 /// Shorter ones would be blacked out everywhere.
@@ -29,6 +31,8 @@ pub struct Runner {
     message: Option<Text>,
     secrets: BTreeMap<String, Secret>,
     read: BTreeMap<String, String>,
+    /// What the last request signed itself with, such as a name and password in base64.
+    signed: Vec<String>,
     session: Option<Session>,
 }
 
@@ -60,6 +64,7 @@ impl Runner {
             message,
             secrets,
             read: BTreeMap::new(),
+            signed: Vec::new(),
             session: None,
         };
         runner.read_secrets()?;
@@ -186,11 +191,7 @@ impl Runner {
         let by_file = by_file.and_then(|value| value.as_str().map(str::to_owned));
         let usual = ["message", "msg", "error_description", "error", "detail", "reason"].into_iter();
         let by_name = || usual.filter_map(|name| answer.body.get(name)?.as_str().map(str::to_owned)).next();
-        let whole = || match &answer.body {
-            serde_json::Value::String(text) => text.clone(),
-            body => body.to_string(),
-        };
-        let said = by_file.or_else(by_name).unwrap_or_else(whole);
+        let said = by_file.or_else(by_name).unwrap_or_else(|| in_short(&answer.body));
         let said = self.blacked_out(&said);
         let cut: String =
             said.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(LONGEST_MESSAGE).collect();
@@ -295,14 +296,18 @@ impl Runner {
             body = Some(render(Place::Form, text)?);
             headers.insert("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned());
         }
-        let sign_in = self.sign_in.headers.iter().filter(|_| signed);
+        let (mut signed_with, sign_in) = (Vec::new(), self.sign_in.headers.iter().filter(|_| signed));
         for (name, text) in sign_in.chain(&step.headers) {
             let value = render(Place::Header, text)?;
             headers.retain(|present, _| !present.eq_ignore_ascii_case(name));
+            if signed && self.sign_in.headers.contains_key(name) {
+                signed_with.extend(value.split_whitespace().next_back().map(str::to_owned));
+            }
             if !value.is_empty() {
                 headers.insert(name.clone(), value);
             }
         }
+        self.signed = signed_with;
         let request = Request { method: step.method, path: &path, headers: &headers, body };
         self.client.send(&request, deadline)
     }
@@ -321,7 +326,8 @@ impl Runner {
     fn hidden(&self) -> impl Iterator<Item = String> + '_ {
         let session = self.session.iter().flat_map(|session| session.values.values());
         let session = session.filter_map(|value| value.as_str().map(str::to_owned));
-        self.read.values().cloned().chain(session).filter(|secret| secret.len() >= SHORTEST_BLACKED_OUT)
+        let all = self.read.values().chain(&self.signed).cloned().chain(session);
+        all.filter(|secret| secret.len() >= SHORTEST_BLACKED_OUT)
     }
 
     fn blacked_out(&self, text: &str) -> String {
@@ -335,6 +341,15 @@ impl Runner {
 
 fn named(step: &Step, failure: Failure) -> Failure {
     Failure { message: format!("{}: {}", step.name, failure.message), ..failure }
+}
+
+/// Of an answer without a message its plain fields: deeper down may be what is nobody's business, such as a device's keys.
+fn in_short(body: &serde_json::Value) -> String {
+    let Some(fields) = body.as_object() else {
+        return body.as_str().map_or_else(String::new, str::to_owned);
+    };
+    let plain = fields.iter().filter(|(_, value)| !value.is_object() && !value.is_array());
+    plain.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn answer_value(answer: &Answer) -> Value {
@@ -352,6 +367,11 @@ fn answer_value(answer: &Answer) -> Value {
 /// It is nothing JSON can say, or shows a secret.
 pub fn receipt(runner: &Runner, text: &Text, scope: &Scope) -> Result<Option<serde_json::Value>, Failure> {
     let receipt = as_json(&runner.evaluate(text, scope)?)?;
+    let length = receipt.to_string().len();
+    if length > LONGEST_RECEIPT {
+        let problem = format!("the receipt has {length} bytes, at most {LONGEST_RECEIPT} are kept");
+        return Err(Failure::refused(problem));
+    }
     if runner.shows_a_secret(&receipt.to_string()) {
         return Err(Failure::refused("the receipt holds a secret; the product file must not keep it"));
     }

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fleet::EventTime;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 use ring::hmac;
 
@@ -21,6 +22,8 @@ pub fn add_to(environment: &mut Environment<'static>) {
     environment.add_filter("flatten", flatten);
     environment.add_filter("duration_seconds", duration_seconds);
     environment.add_function("near", near);
+    // The engine's own holds for undefined values too: an answer without the list would pass for one with an empty list.
+    environment.add_test("sequence", |value: &Value| value.kind() == ValueKind::Seq);
 }
 
 /// As a segment of a path: there a `:` may stand, and MAC addresses are asked for with it.
@@ -141,6 +144,17 @@ mod tests {
         assert_eq!(word("'3h59m58.9s'|duration_seconds"), "14398");
         assert_eq!(word("'-1m3ms'|duration_seconds"), "-60");
         assert_eq!(word("'soon'|duration_seconds is none"), "True");
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_list() {
+        assert_eq!(word("[] is sequence"), "True");
+        assert_eq!(word("missing is sequence"), "False");
+        assert_eq!(word("'text' is sequence or {} is sequence or none is sequence"), "False");
+        assert_eq!(
+            word("missing is mapping or missing is boolean or missing is integer or missing is string"),
+            "False"
+        );
     }
 
     /// RFC 4231, test case 2.

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, another, basic, from_now, order, text};
+use crate::rig::{PASSWORD, Rig, another, basic, believes_nothing, from_now, order, page, text};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -193,4 +193,25 @@ fn emqx_with_a_wrong_key_is_not_signed_in() {
     let failure = rig.apply(&banned("dev-1")).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unauthorised);
     assert!(failure.message.contains("look for a ban: status 401: Check api_key"), "{failure}");
+}
+
+#[test]
+fn emqx_with_nobody_connected_has_nothing_to_end() {
+    let mut rig = emqx();
+    let order = order(Level::TerminateSession, &[(Key::ClientId, "dev-1")]);
+    assert!(rig.apply(&order).unwrap().already);
+    assert_eq!(rig.found(&order), Found::InForce);
+}
+
+#[test]
+fn emqx_that_says_nothing_is_not_believed() {
+    let connected = || {
+        let rig = emqx();
+        rig.server.product().clients.insert("dev-1".to_owned(), ("user".to_owned(), 1));
+        rig
+    };
+    let nonsense = [page(), Reply::json(200, json!({}))];
+    believes_nothing(connected, &banned("dev-1"), &nonsense);
+    believes_nothing(connected, &order(Level::Disable, &[(Key::Username, "user")]), &nonsense);
+    believes_nothing(connected, &order(Level::TerminateSession, &[(Key::ClientId, "dev-1")]), &nonsense);
 }

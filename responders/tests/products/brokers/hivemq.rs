@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Gateway, Key, Permit, Undone};
 use serde_json::json;
 
-use crate::rig::{PASSWORD, Rig, basic, order};
+use crate::rig::{PASSWORD, Rig, basic, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -43,12 +43,16 @@ impl StandIn for HiveMq {
     }
 }
 
-#[test]
-fn hivemq_ends_sessions_and_bans_nobody() {
+fn connected() -> Rig<HiveMq> {
     let mut stand_in = HiveMq::default();
     stand_in.clients.insert("site/dev-1".to_owned(), Some("2026-01-01T00:00:00Z"));
     stand_in.clients.insert("site".to_owned(), Some("2026-01-01T00:00:00Z"));
-    let mut rig = Rig::new("hivemq", stand_in, "", &["user", "password"]);
+    Rig::new("hivemq", stand_in, "", &["user", "password"])
+}
+
+#[test]
+fn hivemq_ends_sessions_and_bans_nobody() {
+    let mut rig = connected();
     rig.gateway.probe(&Permit::for_tests()).unwrap();
     let order = order(Level::TerminateSession, &[(Key::ClientId, "site/dev-1")]);
     assert_eq!(rig.found(&order), Found::Absent);
@@ -63,4 +67,13 @@ fn hivemq_ends_sessions_and_bans_nobody() {
     assert!(rig.gateway.about().ability(Level::Quarantine).is_none());
     let harder = responders::gateways::Order { level: Level::Quarantine, ..order };
     assert_eq!(rig.apply(&harder).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn hivemq_that_says_nothing_is_not_believed() {
+    believes_nothing(
+        connected,
+        &order(Level::TerminateSession, &[(Key::ClientId, "site/dev-1")]),
+        &[page(), Reply::json(200, json!({}))],
+    );
 }

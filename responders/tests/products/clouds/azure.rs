@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, another, now, order};
+use crate::rig::{Rig, another, believes_nothing, now, order, page};
 use crate::server::{Reply, Request, StandIn, decoded};
 
 const KEY: &str = "dmVkZXR0ZS10ZXN0LWtleS1pbi1iYXNlNjQ=";
@@ -17,6 +17,8 @@ struct Hub {
     /// Somebody changes the identity after it was read.
     meanwhile: bool,
     throttled: bool,
+    /// Answers 200, and leaves it enabled.
+    ignores: bool,
 }
 
 impl Hub {
@@ -66,6 +68,9 @@ impl StandIn for Hub {
                 }
                 assert_eq!(request.body["authentication"], self.identity["authentication"], "it would get new keys");
                 assert!(request.body["statusReason"].as_str().unwrap().len() <= 128);
+                if self.ignores {
+                    return Reply::json(200, self.shown());
+                }
                 self.identity = request.body.clone();
                 self.version += 1;
                 Reply::json(200, self.shown())
@@ -80,7 +85,7 @@ fn hub() -> Rig<Hub> {
         json!({"type": "sas", "symmetricKey": {"primaryKey": "cHJpbWFyeQ==", "secondaryKey": "c2Vjb25k"}});
     let identity = json!({"deviceId": "dev-1", "generationId": "1", "status": "enabled", "statusReason": null,
         "authentication": authentication, "capabilities": {"iotEdge": false}});
-    let stand_in = Hub { identity, version: 1, meanwhile: false, throttled: false };
+    let stand_in = Hub { identity, version: 1, meanwhile: false, throttled: false, ignores: false };
     Rig::with_secrets("azure-iot-hub", stand_in, "", &[("key", KEY)])
 }
 
@@ -137,4 +142,18 @@ fn azure_knows_no_such_device() {
     let order = order(Level::Disable, &[(Key::Thing, "dev-2")]);
     assert_eq!(rig.found(&order), Found::Absent);
     assert_eq!(rig.apply(&order).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn azure_that_did_not_disable_it_is_noticed_and_no_key_is_told() {
+    let mut rig = hub();
+    rig.server.product().ignores = true;
+    let failure = rig.apply(&device()).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Refused);
+    assert!(failure.message.contains("status \"enabled\"") && !failure.message.contains("cHJpbWFyeQ"), "{failure}");
+}
+
+#[test]
+fn azure_that_says_nothing_is_not_believed() {
+    believes_nothing(hub, &device(), &[page(), Reply::json(200, json!({}))]);
 }

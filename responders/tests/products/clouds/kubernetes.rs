@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, another, order};
+use crate::rig::{PASSWORD, Rig, another, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 struct Cluster {
@@ -71,7 +71,7 @@ impl StandIn for Cluster {
             ("PATCH", path) if path == ["api", "v1", "namespaces", "default", "pods", "pod-1"] => {
                 assert_eq!(kind, "application/merge-patch+json");
                 let Some(pod) = &mut self.pod else { return status(404, "pods \"pod-1\" not found") };
-                if request.body["metadata"]["resourceVersion"] != self.version.to_string() {
+                if request.body["metadata"]["resourceVersion"] != json!(self.version.to_string()) {
                     return status(409, "the object has been modified");
                 }
                 merge(pod, &request.body);
@@ -146,4 +146,9 @@ fn kubernetes_pod_that_is_gone_is_absent() {
     assert_eq!(rig.found(&known), Found::Absent);
     assert_eq!(rig.undo(&known), Ok(Undone::Already));
     assert_eq!(rig.apply(&known).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn kubernetes_that_says_nothing_is_not_believed() {
+    believes_nothing(cluster, &device(), &[page(), Reply::json(200, json!({}))]);
 }

@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, from_now, now, order};
+use crate::rig::{PASSWORD, Rig, believes_nothing, from_now, now, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -100,4 +100,9 @@ fn fortigate_says_200_to_a_failure() {
     let mut rig = fortigate();
     rig.server.product().fails = true;
     assert_eq!(rig.apply(&device()).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn fortigate_that_says_nothing_is_not_believed() {
+    believes_nothing(fortigate, &device(), &[page(), Reply::json(200, json!({}))]);
 }

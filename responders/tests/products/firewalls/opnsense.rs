@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, basic, order, text};
+use crate::rig::{PASSWORD, Rig, basic, believes_nothing, order, page, text};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -111,4 +111,9 @@ fn opnsense_says_done_to_what_it_did_not_delete() {
     let failure = rig.undo(&known).unwrap_err();
     assert!(failure.message.starts_with("see that it is gone"), "{failure}");
     assert_eq!(rig.found(&known), Found::InForce);
+}
+
+#[test]
+fn opnsense_that_says_nothing_is_not_believed() {
+    believes_nothing(|| opnsense("vedette_quarantine"), &device(), &[page(), Reply::json(200, json!({}))]);
 }

@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, order};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 struct Pfsense {
@@ -55,7 +55,7 @@ impl Pfsense {
         } else {
             alias.1 = given;
         }
-        self.pending = if body["apply"] == true { 2 } else { u32::MAX };
+        self.pending = if body["apply"] == true { 6 } else { u32::MAX };
         done(self.shown(at))
     }
 }
@@ -120,7 +120,7 @@ fn pfsense_waits_until_it_is_applied_and_cuts_states() {
 }
 
 #[test]
-fn pfsense_without_placeholder_is_refused_before_anything_is_set() {
+fn pfsense_without_permanent_is_refused_before_anything_is_set() {
     // Its only address could never be taken out again.
     let mut rig = pfsense(&[]);
     assert_eq!(rig.apply(&device()).unwrap_err().kind, FailureKind::Refused);
@@ -166,4 +166,9 @@ fn pfsense_that_never_gets_done_is_given_up() {
     let failure = rig.undo(&known).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Busy);
     assert!(failure.message.contains("wait until it is applied: it has not finished"), "{failure}");
+}
+
+#[test]
+fn pfsense_that_says_nothing_is_not_believed() {
+    believes_nothing(|| pfsense(&["192.0.2.255"]), &device(), &[page(), Reply::json(200, json!({}))]);
 }

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, order};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -132,4 +132,9 @@ fn clearpass_does_not_know_every_endpoint() {
     rig.server.product().endpoints.clear();
     assert_eq!(rig.found(&device()), Found::Absent);
     assert_eq!(rig.apply(&device()).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn clearpass_that_says_nothing_is_not_believed() {
+    believes_nothing(clearpass, &device(), &[page()]);
 }

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, basic, order};
+use crate::rig::{PASSWORD, Rig, basic, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -133,4 +133,13 @@ fn ise_without_the_policy_says_so() {
     let failure = rig.apply(&device()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.message.contains("status 400: policy does not exist"), "{failure}");
+}
+
+#[test]
+fn ise_that_says_nothing_is_not_believed() {
+    believes_nothing(
+        || Rig::new("cisco-ise", Ise { endpoints: others(), ..Ise::default() }, "", &["user", "password"]),
+        &device(),
+        &[page(), Reply::json(200, json!({}))],
+    );
 }

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, order};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -119,4 +119,9 @@ fn omada_needs_to_know_its_site() {
     config.product = Some("omada".to_owned());
     let error = responders::gateways::http::HttpGateway::new("wlan", &config).err().unwrap().to_string();
     assert_eq!(error, "gateway `wlan`: setting `site` is missing: the site's id");
+}
+
+#[test]
+fn omada_that_says_nothing_is_not_believed() {
+    believes_nothing(|| omada(""), &device(), &[page(), Reply::json(200, json!({}))]);
 }

@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, order};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -117,4 +117,13 @@ fn packetfence_says_200_to_a_failure() {
     let failure = rig.apply(&device()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Refused);
     assert!(failure.message.contains("no such type"), "{failure}");
+}
+
+#[test]
+fn packetfence_that_says_nothing_is_not_believed() {
+    believes_nothing(
+        || Rig::new("packetfence", PacketFence::default(), "", &["user", "password"]),
+        &device(),
+        &[page()],
+    );
 }

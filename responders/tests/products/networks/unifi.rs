@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, another, order};
+use crate::rig::{PASSWORD, Rig, another, believes_nothing, order, page};
 use crate::server::{Reply, Request, StandIn};
 
 struct UniFi {
@@ -165,4 +165,9 @@ fn unifi_does_not_know_every_client() {
     rig.server.product().users.clear();
     assert_eq!(rig.found(&device()), Found::Absent);
     assert_eq!(rig.apply(&device()).unwrap_err().kind, FailureKind::Refused);
+}
+
+#[test]
+fn unifi_that_says_nothing_is_not_believed() {
+    believes_nothing(|| unifi(true), &device(), &[page(), Reply::json(200, json!({}))]);
 }

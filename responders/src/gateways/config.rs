@@ -1,0 +1,160 @@
+//! `[gateways.NAME]`: who can keep devices from the network, by a name of one's own.
+
+use fleet::Mode;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
+
+use super::aws::{AwsConfig, AwsGateway};
+use super::http::{HttpConfig, HttpGateway};
+use super::mosquitto::{Mosquitto, MosquittoConfig};
+use super::nftables::{NftConfig, Nftables};
+use super::openc2::{OpenC2Config, OpenC2Gateway};
+use super::radius::{RadiusConfig, RadiusGateway};
+use super::webhook::{WebhookConfig, WebhookGateway};
+use super::Gateway;
+use crate::error::Error;
+
+/// One gateway. Beside what is common to all stands what its kind asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayConfig {
+    /// Of this, the mode of all and a playbook's the least holds.
+    pub mode: Mode,
+    /// Sites whose devices it stands for; none: all. What the inventory names for a device comes first.
+    pub sites: Vec<SmolStr>,
+    kind: Kind,
+    /// What stands under it, without what is common: compared, and written back, as it was read.
+    rest: toml::Table,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Http,
+    Mosquitto,
+    Nftables,
+    AwsIot,
+    #[serde(rename = "openc2")]
+    OpenC2,
+    Webhook,
+    Radius,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Common {
+    kind: Kind,
+    #[serde(default = "auto")]
+    mode: Mode,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sites: Vec<SmolStr>,
+}
+
+fn auto() -> Mode {
+    Mode::Auto
+}
+
+impl<'de> Deserialize<'de> for GatewayConfig {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<GatewayConfig, D::Error> {
+        let mut rest = toml::Table::deserialize(input)?;
+        let common: toml::Table =
+            ["kind", "mode", "sites"].into_iter().filter_map(|key| Some((key.to_owned(), rest.remove(key)?))).collect();
+        let Common { kind, mode, sites } = common.try_into().map_err(D::Error::custom)?;
+        let gateway = GatewayConfig { mode, sites, kind, rest };
+        gateway.check().map_err(D::Error::custom)?;
+        Ok(gateway)
+    }
+}
+
+impl Serialize for GatewayConfig {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let common = Common { kind: self.kind, mode: self.mode, sites: self.sites.clone() };
+        let mut table = toml::Table::try_from(common).map_err(serde::ser::Error::custom)?;
+        table.extend(self.rest.clone());
+        table.serialize(out)
+    }
+}
+
+impl GatewayConfig {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, toml::de::Error> {
+        self.rest.clone().try_into()
+    }
+
+    /// What the kind asks for is there, and nothing else.
+    fn check(&self) -> Result<(), toml::de::Error> {
+        match self.kind {
+            Kind::Http => self.read::<HttpConfig>().map(drop),
+            Kind::Mosquitto => self.read::<MosquittoConfig>().map(drop),
+            Kind::Nftables => self.read::<NftConfig>().map(drop),
+            Kind::AwsIot => self.read::<AwsConfig>().map(drop),
+            Kind::OpenC2 => self.read::<OpenC2Config>().map(drop),
+            Kind::Webhook => self.read::<WebhookConfig>().map(drop),
+            Kind::Radius => self.read::<RadiusConfig>().map(drop),
+        }
+    }
+
+    /// Nothing is reached yet.
+    ///
+    /// # Errors
+    /// A value, a file or a secret that cannot be used.
+    pub fn open(&self, name: &str) -> Result<Box<dyn Gateway>, Error> {
+        let wrong = |error: toml::de::Error| Error::Wrong(format!("gateway `{name}`: {error}"));
+        Ok(match self.kind {
+            Kind::Http => Box::new(HttpGateway::new(name, &self.read::<HttpConfig>().map_err(wrong)?)?),
+            Kind::Mosquitto => Box::new(Mosquitto::new(name, self.read::<MosquittoConfig>().map_err(wrong)?)?),
+            Kind::Nftables => Box::new(Nftables::new(name, self.read::<NftConfig>().map_err(wrong)?)?),
+            Kind::AwsIot => Box::new(AwsGateway::new(name, &self.read::<AwsConfig>().map_err(wrong)?)?),
+            Kind::OpenC2 => Box::new(OpenC2Gateway::new(name, &self.read::<OpenC2Config>().map_err(wrong)?)?),
+            Kind::Webhook => Box::new(WebhookGateway::new(name, &self.read::<WebhookConfig>().map_err(wrong)?)?),
+            Kind::Radius => Box::new(RadiusGateway::new(name, &self.read::<RadiusConfig>().map_err(wrong)?)?),
+        })
+    }
+
+    /// Paths in it are relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &std::path::Path) {
+        resolve(&mut self.rest, folder);
+    }
+}
+
+/// Every key that names a file.
+const FILES: [&str; 6] = ["file", "ca", "certificate", "key", "product_file", "path"];
+
+fn resolve(table: &mut toml::Table, folder: &std::path::Path) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(within) => resolve(within, folder),
+            toml::Value::String(path) if FILES.contains(&key.as_str()) => {
+                *path = folder.join(&*path).display().to_string();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<GatewayConfig, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_gateway_is_what_its_kind_asks_for() {
+        let text = "kind = 'mosquitto'\nsites = ['lab']\nurl = 'mqtts://broker:8883'\nusername = 'vedette'\npassword = { file = 'p' }\n";
+        let mut gateway = parse(text).unwrap();
+        assert_eq!((gateway.mode, gateway.sites.as_slice()), (Mode::Auto, ["lab".into()].as_slice()));
+        let again = parse(&toml::to_string(&gateway).unwrap()).unwrap();
+        assert_eq!(again, gateway);
+        gateway.resolve(std::path::Path::new("/etc/vedette"));
+        assert!(toml::to_string(&gateway).unwrap().contains("/etc/vedette/p"));
+        for (wrong, words) in [
+            ("kind = 'toaster'", "toaster"),
+            ("url = 'x'", "kind"),
+            ("kind = 'mosquitto'\nurl = 'mqtts://b'\nusername = 'v'\npassword = { env = 'P' }\nusernane = 'x'", "usernane"),
+            ("kind = 'mosquitto'\nmode = 'perhaps'", "perhaps"),
+        ] {
+            let problem = parse(wrong).unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+}

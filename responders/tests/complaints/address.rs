@@ -1,0 +1,155 @@
+//! Addresses: of whom is it, now.
+
+use fleet::device::Standing;
+use fleet::{Level, State};
+use responders::engine::due::Call;
+use responders::gateways::Key;
+
+use crate::gateway::Fault;
+use crate::town::address;
+use crate::world::{World, plan};
+
+#[test]
+fn acted_on_the_wrong_device_after_an_address_moved() {
+    // Before anything was sent.
+    let mut world = World::of_addresses().begun();
+    world.town.rename("camera-1", Key::Ip, Err("10.0.0.1 has been meter-3's since 07:58"));
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Refused);
+    assert!(world.action(&id).reason.contains("meter-3"), "{}", world.action(&id).reason);
+    assert!(world.firewall().site().calls.is_empty(), "the gateway was reached");
+
+    // While the gateway was away: what is tried again is not what was true at first.
+    let mut world = World::of_addresses().begun();
+    let (old, new) = (address("camera", 1), "10.0.99.1");
+    world.firewall().site().fault = Some(Fault::Unreachable);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Applying);
+    world.pass(30);
+    world.town.rename("camera-1", Key::Ip, Ok(new));
+    world.firewall().site().fault = None;
+    let tried = world.firewall().site().count(Call::Apply);
+    world.pass(300);
+    assert_eq!(world.firewall().site().count(Call::Apply), tried, "the address of somebody else was tried");
+    assert!(!world.firewall().site().is_held(&old));
+    assert_eq!(world.state(&id), State::Failed);
+
+    // Nobody knows it any more when the gateway is back.
+    let mut world = World::of_addresses().begun();
+    world.firewall().site().fault = Some(Fault::Unreachable);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.town.stand("camera-1", Standing::Unknown);
+    world.firewall().site().fault = None;
+    world.pass(60);
+    assert_eq!((world.state(&id), world.firewall().site().count(Call::Apply)), (State::Failed, 1));
+
+    // In force: the address goes to somebody else, who must not be cut off with it.
+    for now in [Ok(new), Err("it is meter-3's now")] {
+        let mut world = World::of_addresses().begun();
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        assert_eq!(world.state(&id), State::Verified);
+        assert!(world.firewall().site().is_held(&old));
+        world.town.rename("camera-1", Key::Ip, now);
+        world.pass(1);
+        assert!(!world.firewall().site().is_held(&old), "whoever has {old} now is cut off");
+        assert_eq!(world.state(&id), State::Released);
+    }
+
+    // The inventory lost sight of it: that frees nobody.
+    let mut world = World::of_addresses().begun();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.town.devices.remove("camera-1");
+    world.town.names.remove("camera-1");
+    world.pass(120);
+    assert_eq!(world.state(&id), State::Verified);
+    world.pass(4 * 3_600);
+    assert_eq!(world.state(&id), State::Released, "its time is over all the same");
+}
+
+#[test]
+fn one_address_shared_by_many_cut_everybody_off() {
+    for is_standing in [true, false] {
+        let mut world = World::of_addresses();
+        if is_standing {
+            world.town.stand("camera-1", Standing::Shared);
+        } else {
+            world.town.rename("camera-1", Key::Ip, Err("3 devices are behind 10.0.0.1"));
+        }
+        let mut world = world.begun();
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        assert_eq!(world.state(&id), State::Refused);
+        assert!(world.firewall().site().calls.is_empty());
+
+        // It becomes so while it is held.
+        let mut world = World::of_addresses().begun();
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        assert_eq!(world.state(&id), State::Verified);
+        if is_standing {
+            world.town.stand("camera-1", Standing::Shared);
+        } else {
+            world.town.rename("camera-1", Key::Ip, Err("3 devices are behind 10.0.0.1"));
+        }
+        world.pass(1);
+        assert_eq!(world.state(&id), State::Released, "everybody behind it is cut off");
+        assert!(world.firewall().site().holds.is_empty());
+    }
+}
+
+#[test]
+fn the_gateways_own_address_and_those_of_other_gateways_are_never_a_target() {
+    let mut world = World::new();
+    world.gateways[0].about.own = vec![(Key::Ip, address("camera", 2))];
+    world.gateways[1].about.own = vec![(Key::Ip, address("camera", 1))];
+    let mut world = world.begun();
+    for device in ["camera-1", "camera-2"] {
+        let id = world.hit(device, &plan(Level::Quarantine));
+        assert_eq!(world.state(&id), State::Refused, "{device}");
+        assert!(world.action(&id).reason.contains("never a target"));
+    }
+    assert!(world.gateways.iter().all(|keeper| keeper.site().calls.is_empty()));
+}
+
+#[test]
+fn an_allow_list_entry_did_not_release() {
+    type List = fn(&mut responders::Config);
+    let lists: [List; 3] = [
+        |config| config.never.devices.push("camera-1".into()),
+        |config| config.never.types.push("camera".into()),
+        |config| config.never.sites.push("hall".into()),
+    ];
+    for list in lists {
+        for has_left in [false, true] {
+            let mut world = World::new().begun();
+            let held = world.hit("camera-1", &plan(Level::Quarantine));
+            assert_eq!(world.state(&held), State::Verified);
+            list(&mut world.config);
+            if has_left {
+                world.town.devices.remove("camera-1");
+            }
+            world.begin();
+            world.turn();
+            world.pass(12);
+            assert_eq!(world.state(&held), State::Released);
+            assert!(world.gateways.iter().all(|keeper| keeper.site().holds.is_empty()));
+            let finding = world.finding("camera-1");
+            world.find(&finding, &[plan(Level::Quarantine)]);
+            world.turn();
+            assert!(world.book().open().next().is_none(), "it was restricted again");
+        }
+    }
+
+    // What waits: for the stop to be lifted, or to be tried again.
+    let mut world = World::new();
+    let stop = world.folder.path().join("stop");
+    world.config.stop_file = Some(stop.clone());
+    let mut world = world.begun();
+    std::fs::write(&stop, "").unwrap();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Approved);
+    world.config.never.devices.push("camera-1".into());
+    world.begin();
+    std::fs::remove_file(&stop).unwrap();
+    world.turn();
+    assert_eq!(world.state(&id), State::Refused);
+    assert_eq!(world.broker().site().count(Call::Apply), 0);
+}

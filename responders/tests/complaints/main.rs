@@ -1,0 +1,14 @@
+//! What people complain about in programs that quarantine, one test named after each complaint; and the loop under
+//! everything at once: faults, kills between any two transitions, clocks.
+
+mod address;
+mod gateway;
+mod gateways_word;
+mod model;
+mod people;
+mod restart;
+mod rivals;
+mod rules;
+mod storm;
+mod town;
+mod world;

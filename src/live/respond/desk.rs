@@ -1,0 +1,436 @@
+//! What the HTTP API is answered from: the journal as it is followed here; and how a command comes to the process that acts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fleet::id::stable_id;
+use fleet::{Action, EventTime, Mode, State};
+use responders::api::command::{Command, CommandOutcome};
+use responders::api::views::{
+    ActionDetail, ActionFilter, ActionView, Actions, Breaker, GatewayHealth, Health, IncidentDetail, IncidentFilter,
+    IncidentStats, IncidentView, Incidents, JournalHead, LARGEST_PAGE, ModeView, PAGE, PlaybookView, Playbooks, Spread,
+    StatsFilter, Transition, VerdictFilter, VerdictView, Verdicts,
+};
+use responders::api::{Asked, Call, Desk, Refusal};
+use responders::book;
+use responders::journal::entry::{self as journal, Called, ModeOf, Request};
+use responders::rights::Moment;
+use smol_str::SmolStr;
+
+use super::commands::Sent;
+use super::view::{Shown, View};
+use crate::config::Config;
+use crate::live::judge::publisher::Publisher;
+use crate::live::now_millis;
+use crate::respond::commands::incidents::percentile;
+use crate::respond::playbooks::CompiledPlaybooks;
+
+/// How long whoever acts may take to obey a command.
+const DEADLINE_SECONDS: i64 = 60;
+/// How long the API waits for what comes of it.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+pub struct LiveDesk {
+    pub config: Arc<Config>,
+    pub view: View,
+    pub publisher: Publisher,
+    pub playbooks: CompiledPlaybooks,
+}
+
+impl LiveDesk {
+    fn send(&self, sent: &Sent) -> Result<(), Refusal> {
+        let away = |problem: String| Refusal::unavailable(problem, "Kafka does not take it; try again when brokers answer");
+        let text = serde_json::to_vec(sent).map_err(|error| away(error.to_string()))?;
+        let until = std::time::Instant::now() + PATIENCE;
+        match self.publisher.publish(&text, None, &|| std::time::Instant::now() < until) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(away("no broker took the command in time".to_owned())),
+            Err(error) => Err(away(format!("{error:#}"))),
+        }
+    }
+}
+
+impl Desk for LiveDesk {
+    fn actions(&self, filter: &ActionFilter) -> Result<Actions, Refusal> {
+        let shown = self.view.look();
+        let fits = |action: &&book::Action| {
+            let proposal = &action.proposal;
+            let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+            filter.state.is_none_or(|state| state == action.state)
+                && same(&filter.device, &proposal.device_id)
+                && same(&filter.incident, &proposal.incident_id)
+                && same(&filter.site, &proposal.site)
+        };
+        let mut found: Vec<&book::Action> = shown.book.actions().filter(fits).collect();
+        found.sort_by_key(|action| std::cmp::Reverse(action.seq));
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), |action| action.seq)?;
+        Ok(Actions { actions: page.into_iter().map(view_of).collect(), next })
+    }
+
+    fn action(&self, action_id: &str) -> Result<ActionDetail, Refusal> {
+        let shown = self.view.look();
+        let action = shown.book.action(action_id).ok_or_else(|| unknown("action", action_id))?;
+        let history = shown.history.get(action_id).map_or(&[][..], Vec::as_slice);
+        Ok(ActionDetail { action: view_of(action), history: history.iter().map(transition).collect() })
+    }
+
+    fn incidents(&self, filter: &IncidentFilter) -> Result<Incidents, Refusal> {
+        let shown = self.view.look();
+        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        let mut found: Vec<IncidentView> = incidents(&shown)
+            .into_values()
+            .filter(|actions| actions.iter().any(|action| same(&filter.device, &action.proposal.device_id)))
+            .filter(|actions| actions.iter().any(|action| same(&filter.site, &action.proposal.site)))
+            .map(|actions| incident_view(&shown, &actions))
+            .filter(|incident| filter.open.is_none_or(|open| open == incident.closed_at.is_none()))
+            .collect();
+        found.sort_by(|a, b| (b.opened_at.0, &b.incident_id).cmp(&(a.opened_at.0, &a.incident_id)));
+        let found: Vec<&IncidentView> = found.iter().collect();
+        let key = |incident: &IncidentView| u64::try_from(incident.opened_at.0.0).unwrap_or(0);
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), key)?;
+        Ok(Incidents { incidents: page.into_iter().cloned().collect(), next })
+    }
+
+    fn incident(&self, incident_id: &str) -> Result<IncidentDetail, Refusal> {
+        let shown = self.view.look();
+        let actions = incidents(&shown).remove(incident_id).ok_or_else(|| unknown("incident", incident_id))?;
+        let finding_ids: BTreeSet<String> = actions.iter().map(|action| action.proposal.finding_id.clone()).collect();
+        Ok(IncidentDetail {
+            incident: incident_view(&shown, &actions),
+            explanation: actions.last().map(|action| action.proposal.why.clone()).unwrap_or_default(),
+            finding_ids: finding_ids.into_iter().collect(),
+            actions: actions.into_iter().map(view_of).collect(),
+        })
+    }
+
+    fn incident_stats(&self, filter: &StatsFilter) -> Result<IncidentStats, Refusal> {
+        let shown = self.view.look();
+        let is_within = |action: &&book::Action| {
+            let at = action.proposal.found_at;
+            filter.since.is_none_or(|since| at >= since.0) && filter.until.is_none_or(|until| at < until.0)
+        };
+        let restricting: Vec<&book::Action> =
+            shown.book.actions().filter(|action| action.proposal.level.restricts()).filter(is_within).collect();
+        let ids: BTreeSet<&str> = restricting.iter().map(|action| action.proposal.incident_id.as_str()).collect();
+        let spread = |of: &dyn Fn(&book::Action) -> Option<f64>| {
+            let values: Vec<f64> = restricting.iter().filter_map(|action| of(action)).collect();
+            Spread { count: values.len() as u64, p50: percentile(&values, 50.0), p95: percentile(&values, 95.0) }
+        };
+        let since_proposed =
+            |at: Option<EventTime>, action: &book::Action| at.map(|at| at.seconds_since(action.proposed_at));
+        Ok(IncidentStats {
+            incidents: ids.len() as u64,
+            isolated: restricting.iter().filter(|action| action.verified_at.is_some()).count() as u64,
+            detect: spread(&|action| Some(action.proposal.found_at.seconds_since(action.proposal.first_window))),
+            decide: spread(&|action| since_proposed(action.approved_at, action)),
+            apply: spread(&|action| since_proposed(action.applied_at, action)),
+            isolate: spread(&|action| since_proposed(action.verified_at, action)),
+            quiet: spread(&|action| since_proposed(action.quiet_at, action)),
+        })
+    }
+
+    fn verdicts(&self, filter: &VerdictFilter) -> Result<Verdicts, Refusal> {
+        let shown = self.view.look();
+        let mut found = Vec::new();
+        for (at, by, verdict) in shown.book.verdicts().iter().rev() {
+            let device = shown.book.actions().find(|action| action.proposal.incident_id == verdict.incident_id);
+            let device_id = device.map(|action| action.proposal.device_id.to_string()).unwrap_or_default();
+            let is_wanted = filter.incident.as_ref().is_none_or(|id| *id == verdict.incident_id)
+                && filter.device.as_ref().is_none_or(|id| *id == device_id);
+            if is_wanted {
+                let said = serde_json::from_value(serde_json::Value::from(verdict.verdict.as_str()));
+                let said = said.map_err(|error| Refusal::new(500, error.to_string(), "look at the journal"))?;
+                found.push((*at, VerdictView {
+                    incident_id: verdict.incident_id.clone(),
+                    finding_id: Some(verdict.finding_id.clone()).filter(|id| !id.is_empty()),
+                    device_id,
+                    verdict: said,
+                    scope: Default::default(),
+                    note: verdict.note.clone(),
+                    by: by.to_string(),
+                    at: Moment(*at),
+                    expires: None,
+                }));
+            }
+        }
+        let found: Vec<&(EventTime, VerdictView)> = found.iter().collect();
+        let key = |(at, _): &(EventTime, VerdictView)| u64::try_from(at.0).unwrap_or(0);
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), key)?;
+        Ok(Verdicts { verdicts: page.into_iter().map(|(_, verdict)| verdict.clone()).collect(), next })
+    }
+
+    fn playbooks(&self) -> Result<Playbooks, Refusal> {
+        let shown = self.view.look();
+        let playbooks = self.playbooks.iter().map(|playbook| PlaybookView {
+            id: playbook.id.to_string(),
+            title: playbook.title.clone(),
+            mode: shown.book.mode(&ModeOf::Playbook(playbook.id.clone())).unwrap_or(playbook.mode),
+            version: playbook.version(),
+        });
+        Ok(Playbooks { playbooks: playbooks.collect() })
+    }
+
+    fn mode(&self) -> Result<ModeView, Refusal> {
+        let shown = self.view.look();
+        let set = |of: ModeOf, configured: Mode| shown.book.mode(&of).unwrap_or(configured);
+        let gateways = self.config.gateways.iter();
+        let gateways = gateways.map(|(name, gateway)| (name.to_string(), set(ModeOf::Gateway(name.clone()), gateway.mode)));
+        let playbooks = self.playbooks.iter();
+        let playbooks =
+            playbooks.map(|playbook| (playbook.id.to_string(), set(ModeOf::Playbook(playbook.id.clone()), playbook.mode)));
+        let by_file = self.config.responders.stop_file.as_ref().filter(|path| path.try_exists().unwrap_or(true));
+        let by_file = by_file.map(|path| format!("the file `{}`", path.display()));
+        let stopped_by = shown.book.stopped().map(str::to_owned).or(by_file);
+        Ok(ModeView {
+            global: set(ModeOf::All, self.config.responders.mode),
+            gateways: gateways.collect(),
+            playbooks: playbooks.collect(),
+            stopped: stopped_by.is_some(),
+            stopped_by,
+        })
+    }
+
+    fn health(&self) -> Result<Health, Refusal> {
+        let shown = self.view.look();
+        let chain = &shown.book.chain;
+        let head = (chain.seq > 0).then(|| JournalHead {
+            entry: chain.seq,
+            hash: chain.head.to_string(),
+            at: Moment(chain.at),
+            signed: shown.signed,
+        });
+        let gateways = self.config.gateways.keys().map(|name| gateway_health(name, &shown));
+        let waits = |action: &&book::Action| action.state == State::Proposed && action.proposal.mode == Mode::Approve;
+        Ok(Health {
+            owner: shown.owner.is_some(),
+            journal: head,
+            gateways: gateways.collect(),
+            lag_seconds: None,
+            waiting: shown.book.open().filter(waits).count() as u64,
+        })
+    }
+
+    fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {
+        let caller = &asked.caller;
+        let command_id = match &asked.idempotency_key {
+            Some(key) => stable_id(&["command", &caller.name, key]),
+            None => random_id()?,
+        };
+        let issued_at = EventTime(now_millis().saturating_mul(1_000));
+        let (translated, about) = translate(command)?;
+        let known = self.view.look().commands.contains_key(&command_id);
+        if !known {
+            let request = Request {
+                command_id: command_id.clone(),
+                by: caller.name.as_str().into(),
+                issued_at,
+                deadline: issued_at.plus_seconds(DEADLINE_SECONDS),
+                command: translated,
+            };
+            self.send(&Sent::Command(request))?;
+        }
+        let seen = |shown: &Shown| {
+            let entry = *shown.commands.get(&command_id)?;
+            Some((entry, shown.book.outcome(&command_id).cloned().flatten()))
+        };
+        let Some((entry, refused)) = self.view.wait(PATIENCE, seen) else {
+            let problem = "it was taken down, and nobody has obeyed it yet";
+            let remedy = "look whether `vedette run` with the role act works; a command is not obeyed after a minute";
+            return Err(Refusal::unavailable(problem, remedy));
+        };
+        if let Some(refused) = refused {
+            return Err(Refusal::conflict(refused, "look at the action's history"));
+        }
+        let shown = self.view.look();
+        let action = about.and_then(|id| shown.book.action(&id));
+        let missing = action.map_or(0, approvals_missing);
+        let message = match action {
+            Some(action) if missing > 0 => format!("taken down; {missing} more have to approve `{}`", action.id()),
+            Some(action) => format!("taken down; the action is {}", action.state),
+            None => "taken down".to_owned(),
+        };
+        let state = action.map(|action| action.state);
+        Ok(CommandOutcome {
+            entry: Some(entry),
+            message,
+            state,
+            approvals_missing: missing,
+            repeated: known,
+            preview: None,
+        })
+    }
+
+    fn record_call(&self, call: &Call) -> Result<(), Refusal> {
+        let by = call.caller.as_ref().map_or("", |caller| caller.name.as_str());
+        self.send(&Sent::Call(Called {
+            by: by.into(),
+            claimed: call.claimed.clone(),
+            peer: call.peer.to_string(),
+            method: call.method.as_str().into(),
+            route: call.route.clone(),
+            subject: call.subject.clone(),
+            status: call.status,
+            unrecorded: call.unrecorded,
+        }))
+    }
+}
+
+fn translate(command: &Command) -> Result<(journal::Command, Option<String>), Refusal> {
+    use journal::Command as Ours;
+    Ok(match command {
+        Command::Approve { action_id, .. } => (Ours::Approve { action_id: action_id.clone() }, Some(action_id.clone())),
+        Command::Deny { action_id, note } => {
+            (Ours::Deny { action_id: action_id.clone(), reason: words(note, "denied") }, Some(action_id.clone()))
+        }
+        Command::Release { action_id, note } => {
+            (Ours::Release { action_id: action_id.clone(), reason: words(note, "released") }, Some(action_id.clone()))
+        }
+        Command::Extend { action_id, until, .. } => {
+            (Ours::Extend { action_id: action_id.clone(), until: until.0 }, Some(action_id.clone()))
+        }
+        Command::SetMode(request) => {
+            let of = match (&request.gateway, &request.playbook) {
+                (Some(gateway), None) => ModeOf::Gateway(gateway.into()),
+                (None, Some(playbook)) => ModeOf::Playbook(playbook.into()),
+                (None, None) => ModeOf::All,
+                (Some(_), Some(_)) => {
+                    return Err(Refusal::wrong("both a gateway and a playbook are named", "name one of them, or none"));
+                }
+            };
+            (Ours::Mode { of, mode: request.mode }, None)
+        }
+        Command::Stop { note } => (Ours::Stop { on: true, reason: words(note, "stopped") }, None),
+        Command::Resume { note } => (Ours::Stop { on: false, reason: words(note, "resumed") }, None),
+        Command::Verdict(request) => {
+            if request.preview {
+                return Err(Refusal::new(501, "a preview of a verdict is not there yet", "give it without `preview`"));
+            }
+            let verdict = journal::Verdict {
+                incident_id: request.incident.clone().unwrap_or_default(),
+                finding_id: request.finding.clone().unwrap_or_default(),
+                verdict: request.verdict.to_string().into(),
+                note: request.note.clone(),
+            };
+            (Ours::Verdict(verdict), None)
+        }
+    })
+}
+
+fn words(note: &str, otherwise: &str) -> String {
+    if note.is_empty() { otherwise.to_owned() } else { note.to_owned() }
+}
+
+fn random_id() -> Result<String, Refusal> {
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| Refusal::unavailable(format!("there is no randomness: {error}"), "try again"))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn unknown(what: &str, id: &str) -> Refusal {
+    Refusal::not_found(format!("no {what} `{id}` is known"), format!("`vedette {what}s list` has them"))
+}
+
+/// What follows `cursor` in an order from the greatest key down; and the next cursor.
+fn page<'i, T>(
+    all: &[&'i T],
+    limit: Option<u32>,
+    cursor: Option<&str>,
+    key: impl Fn(&T) -> u64,
+) -> Result<(Vec<&'i T>, Option<String>), Refusal> {
+    let below: Option<u64> = cursor.map(str::parse).transpose().map_err(|_| {
+        Refusal::wrong(format!("the cursor `{}` is none", cursor.unwrap_or_default()), "take `next` of the page before")
+    })?;
+    let limit = limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE) as usize;
+    let mut rest = all.iter().copied().filter(|item| below.is_none_or(|below| key(item) < below));
+    let page: Vec<&T> = rest.by_ref().take(limit).collect();
+    let next = rest.next().and(page.last()).map(|last| key(last).to_string());
+    Ok((page, next))
+}
+
+fn approvals_missing(action: &book::Action) -> u32 {
+    if action.state != State::Proposed || action.proposal.mode != Mode::Approve {
+        return 0;
+    }
+    u32::from(action.proposal.approvals).saturating_sub(u32::try_from(action.agreed.len()).unwrap_or(u32::MAX))
+}
+
+fn view_of(action: &book::Action) -> ActionView {
+    let proposal = &action.proposal;
+    let named = |name: &SmolStr| Some(name.to_string()).filter(|name| !name.is_empty());
+    ActionView {
+        action_id: proposal.action_id.clone(),
+        incident_id: proposal.incident_id.clone(),
+        finding_id: proposal.finding_id.clone(),
+        device_id: proposal.device_id.to_string(),
+        device_type: proposal.device_type.to_string(),
+        site: named(&proposal.site),
+        level: proposal.level,
+        mode: proposal.mode,
+        state: action.state,
+        gateway: named(&action.gateway),
+        playbook: named(&proposal.playbook),
+        reason: action.reason.clone(),
+        decided_at: Moment(proposal.found_at),
+        changed_at: Moment(action.since),
+        until: action.until.map(Moment),
+        answer_by: proposal.answer_by.filter(|_| action.state == State::Proposed).map(Moment),
+        approved_by: action.agreed.iter().map(ToString::to_string).collect(),
+        approvals_missing: approvals_missing(action),
+    }
+}
+
+fn transition(row: &Action) -> Transition {
+    let reason = if row.note.is_empty() { row.reason.clone() } else { format!("{}: {}", row.note, row.reason) };
+    let by = Some(row.by.to_string()).filter(|by| !by.is_empty());
+    Transition { entry: row.seq, at: Moment(row.at), state: row.state, by, reason }
+}
+
+/// Incidents that led to an action: others are in the store alone.
+fn incidents(shown: &Shown) -> BTreeMap<String, Vec<&book::Action>> {
+    let mut incidents: BTreeMap<String, Vec<&book::Action>> = BTreeMap::new();
+    for action in shown.book.actions() {
+        incidents.entry(action.proposal.incident_id.clone()).or_default().push(action);
+    }
+    for actions in incidents.values_mut() {
+        actions.sort_by_key(|action| action.proposed_at);
+    }
+    incidents
+}
+
+fn incident_view(shown: &Shown, actions: &[&book::Action]) -> IncidentView {
+    let first = &actions[0].proposal;
+    let findings: BTreeSet<&str> = actions.iter().map(|action| action.proposal.finding_id.as_str()).collect();
+    let isolated = actions.iter().find(|action| action.proposal.level.restricts() && action.verified_at.is_some());
+    let verdict = shown.book.verdicts().iter().rev().find(|(_, _, verdict)| verdict.incident_id == first.incident_id);
+    IncidentView {
+        incident_id: first.incident_id.clone(),
+        device_id: first.device_id.to_string(),
+        device_type: first.device_type.to_string(),
+        site: Some(first.site.to_string()).filter(|site| !site.is_empty()),
+        kind: first.kind,
+        severity: actions.iter().map(|action| action.proposal.severity).max().unwrap_or(first.severity),
+        opened_at: Moment(first.found_at),
+        closed_at: None,
+        findings: u32::try_from(findings.len()).unwrap_or(u32::MAX),
+        seconds_to_detect: Some(first.found_at.seconds_since(first.first_window)),
+        seconds_to_isolate: isolated
+            .and_then(|action| action.verified_at.map(|at| at.seconds_since(action.proposed_at))),
+        verdict: verdict
+            .and_then(|(_, _, verdict)| serde_json::from_value(serde_json::Value::from(verdict.verdict.as_str())).ok()),
+    }
+}
+
+/// As far as the journal tells.
+fn gateway_health(name: &SmolStr, shown: &Shown) -> GatewayHealth {
+    let of_it = || shown.book.open().filter(|action| action.gateway == *name);
+    let failing: Vec<&book::Action> = of_it().filter(|action| action.failure.is_some()).collect();
+    GatewayHealth {
+        name: name.to_string(),
+        product: String::new(),
+        breaker: if failing.iter().any(|action| action.attempts >= 5) { Breaker::Open } else { Breaker::Closed },
+        queued: of_it().filter(|action| matches!(action.state, State::Applying | State::Releasing)).count() as u64,
+        last_failure: failing.iter().max_by_key(|action| action.seq).and_then(|action| action.failure.clone()),
+    }
+}
