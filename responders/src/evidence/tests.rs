@@ -1,6 +1,6 @@
 use std::io::{Cursor, Read, Write};
 
-use fleet::{EventTime, Level, Mode, State};
+use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
@@ -20,6 +20,8 @@ fn proposal(incident: &str) -> Body {
         device_id: "lamp-1".into(),
         device_type: "lamp".into(),
         site: "".into(),
+        kind: FindingKind::Compromise,
+        severity: Severity::High,
         level: Level::Quarantine,
         gateways: vec!["edge".into()],
         playbook: "compromise".into(),

@@ -56,6 +56,8 @@ pub struct Proposal {
     pub device_id: SmolStr,
     pub device_type: SmolStr,
     pub site: SmolStr,
+    /// Of the finding. An entry's own `kind` stands beside it in the same object.
+    #[serde(rename = "finding_kind")]
     pub kind: FindingKind,
     pub severity: Severity,
     pub level: Level,
