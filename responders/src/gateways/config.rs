@@ -121,6 +121,8 @@ const FILES: [&str; 6] = ["file", "ca", "certificate", "key", "product_file", "p
 fn resolve(table: &mut toml::Table, folder: &std::path::Path) {
     for (key, value) in table {
         match value {
+            // A product's own words.
+            toml::Value::Table(_) if key == "settings" => {}
             toml::Value::Table(within) => resolve(within, folder),
             toml::Value::String(path) if FILES.contains(&key.as_str()) => {
                 *path = folder.join(&*path).display().to_string();
