@@ -97,7 +97,9 @@ names!(State {
 impl State {
     /// What may follow.
     pub fn may_become(self, next: State) -> bool {
-        use State::{Applied, Applying, Approved, Denied, Expired, Failed, Proposed, Refused, Released, Releasing, Verified};
+        use State::{
+            Applied, Applying, Approved, Denied, Expired, Failed, Proposed, Refused, Released, Releasing, Verified,
+        };
         match self {
             Proposed => matches!(next, Approved | Denied | Refused | Expired),
             Approved => matches!(next, Applying | Refused | Expired | Denied),

@@ -54,7 +54,8 @@ impl Responding {
     ) -> Result<Responding, JournalError> {
         let time = Time::after(engine.book.chain.at);
         let (written, answers) = (Vec::new(), VecDeque::new());
-        let mut responding = Responding { engine, journal, sender, signer, owner: None, written, time, answers, lost: None };
+        let mut responding =
+            Responding { engine, journal, sender, signer, owner: None, written, time, answers, lost: None };
         responding.heed_stop();
         responding.heed_modes();
         if let Some((now, owner)) = owner {
@@ -105,6 +106,9 @@ impl Responding {
     /// # Errors
     /// As [`Responding::find`].
     pub fn called(&mut self, now: EventTime, called: Called) -> Result<(), JournalError> {
+        if called.offset.is_some_and(|offset| offset < self.engine.book.commands_through()) {
+            return Ok(());
+        }
         let now = self.look(now);
         self.write(now, vec![Body::Called(called)])
     }

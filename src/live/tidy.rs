@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::live::act::{is_settled, log_name};
 use crate::live::logs::EachMinute;
 use crate::live::may_pass;
-use crate::live::respond::mirror::{is_mirrored, mirrored};
+use crate::live::respond::mirror;
 use crate::live::stop::Stop;
 use crate::live::trainer::positions::Positions;
 
@@ -55,7 +55,10 @@ fn tidy(config: &Config, store: &ParquetStore) -> anyhow::Result<usize> {
     let kafka = &config.source.kafka;
     let positions = Positions::new(kafka)?;
     let Some(closed) = positions.closed()? else { return Ok(0) };
-    let (log, taken) = (log_name(admin(kafka)?.inner(), kafka)?, positions.acted_on()?);
-    let mirrored = mirrored(store)?;
-    Ok(store.tidy(at_least, closed, &|name| is_settled(name, &log, taken) || is_mirrored(name, mirrored))?)
+    let admin = admin(kafka)?;
+    let (log, taken) = (log_name(admin.inner(), kafka)?, positions.acted_on()?);
+    let journal = mirror::log_name(admin.inner(), kafka)?;
+    let mirrored = mirror::mirrored(&journal, store)?;
+    let is_mirrored = |name: &str| mirror::is_mirrored(name, &journal, mirrored);
+    Ok(store.tidy(at_least, closed, &|name| is_settled(name, &log, taken) || is_mirrored(name))?)
 }

@@ -32,8 +32,14 @@ pub fn wanting(playbooks: &CompiledPlaybooks, posts: &[Post]) -> Vec<String> {
             for level in step.levels().filter(|level| level.restricts()) {
                 if named.is_some_and(|name| level == step.level && !posts.iter().any(|post| post.about.name == *name)) {
                     let name = named.map_or("", |name| name.as_str());
-                    wanting.insert(format!("playbook `{}` names the gateway `{name}`, which is not configured", playbook.id));
-                } else if !posts.iter().any(|post| can(post, level, named.filter(|_| level == step.level).map(|name| name.as_str()))) {
+                    wanting.insert(format!(
+                        "playbook `{}` names the gateway `{name}`, which is not configured",
+                        playbook.id
+                    ));
+                } else if !posts
+                    .iter()
+                    .any(|post| can(post, level, named.filter(|_| level == step.level).map(|name| name.as_str())))
+                {
                     wanting.insert(format!("playbook `{}` asks for {level}, which no gateway can give", playbook.id));
                 }
             }

@@ -2,7 +2,8 @@
 
 use datasets::scorecard::run::{Episode, RunInfo};
 use fleet::{
-    Action, Confidence, EventTime, Finding, FindingKind, Incident, Level, Mode, Position, Reason, Scope, Severity, State,
+    Action, Confidence, EventTime, Finding, FindingKind, Incident, Level, Mode, Position, Reason, Scope, Severity,
+    State,
 };
 use store::EvidenceRow;
 

@@ -196,6 +196,9 @@ fn only_the_one_place_that_sends_makes_permits() {
         let text = without_tests(&read(&path));
         assert!(!text.contains("Permit::for_tests"), "`{name}` makes a permit that is for tests");
         let may = name.contains("responders/src/send");
-        assert!(may || !text.contains("Permit::until"), "`{name}` makes a permit, which is for `responders/src/send` alone");
+        assert!(
+            may || !text.contains("Permit::until"),
+            "`{name}` makes a permit, which is for `responders/src/send` alone"
+        );
     }
 }

@@ -83,6 +83,8 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
                 .set("transactional.id", format!("{}-{role}", config.group))
                 // A former owner's open transaction ends by itself after so long, should nobody take over.
                 .set("transaction.timeout.ms", "10000")
+                // A longer one, which is fine for others, librdkafka refuses beside it.
+                .set("socket.timeout.ms", "9900")
                 .set("linger.ms", "0");
         }
         Purpose::Watcher => {

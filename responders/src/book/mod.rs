@@ -42,7 +42,10 @@ impl Book {
         match &entry.body {
             Body::Ended(_) => {}
             Body::Began(_) => self.actions.values_mut().for_each(|action| action.inherit(entry.at)),
-            Body::Called(_) => {}
+            Body::Called(called) => {
+                let beyond = called.offset.map_or(0, |offset| offset + 1);
+                self.commands_through = self.commands_through.max(beyond);
+            }
             Body::Proposed(proposal) => {
                 let mut action = Action::new(proposal.as_ref().clone(), entry.seq, entry.at);
                 if let Some(before) = self.actions.get(&proposal.action_id) {

@@ -5,6 +5,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
+use super::Gateway;
 use super::aws::{AwsConfig, AwsGateway};
 use super::http::{HttpConfig, HttpGateway};
 use super::mosquitto::{Mosquitto, MosquittoConfig};
@@ -12,7 +13,6 @@ use super::nftables::{NftConfig, Nftables};
 use super::openc2::{OpenC2Config, OpenC2Gateway};
 use super::radius::{RadiusConfig, RadiusGateway};
 use super::webhook::{WebhookConfig, WebhookGateway};
-use super::Gateway;
 use crate::error::Error;
 
 /// One gateway. Beside what is common to all stands what its kind asks for.
@@ -152,7 +152,10 @@ mod tests {
         for (wrong, words) in [
             ("kind = 'toaster'", "toaster"),
             ("url = 'x'", "kind"),
-            ("kind = 'mosquitto'\nurl = 'mqtts://b'\nusername = 'v'\npassword = { env = 'P' }\nusernane = 'x'", "usernane"),
+            (
+                "kind = 'mosquitto'\nurl = 'mqtts://b'\nusername = 'v'\npassword = { env = 'P' }\nusernane = 'x'",
+                "usernane",
+            ),
             ("kind = 'mosquitto'\nmode = 'perhaps'", "perhaps"),
         ] {
             let problem = parse(wrong).unwrap_err();

@@ -5,8 +5,8 @@
 //! block, within the gateway's time limit; each gateway has a thread of its own.
 
 pub mod aws;
-pub mod config;
 pub mod clock;
+pub mod config;
 pub mod http;
 pub mod mosquitto;
 pub mod nftables;
@@ -139,7 +139,9 @@ impl Order {
     /// The device has no such name.
     pub fn name(&self, key: Key) -> Result<&str, Failure> {
         let name = self.names.get(&key).map(SmolStr::as_str);
-        name.ok_or_else(|| Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id)))
+        name.ok_or_else(|| {
+            Failure::refused(format!("device `{}` has no {key}; add it to the inventory", self.device_id))
+        })
     }
 
     /// Who has set something on a gateway, where it can keep a word: ours is told from others' by it.
@@ -180,7 +182,9 @@ pub enum Undone {
     /// It was gone already.
     Already,
     /// Somebody else's stands there: it was left.
-    Foreign { by: String },
+    Foreign {
+        by: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

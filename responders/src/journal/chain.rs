@@ -172,6 +172,7 @@ mod tests {
             subject: None,
             status,
             unrecorded: 0,
+            offset: None,
         })
     }
 

@@ -269,6 +269,9 @@ pub struct Called {
     /// Calls before this one that are no entries of their own.
     #[serde(default)]
     pub unrecorded: u64,
+    /// Where it stood in the log of commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

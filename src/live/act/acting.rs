@@ -151,7 +151,8 @@ impl Acting {
             metrics().retention_lost.add(lost, &[KeyValue::new("topic", topic.clone())]);
             next = first;
         }
-        let answering = Answering::start(config, store, &means.lease, &means.stop)?;
+        let reached = closed.values().min().copied().unwrap_or(EventTime::MIN);
+        let answering = Answering::start(config, store, &means.lease, &means.stop, reached)?;
         tracing::info!(from = next, "act begins");
         let remembered_next = next;
         Ok(Some(Acting {

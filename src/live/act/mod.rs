@@ -179,7 +179,11 @@ impl<'p> Polling<'p> {
     fn watch(&mut self) -> anyhow::Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
         if running.thread.is_finished() {
-            return self.running.take().map_or(Ok(()), |running| ended(running.thread));
+            return self.running.take().map_or(Ok(()), |running| {
+                // Nothing of that life counts any more.
+                running.lease.withdraw();
+                ended(running.thread)
+            });
         }
         let (messages, bytes) = (running.input.len(), running.lease.waiting());
         if !running.paused && (messages >= WAITING || bytes >= WAITING_BYTES) {

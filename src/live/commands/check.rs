@@ -90,7 +90,8 @@ fn responding(config: &Config) -> Vec<Found> {
         Ok(playbooks) => playbooks,
         Err(error) => return vec![wrong(format!("playbooks:\n{error:#}"), "correct them (docs/playbooks.md)")],
     };
-    let mut found = vec![Found::Fine(format!("{} playbooks, mode {}", playbooks.iter().count(), config.responders.mode))];
+    let mut found =
+        vec![Found::Fine(format!("{} playbooks, mode {}", playbooks.iter().count(), config.responders.mode))];
     let (opened, posts) = match gateways::open(config) {
         Ok(opened) => opened,
         Err(error) => {
@@ -106,7 +107,9 @@ fn responding(config: &Config) -> Vec<Found> {
         let name = gateway.about().name.clone();
         found.push(match probe(gateway.as_mut()) {
             Ok(()) => Found::Fine(format!("gateway `{name}`")),
-            Err(failure) => wrong(format!("gateway `{name}`: {failure}"), "is it up, and are address and secrets right?"),
+            Err(failure) => {
+                wrong(format!("gateway `{name}`: {failure}"), "is it up, and are address and secrets right?")
+            }
         });
     }
     found

@@ -23,7 +23,7 @@ use super::view::{Shown, View};
 use crate::config::Config;
 use crate::live::judge::publisher::Publisher;
 use crate::live::now_millis;
-use crate::respond::commands::incidents::percentile;
+use crate::respond::commands::incidents::times::percentile;
 use crate::respond::playbooks::CompiledPlaybooks;
 
 /// How long whoever acts may take to obey a command.
@@ -40,7 +40,8 @@ pub struct LiveDesk {
 
 impl LiveDesk {
     fn send(&self, sent: &Sent) -> Result<(), Refusal> {
-        let away = |problem: String| Refusal::unavailable(problem, "Kafka does not take it; try again when brokers answer");
+        let away =
+            |problem: String| Refusal::unavailable(problem, "Kafka does not take it; try again when brokers answer");
         let text = serde_json::to_vec(sent).map_err(|error| away(error.to_string()))?;
         let until = std::time::Instant::now() + PATIENCE;
         match self.publisher.publish(&text, None, &|| std::time::Instant::now() < until) {
@@ -141,17 +142,20 @@ impl Desk for LiveDesk {
             if is_wanted {
                 let said = serde_json::from_value(serde_json::Value::from(verdict.verdict.as_str()));
                 let said = said.map_err(|error| Refusal::new(500, error.to_string(), "look at the journal"))?;
-                found.push((*at, VerdictView {
-                    incident_id: verdict.incident_id.clone(),
-                    finding_id: Some(verdict.finding_id.clone()).filter(|id| !id.is_empty()),
-                    device_id,
-                    verdict: said,
-                    scope: Default::default(),
-                    note: verdict.note.clone(),
-                    by: by.to_string(),
-                    at: Moment(*at),
-                    expires: None,
-                }));
+                found.push((
+                    *at,
+                    VerdictView {
+                        incident_id: verdict.incident_id.clone(),
+                        finding_id: Some(verdict.finding_id.clone()).filter(|id| !id.is_empty()),
+                        device_id,
+                        verdict: said,
+                        scope: Default::default(),
+                        note: verdict.note.clone(),
+                        by: by.to_string(),
+                        at: Moment(*at),
+                        expires: None,
+                    },
+                ));
             }
         }
         let found: Vec<&(EventTime, VerdictView)> = found.iter().collect();
@@ -175,10 +179,11 @@ impl Desk for LiveDesk {
         let shown = self.view.look();
         let set = |of: ModeOf, configured: Mode| shown.book.mode(&of).unwrap_or(configured);
         let gateways = self.config.gateways.iter();
-        let gateways = gateways.map(|(name, gateway)| (name.to_string(), set(ModeOf::Gateway(name.clone()), gateway.mode)));
+        let gateways =
+            gateways.map(|(name, gateway)| (name.to_string(), set(ModeOf::Gateway(name.clone()), gateway.mode)));
         let playbooks = self.playbooks.iter();
-        let playbooks =
-            playbooks.map(|playbook| (playbook.id.to_string(), set(ModeOf::Playbook(playbook.id.clone()), playbook.mode)));
+        let playbooks = playbooks
+            .map(|playbook| (playbook.id.to_string(), set(ModeOf::Playbook(playbook.id.clone()), playbook.mode)));
         let by_file = self.config.responders.stop_file.as_ref().filter(|path| path.try_exists().unwrap_or(true));
         let by_file = by_file.map(|path| format!("the file `{}`", path.display()));
         let stopped_by = shown.book.stopped().map(str::to_owned).or(by_file);
@@ -213,12 +218,13 @@ impl Desk for LiveDesk {
 
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {
         let caller = &asked.caller;
-        let command_id = match &asked.idempotency_key {
-            Some(key) => stable_id(&["command", &caller.name, key]),
-            None => random_id()?,
-        };
         let issued_at = EventTime(now_millis().saturating_mul(1_000));
         let (translated, about) = translate(command)?;
+        // A key that comes again with another command is another command.
+        let command_id = match &asked.idempotency_key {
+            Some(key) => stable_id(&["command", &caller.name, key, &words_of(&translated)]),
+            None => random_id()?,
+        };
         let known = self.view.look().commands.contains_key(&command_id);
         if !known {
             let request = Request {
@@ -272,6 +278,7 @@ impl Desk for LiveDesk {
             subject: call.subject.clone(),
             status: call.status,
             unrecorded: call.unrecorded,
+            offset: None,
         }))
     }
 }
@@ -315,6 +322,14 @@ fn translate(command: &Command) -> Result<(journal::Command, Option<String>), Re
             (Ours::Verdict(verdict), None)
         }
     })
+}
+
+/// What a command asks for; until when is counted anew in each try.
+fn words_of(command: &journal::Command) -> String {
+    match command {
+        journal::Command::Extend { action_id, .. } => format!("extend {action_id}"),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
 }
 
 fn words(note: &str, otherwise: &str) -> String {

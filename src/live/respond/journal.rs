@@ -68,6 +68,11 @@ impl KafkaJournal {
         let admin = ingest::kafka::topics::admin(kafka)?;
         crate::live::our_topic(admin.inner(), &kafka.journal).map_err(missing)?;
         let producer: BaseProducer<Quiet> = create(kafka, Purpose::Owner { role: "journal" }, Quiet)?;
+        // Whoever lost its place meanwhile must not shut out the one that has it.
+        if !lease.has_place() {
+            let (doing, problem) = (format!("taking over `{}`", kafka.journal), "the place is another's".to_owned());
+            return Err(ingest::Error::Kafka { doing, problem, retry: true }.into());
+        }
         producer
             .init_transactions(PATIENCE * 2)
             .map_err(|error| failed(format!("taking over `{}`", kafka.journal), &error))?;
@@ -115,11 +120,24 @@ impl KafkaJournal {
             }
             Err((error, false)) => {
                 let verdict = lost_or_later(&error);
-                if matches!(verdict, JournalError::Lost(_)) || self.producer.abort_transaction(PATIENCE).is_err() {
+                if matches!(verdict, JournalError::Lost(_)) || self.abort().is_err() {
                     self.lease.lose();
                     return Err(JournalError::Lost(error.to_string()));
                 }
                 Err(verdict)
+            }
+        }
+    }
+
+    /// It waits for what was sent to be told of, which only happens while somebody polls.
+    fn abort(&self) -> Result<(), KafkaError> {
+        let until = Instant::now() + PATIENCE * 4;
+        loop {
+            match self.producer.abort_transaction(POLL * 5) {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < until => {
+                    self.producer.poll(POLL);
+                }
+                done => return done,
             }
         }
     }
@@ -139,7 +157,12 @@ impl KafkaJournal {
                 .map_err(|error| (error, false))?;
         }
         self.producer.commit_transaction(PATIENCE).map_err(|error| {
-            let is_undone = matches!(&error, KafkaError::Transaction(error) if error.txn_requires_abort());
+            // What could not be sent was not committed either: the end of the transaction comes after it.
+            let is_undone = match &error {
+                KafkaError::Flush(_) => true,
+                KafkaError::Transaction(error) => error.txn_requires_abort(),
+                _ => false,
+            };
             (error, !is_undone)
         })
     }
@@ -157,6 +180,7 @@ fn lost_or_later(error: &KafkaError) -> JournalError {
     };
     match error {
         KafkaError::Transaction(inner) if !fatal(inner) => JournalError::Later(error.to_string()),
+        KafkaError::Flush(_) => JournalError::Later(error.to_string()),
         KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => JournalError::Later(error.to_string()),
         _ => JournalError::Lost(error.to_string()),
     }
@@ -202,7 +226,7 @@ pub fn read_lines(
     chain: &mut Chain,
     mut each: impl FnMut(&Entry, &str),
 ) -> anyhow::Result<i64> {
-    let (first, _) = bounds(consumer, &kafka.journal, 0)?;
+    let (first, end) = bounds(consumer, &kafka.journal, 0)?;
     if first > 0 && chain.seq == 0 {
         let problem = format!(
             "the journal `{}` has lost its beginning (its first offset is {first}): what is in force is not known any more. Was \
@@ -221,7 +245,14 @@ pub fn read_lines(
                 let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
                 each(&entry(kafka, &record, chain)?, line);
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(next),
+            // Right after a leader changed, the end may seem to come before what was written last; behind that stands at most the
+            // end of a transaction.
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                let there = u64::try_from(next).unwrap_or(0);
+                if end == first || there + 1 >= end {
+                    return Ok(next);
+                }
+            }
             Some(Err(error)) => {
                 let error = failed(format!("reading `{}`", kafka.journal), &error);
                 if !error.retry() {

@@ -53,8 +53,9 @@ impl OwnLease {
         self.state(|state| state.not_before = boot_time() + LASTS + IN_FLIGHT);
     }
 
-    pub fn is_waiting(&self) -> bool {
-        self.state(|state| boot_time() < state.not_before)
+    /// In the group.
+    pub fn has_place(&self) -> bool {
+        self.place.holds()
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
         lease.renew(asked.saturating_sub(Duration::from_secs(5)));
         assert_eq!(lease.holds_until(), Some(asked + LASTS), "an older word takes nothing back");
         lease.wait_out();
-        assert!(lease.holds_until().is_none() && lease.is_waiting(), "a former owner may act");
+        assert!(lease.holds_until().is_none() && lease.has_place(), "a former owner may act");
         let other = OwnLease::new(place.clone());
         other.renew(asked);
         place.withdraw();

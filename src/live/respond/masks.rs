@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fleet::{EventTime, State};
-use responders::book::Book;
+use responders::book::{Action, Book};
 use responders::journal::Entry;
 use responders::journal::entry::Body;
 use smol_str::SmolStr;
@@ -17,9 +17,10 @@ use crate::live::act::restricted::{tell_freed, tell_restricted};
 use crate::live::logs::EachMinute;
 use crate::live::retry::Pause;
 
-enum News {
-    Restricted(SmolStr, EventTime),
-    Freed(SmolStr, EventTime),
+struct News {
+    is_restricted: bool,
+    device: SmolStr,
+    from: EventTime,
 }
 
 pub struct Masks {
@@ -40,25 +41,34 @@ impl Masks {
 
     /// Whoever worked before may not have told. `reached`: event time that act has come to.
     pub fn begin(&mut self, book: &Book, reached: EventTime) {
-        for action in book.open().filter(|action| restricts(action.state) && action.proposal.level.restricts()) {
-            self.restrict(&action.proposal.device_id, reached);
+        for action in book.actions().filter(|action| action.proposal.level.restricts()) {
+            let device = &action.proposal.device_id;
+            if book.of_device(device).any(stands) {
+                self.restrict(device, reached);
+            } else if action.may_hold() || action.let_go_at.is_some() {
+                let _ = self.news.send(News {
+                    is_restricted: false,
+                    device: device.clone(),
+                    from: since(action.since, reached),
+                });
+            }
         }
     }
 
     /// Of an entry, after it was folded.
     pub fn take(&mut self, entry: &Entry, book: &Book, reached: EventTime) {
         let Body::Moved(moved) = &entry.body else { return };
-        let Some(action) = book.action(&moved.action_id).filter(|action| action.proposal.level.restricts()) else { return };
+        let Some(action) = book.action(&moved.action_id).filter(|action| action.proposal.level.restricts()) else {
+            return;
+        };
         let device = &action.proposal.device_id;
-        // Time of the clock may be far from that of history which is fed.
-        let from = entry.at.min(reached);
+        let from = since(entry.at, reached);
         match moved.to {
             State::Applied => self.restrict(device, from),
-            State::Released | State::Failed => {
-                let still = book.of_device(device).any(|other| restricts(other.state) && other.proposal.level.restricts());
-                if !still && self.told.remove(device).is_some() {
-                    let _ = self.news.send(News::Freed(device.clone(), from));
-                }
+            // Whom lanes do not hold for restricted they free without harm.
+            State::Released | State::Failed if !book.of_device(device).any(stands) => {
+                self.told.remove(device);
+                let _ = self.news.send(News { is_restricted: false, device: device.clone(), from });
             }
             _ => {}
         }
@@ -68,7 +78,7 @@ impl Masks {
         let told = self.told.entry(device.clone()).or_default();
         *told += 1;
         if *told == 1 {
-            let _ = self.news.send(News::Restricted(device.clone(), from));
+            let _ = self.news.send(News { is_restricted: true, device: device.clone(), from });
         }
     }
 
@@ -79,21 +89,27 @@ impl Masks {
 }
 
 /// It stands at the gateway, or may.
-fn restricts(state: State) -> bool {
-    matches!(state, State::Applied | State::Verified | State::Releasing)
+fn stands(action: &Action) -> bool {
+    let is_there = matches!(action.state, State::Applied | State::Verified | State::Releasing);
+    action.proposal.level.restricts() && (is_there || action.state == State::Applying && action.may_hold())
+}
+
+/// Time of the clock may be far ahead of that of history which is fed.
+fn since(at: EventTime, reached: EventTime) -> EventTime {
+    if reached == EventTime::MIN { at } else { at.min(reached) }
 }
 
 fn tell(config: &Config, waiting: &Receiver<News>, wanted: &dyn Fn() -> bool) {
     let mut said = EachMinute::default();
     for first in waiting {
-        // In their order, and those that wait together.
-        for news in std::iter::once(first).chain(waiting.try_iter()) {
+        // In their order; those of a kind that wait together are told at once.
+        let news: Vec<News> = std::iter::once(first).chain(waiting.try_iter()).collect();
+        for run in news.chunk_by(|one, other| one.is_restricted == other.is_restricted) {
+            let devices: Vec<(SmolStr, EventTime)> = run.iter().map(|news| (news.device.clone(), news.from)).collect();
             let mut pause = Pause::default();
             loop {
-                let told = match &news {
-                    News::Restricted(device, from) => tell_restricted(config, &[(device.clone(), *from)]),
-                    News::Freed(device, from) => tell_freed(config, &[(device.clone(), *from)]),
-                };
+                let told =
+                    if run[0].is_restricted { tell_restricted(config, &devices) } else { tell_freed(config, &devices) };
                 let Err(error) = told else { break };
                 if said.is_due() {
                     tracing::warn!(error = format!("{error:#}"), "lanes cannot be told whom we restrict; trying again");

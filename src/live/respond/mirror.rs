@@ -6,14 +6,14 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fleet::{Action, EventTime};
+use ingest::kafka::config::KafkaConfig;
+use rdkafka::client::{Client, ClientContext};
 use responders::journal::Entry;
 use store::{Store, VerdictRow};
 
 use crate::live::retry::until_it_works;
 use crate::respond::rows::Mirror;
 
-/// The store's name for how far the journal is mirrored.
-const MEMORY: &str = "journal";
 /// Rows between two notes of that.
 const NOTED_EVERY: u64 = 256;
 
@@ -81,14 +81,25 @@ impl Mirrored {
 }
 
 /// Entries up to this one are in the store, and nobody writes them again.
-pub fn mirrored(store: &dyn Store) -> Result<u64, store::Error> {
-    let newest = store.newest_memory(MEMORY)?;
+pub fn mirrored(log: &str, store: &dyn Store) -> Result<u64, store::Error> {
+    let newest = store.newest_memory(&memory(log))?;
     Ok(newest.and_then(|tick| u64::try_from(tick.0).ok()).unwrap_or(0))
 }
 
-pub fn is_mirrored(name: &str, mirrored: u64) -> bool {
-    let seq = name.strip_prefix("journal-").and_then(|rest| rest.rsplit_once('-')).and_then(|(_, seq)| seq.parse().ok());
-    seq.is_some_and(|seq: u64| seq <= mirrored)
+/// Of another log nobody writes any more.
+pub fn is_mirrored(name: &str, log: &str, mirrored: u64) -> bool {
+    let Some((of, seq)) = name.strip_prefix("journal-").and_then(|rest| rest.rsplit_once('-')) else { return false };
+    seq.parse().is_ok_and(|seq: u64| of != log || seq <= mirrored)
+}
+
+/// The store's name for how far a journal is mirrored.
+fn memory(log: &str) -> String {
+    format!("journal-{log}")
+}
+
+/// The journal's part of names: one that is made again has other entries under the same numbers.
+pub fn log_name<C: ClientContext>(client: &Client<C>, kafka: &KafkaConfig) -> anyhow::Result<String> {
+    Ok(fleet::id::stable_id(&[&crate::live::our_topic(client, &kafka.journal)?.id]))
 }
 
 fn write(
@@ -99,7 +110,7 @@ fn write(
 ) -> Result<(), store::Error> {
     let mut written = 0;
     let asked = until_it_works("ask how far the journal is mirrored", wanted, || {
-        written = mirrored(store)?;
+        written = mirrored(log, store)?;
         Ok(())
     })?;
     if !asked {
@@ -116,7 +127,7 @@ fn write(
             noted = row.seq();
             let tick = EventTime(i64::try_from(noted).unwrap_or(i64::MAX));
             if !until_it_works("note how far the journal is mirrored", wanted, || {
-                store.write_memory(MEMORY, tick, log.as_bytes())
+                store.write_memory(&memory(log), tick, b"")
             })? {
                 return Ok(());
             }

@@ -27,18 +27,19 @@ use fleet::{Device, EventTime, Finding, Incident, Sighting};
 use responders::api::Server;
 use responders::engine::{Directory, Engine};
 use responders::journal::JournalError;
+use responders::journal::entry::Called;
 use responders::journal::sign::Signer;
 use responders::respond::Responding;
 use responders::send::{Gate, Sender as Calls};
 use store::Store;
 
 use self::commands::{Commands, Sent};
+use self::desk::LiveDesk;
 use self::directory::Known;
 use self::journal::{Before, KafkaJournal, Shared};
 use self::lease::{OwnLease, RENEWED};
 use self::masks::Masks;
 use self::mirror::Mirroring;
-use self::desk::LiveDesk;
 use self::telling::Telling;
 use self::view::View;
 use crate::config::Config;
@@ -53,6 +54,9 @@ use crate::respond::rows::Mirror;
 
 /// How often it looks whether something is due.
 const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// Commands that are taken one after the other.
+const COMMANDS: usize = 64;
 
 /// What comes of a message of the findings topic.
 pub struct ToAnswer {
@@ -85,8 +89,12 @@ impl Answering {
         let (input, messages) = unbounded();
         let done = Arc::new(AtomicU64::new(0));
         let (config, store, place, stop) = (Arc::clone(config), Arc::clone(store), place.clone(), stop.clone());
-        let reached = Arc::clone(&done);
-        let work = move || work(&config, &store, &place, &stop, &messages, &reached);
+        let count = Arc::clone(&done);
+        let work = move || {
+            let mut desk = Desk::begin(&config, &store, &place, &stop, reached)?;
+            desk.work(&messages, &count)?;
+            if place.holds() { desk.end() } else { Ok(()) }
+        };
         let thread = std::thread::Builder::new().name("responding".to_owned()).spawn(work)?;
         Ok(Answering { input, given: 0, done, thread: Some(thread) })
     }
@@ -146,40 +154,19 @@ struct Desk<'d> {
     reached: EventTime,
 }
 
-fn work(
-    config: &Arc<Config>,
-    store: &Arc<dyn Store>,
-    place: &Place,
-    stop: &Stop,
-    messages: &Receiver<ToAnswer>,
-    done: &AtomicU64,
-) -> anyhow::Result<()> {
-    let mut desk = Desk::begin(config, store, place, stop)?;
-    loop {
-        match messages.recv_timeout(LOOK_UP) {
-            Ok(message) => {
-                let number = message.number;
-                desk.answer(message)?;
-                done.store(number, Ordering::SeqCst);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return desk.end(),
-        }
-        if !place.holds() {
-            return Ok(());
-        }
-        desk.turn()?;
-    }
-}
-
 impl<'d> Desk<'d> {
-    fn begin(config: &'d Arc<Config>, store: &Arc<dyn Store>, place: &'d Place, stop: &'d Stop) -> anyhow::Result<Desk<'d>> {
+    fn begin(
+        config: &'d Arc<Config>,
+        store: &Arc<dyn Store>,
+        place: &'d Place,
+        stop: &'d Stop,
+        reached: EventTime,
+    ) -> anyhow::Result<Desk<'d>> {
         let kafka = &config.source.kafka;
         let playbooks = playbooks::load(config.responders.playbooks.as_deref())?;
         let directory = Known::new(config)?;
         let admin = ingest::kafka::topics::admin(kafka)?;
-        let topic = crate::live::our_topic(admin.inner(), &kafka.journal).map_err(journal::missing)?;
-        let log = fleet::id::stable_id(&[&topic.id]);
+        let log = mirror::log_name(admin.inner(), kafka).map_err(journal::missing)?;
         let wanted = {
             let (place, stop) = (place.clone(), stop.clone());
             move || place.holds() && !stop.is_pressing()
@@ -205,8 +192,11 @@ impl<'d> Desk<'d> {
         }
         let mut engine = Engine::new(config.responders.clone(), posts);
         let open = book.open().filter(|action| action.state.is_at_gateway()).count();
-        let mut masks = { let wanted = wanted.clone(); Masks::start(config, wanted)? };
-        masks.begin(&book, EventTime::MIN);
+        let mut masks = {
+            let wanted = wanted.clone();
+            Masks::start(config, wanted)?
+        };
+        masks.begin(&book, reached);
         engine.book = book;
         let gate = Arc::new(Gate::new(Box::new(lease.clone()), config.responders.stop_file.clone()));
         let calls = Calls::start(gateways, gate)?;
@@ -216,10 +206,41 @@ impl<'d> Desk<'d> {
         let begun = Responding::begin(engine, home, calls, signer, Some((clock(), owner)));
         let responding = begun.map_err(|error| told(&error))?;
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
-        let reached = EventTime::MIN;
         Ok(Desk {
-            config, place, stop, lease, journal, responding, playbooks, directory, commands, mirror, masks, telling, rows, reached,
+            config,
+            place,
+            stop,
+            lease,
+            journal,
+            responding,
+            playbooks,
+            directory,
+            commands,
+            mirror,
+            masks,
+            telling,
+            rows,
+            reached,
         })
+    }
+
+    /// Until nobody gives anything any more, or the place is another's.
+    fn work(&mut self, messages: &Receiver<ToAnswer>, done: &AtomicU64) -> anyhow::Result<()> {
+        loop {
+            match messages.recv_timeout(LOOK_UP) {
+                Ok(message) => {
+                    let number = message.number;
+                    self.answer(message)?;
+                    done.store(number, Ordering::SeqCst);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if !self.place.holds() {
+                return Ok(());
+            }
+            self.turn()?;
+        }
     }
 
     fn answer(&mut self, message: ToAnswer) -> anyhow::Result<()> {
@@ -248,11 +269,16 @@ impl<'d> Desk<'d> {
 
     fn turn(&mut self) -> anyhow::Result<()> {
         self.directory.refresh();
-        while let Some((offset, sent)) = self.commands.take() {
+        // In between, what is due has its turn.
+        for _ in 0..COMMANDS {
+            let Some((offset, sent)) = self.commands.take() else { break };
             self.until_written(|desk| {
                 Ok(match &sent {
                     Sent::Command(request) => desk.responding.command(clock(), request, Some(offset)),
-                    Sent::Call(called) => desk.responding.called(clock(), called.clone()),
+                    Sent::Call(called) => {
+                        let called = Called { offset: Some(offset), ..called.clone() };
+                        desk.responding.called(clock(), called)
+                    }
                 })
             })?;
         }

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use fleet::Action;
 use ingest::kafka::client::failed;
 use ingest::kafka::config::KafkaConfig;
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use responders::book::Book;
 use responders::journal::entry::{Body, Entry};
 
-use super::journal::{entry, reader};
+use super::journal::{entry, read, reader};
 use crate::live::logs::EachMinute;
 use crate::live::stop::Stop;
 use crate::respond::rows::Mirror;
@@ -90,21 +89,22 @@ impl View {
             if let Err(error) = self.follow_once(kafka, stop)
                 && said.is_due()
             {
-                tracing::warn!(error = format!("{error:#}"), "the journal cannot be followed; the API shows what was known");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the journal cannot be followed; the API shows what was known"
+                );
             }
             std::thread::sleep(LOOK_UP * 10);
         }
     }
 
+    /// What was shown before is shown until all is read.
     fn follow_once(&self, kafka: &KafkaConfig, stop: &Stop) -> anyhow::Result<()> {
         let consumer = reader(kafka)?;
-        let mut chain = self.look().book.chain.clone();
-        if chain.seq > 0 {
-            // From its beginning again: where it was is not known to a new reader.
-            *self.look() = Shown::default();
-            chain = Book::default().chain;
-        }
-        let mut mirror = Mirror::default();
+        let (mut fresh, mut mirror) = (Shown::default(), Mirror::default());
+        let mut chain = fresh.book.chain.clone();
+        read(kafka, &consumer, &mut chain, |entry| fresh.take(entry, &mut mirror))?;
+        *self.look() = fresh;
         while !stop.is_asked() {
             match consumer.poll(LOOK_UP) {
                 Some(Ok(record)) => {
@@ -112,7 +112,13 @@ impl View {
                     self.look().take(&entry, &mut mirror);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) | None => {}
-                Some(Err(error)) => return Err(failed(format!("following `{}`", kafka.journal), &error).into()),
+                Some(Err(error)) => {
+                    let error = failed(format!("following `{}`", kafka.journal), &error);
+                    // The consumer comes back by itself.
+                    if !error.retry() {
+                        return Err(error.into());
+                    }
+                }
             }
         }
         Ok(())

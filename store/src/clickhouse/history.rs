@@ -12,7 +12,9 @@ use super::memory::quoted;
 use super::{ClickHouseStore, read};
 use crate::dictionary::Table;
 use crate::error::Error;
-use crate::history::{Heard, History, Keys, NORMAL_VERDICTS, NOT_NORMAL, Restriction, Spell, restrictions, transitions};
+use crate::history::{
+    Heard, History, Keys, NORMAL_VERDICTS, NOT_NORMAL, Restriction, Spell, restrictions, transitions,
+};
 use crate::rows::DeviceRow;
 
 /// Ids of one question: a question has a greatest length.

@@ -4,7 +4,7 @@
 //! * [`page`]: how they are shown
 
 mod page;
-mod times;
+pub mod times;
 
 use std::path::PathBuf;
 
