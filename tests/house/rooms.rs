@@ -193,7 +193,7 @@ fn only_the_one_place_that_sends_makes_permits() {
         if is_tests || name.ends_with("gateways/mod.rs") {
             continue;
         }
-        let text = without_tests(&read(&path));
+        let text = without_tests(&path);
         assert!(!text.contains("Permit::for_tests"), "`{name}` makes a permit that is for tests");
         let may = name.contains("responders/src/send");
         assert!(

@@ -80,11 +80,13 @@ pub struct Answering {
 }
 
 impl Answering {
+    /// `reached`: event time that findings have come to.
     pub fn start(
         config: &Arc<Config>,
         store: &Arc<dyn Store>,
         place: &Place,
         stop: &Stop,
+        reached: EventTime,
     ) -> anyhow::Result<Answering> {
         let (input, messages) = unbounded();
         let done = Arc::new(AtomicU64::new(0));
