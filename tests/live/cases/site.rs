@@ -32,7 +32,7 @@ impl Site {
              [source.kafka]\nbrokers = \"{}\"\ngroup = \"{name}\"\nreadings = \"{name}.readings\"\n\
              cohorts = \"{name}.cohorts\"\nidentities = \"{name}.identities\"\nfindings = \"{name}.findings\"\njournal = \"{name}.journal\"\ncommands = \"{name}.commands\"\nreadings_partitions = {LANES}\n{kafka}\n\
              [source.kafka.properties]\n\"session.timeout.ms\" = \"6000\"\n\"heartbeat.interval.ms\" = \"500\"\n\
-             {topics}\n[responders]\nmax_age_seconds = 0\n[store]\npath = \"store\"\n[run]\nmemory_seconds = 1\n",
+             {topics}\n[store]\npath = \"store\"\n[run]\nmemory_seconds = 1\n",
             broker.bootstrap
         );
         let config = folder.path().join("vedette.toml");
