@@ -31,6 +31,7 @@ use clap::Parser;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    responders::tls::begin();
     let arguments = cli::Cli::parse();
     if !arguments.is_service() {
         telemetry::log_only("warn");

@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
+/// What clients that do not say it themselves encrypt with: the telemetry exporter's are of this kind. Once a process.
+pub fn begin() {
+    // Another one may have been chosen before; then that holds.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// Whom we believe, and who we are. Without `ca` the system's certificates are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

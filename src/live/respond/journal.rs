@@ -25,6 +25,8 @@ use crate::live::route::partitions::Quiet;
 /// For an answer of the brokers.
 const PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
+/// Nothing came for so long after what seemed to be the end.
+const SETTLED: Duration = Duration::from_millis(500);
 
 pub struct KafkaJournal {
     producer: BaseProducer<Quiet>,
@@ -237,21 +239,23 @@ pub fn read_lines(
     }
     let mut since = Instant::now();
     let mut next = 0;
+    let mut at_end: Option<Instant> = None;
     loop {
         match consumer.poll(POLL) {
             Some(Ok(record)) => {
                 since = Instant::now();
+                at_end = None;
                 next = record.offset() + 1;
                 let line = std::str::from_utf8(record.payload().unwrap_or_default()).unwrap_or_default();
                 each(&entry(kafka, &record, chain)?, line);
             }
-            // Right after a leader changed, the end may seem to come before what was written last; behind that stands at most the
-            // end of a transaction.
+            // What was aborted, and the ends of transactions, are passed over without a word: the last entry may stand long before
+            // the end. But right after a leader changed, the end may seem to come before what was written last.
             Some(Err(KafkaError::PartitionEOF(_))) => {
-                let there = u64::try_from(next).unwrap_or(0);
-                if end == first || there + 1 >= end {
+                if end == first || u64::try_from(next).unwrap_or(0) + 1 >= end {
                     return Ok(next);
                 }
+                at_end.get_or_insert_with(Instant::now);
             }
             Some(Err(error)) => {
                 let error = failed(format!("reading `{}`", kafka.journal), &error);
@@ -260,6 +264,9 @@ pub fn read_lines(
                 }
             }
             None => {}
+        }
+        if at_end.is_some_and(|at| at.elapsed() > SETTLED) {
+            return Ok(next);
         }
         if since.elapsed() > PATIENCE * 2 {
             let problem = "its end was not reached in time".to_owned();

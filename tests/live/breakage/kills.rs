@@ -47,14 +47,21 @@ fn killed_again_and_again_nothing_is_lost_and_nothing_twice() {
     demand_progress(&services[0], kills());
     feed.join();
     services[0].wait_closed(LANES, replayed.through, Duration::from_secs(240));
-    services[0].stop();
     let store = site.folder.path().join("store");
+    // As they come, also those of the last life.
+    let until = Instant::now() + Duration::from_secs(60);
     for table in ["windows", "findings"] {
-        let files = std::fs::read_dir(store.join("tables").join(table)).expect("the table is there");
-        let names: Vec<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
-        let is_merged = names.iter().any(|name| name.to_string_lossy().starts_with("compacted-"));
-        assert!(is_merged, "{table}: no files were merged: {names:?}");
+        let names = || {
+            let files = std::fs::read_dir(store.join("tables").join(table)).expect("the table is there");
+            files.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+        };
+        let is_merged = || names().iter().any(|name| name.to_string_lossy().starts_with("compacted-"));
+        while !is_merged() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        assert!(is_merged(), "{table}: no files were merged: {:?}", names());
     }
+    services[0].stop();
     demand_the_same(&replayed.store, &store);
 }
 
