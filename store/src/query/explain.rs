@@ -98,13 +98,13 @@ fn caret(sql: &str, line: u64, column: u64) -> Option<String> {
     Some(format!("  | {text}\n  | {}^", " ".repeat(column)))
 }
 
-/// Names like `wrong`, nearest first: at most a third of its letters differ, or one begins the other.
+/// Names like `wrong`, nearest first: at most a third of its letters differ, or one (of three letters or more) is in the other.
 fn nearest(wrong: &str, names: &[String]) -> Vec<String> {
     let wrong = wrong.to_lowercase();
     let mut near: Vec<(usize, &String)> = Vec::new();
     for name in names {
         let distance = edits(&wrong, name);
-        let contained = wrong.len() > 2 && (name.contains(wrong.as_str()) || wrong.contains(name.as_str()));
+        let contained = wrong.len().min(name.len()) > 2 && (name.contains(&wrong) || wrong.contains(name.as_str()));
         if distance <= wrong.chars().count().div_ceil(3) || contained {
             near.push((distance, name));
         }
