@@ -1,13 +1,16 @@
 //! `vedette demo`: a simulated fleet written as files, then replayed through the same code as any user's data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use datasets::DataSet;
 use datasets::scorecard::load::Stored;
-use datasets::simulate::{DemoOptions, write_demo};
+use datasets::simulate::{DemoOptions, is_demo, write_demo};
 use fleet::{Finding, FindingKind, Scope};
+use tempfile::TempDir;
 
+use crate::config::Misuse;
 use crate::replay::{self, ReplayArgs};
 use crate::show;
 
@@ -74,6 +77,25 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     println!("  {}", show::program(&format!("replay {dataset} --budget 100 --out {other}")));
     println!("\nThis fleet is simulated: its figures show what vedette does, not how well it does it.");
     Ok(())
+}
+
+/// A data set, and the folder that its files are in when they had to be made: those of the shipped `demo.toml` are nowhere
+/// before somebody simulates them.
+pub fn open(descriptor: &Path, data: Option<&Path>) -> anyhow::Result<(DataSet, Option<TempDir>)> {
+    match DataSet::load(descriptor, data) {
+        Err(datasets::Error::MissingFile { .. }) if data.is_none() && is_demo(descriptor) => {
+            eprintln!("simulating the fleet of `{}`", descriptor.display());
+            let folder = temporary_folder()?;
+            let files = write_demo(folder.path(), &DemoOptions::default())?;
+            Ok((DataSet::load(&files.descriptor, None)?, Some(folder)))
+        }
+        loaded => Ok((loaded.map_err(|error| Misuse(error.to_string()))?, None)),
+    }
+}
+
+/// Removed when it is dropped.
+pub fn temporary_folder() -> anyhow::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("vedette-").tempdir().context("a temporary folder cannot be made; is there space?")
 }
 
 /// The gravest finding about a device; of those the one with most reasons.

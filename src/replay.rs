@@ -13,6 +13,7 @@ use fleet::{EventTime, Mode};
 use store::{DeviceRow, ParquetStore, Store};
 
 use crate::config::{Config, Misuse};
+use crate::demo;
 use crate::pipeline::{self, Outcome};
 use crate::progress::Progress;
 use crate::respond::playbooks;
@@ -75,7 +76,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ScoreCard> {
     if let Some(mode) = args.mode {
         playbooks = playbooks.in_mode(mode);
     }
-    let dataset = DataSet::load(&args.dataset, args.path.as_deref()).map_err(misuse)?;
+    let (dataset, _made) = demo::open(&args.dataset, args.path.as_deref())?;
     config.ingest.lateness_seconds = dataset.lateness_seconds;
     config.detect.lateness_seconds = dataset.lateness_seconds;
     let mut progress = Progress::start(args.quiet);

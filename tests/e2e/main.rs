@@ -3,6 +3,7 @@
 //! `VEDETTE_DATA`, or `../shared/data` beside the project, has the recordings that cannot be shipped (README, "Data"). Tests
 //! that need them say loudly when they did not run.
 
+mod automatic;
 mod bad_input;
 mod demo;
 mod evidence;

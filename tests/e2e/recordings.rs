@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::automatic::restricts_nobody_benign;
 use crate::support::{recordings, replay, score_card, shipped, text};
 
 fn number(value: &Value) -> f64 {
@@ -16,7 +17,8 @@ fn both_fleets_at_one_setting() {
         let Some(data) = recordings(name) else { return };
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        replay(&shipped("fleet.toml"), &out, &["--path", text(&data)]);
+        replay(&shipped("fleet.toml"), &out, &["--path", text(&data), "--mode", "auto"]);
+        restricts_nobody_benign(&out, 3);
         let card = score_card(&out);
         found += number(&card["incidents_detected"]);
         total += number(&card["incidents_total"]);

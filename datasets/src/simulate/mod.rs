@@ -27,7 +27,7 @@ use records::{Sent, Stage};
 use roster::Roster;
 use script::Script;
 
-pub use write::{DemoFiles, write_demo};
+pub use write::{DemoFiles, is_demo, write_demo};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoOptions {

@@ -97,6 +97,11 @@ pub fn write_demo(folder: &Path, options: &DemoOptions) -> io::Result<DemoFiles>
     Ok(DemoFiles { lines, broken, ..files })
 }
 
+/// Whether this is the descriptor of the simulated fleet, as it is shipped: its files can be made anywhere.
+pub fn is_demo(descriptor: &Path) -> bool {
+    std::fs::read_to_string(descriptor).is_ok_and(|text| text == DESCRIPTOR)
+}
+
 fn at(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write `{}`: {error}; check space and permissions", path.display()))
 }

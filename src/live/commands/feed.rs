@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
-use datasets::DataSet;
 use fleet::{EventTime, MICROS_PER_SECOND, Reading};
 use ingest::identity::{Router, Routes};
 use ingest::kafka::config::KafkaConfig;
@@ -18,6 +17,7 @@ use ingest::{Fetched, Rejected, to_native_json};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::config::{Config, Misuse};
+use crate::demo;
 use crate::live::route::outbox::{Outbox, Outgoing};
 use crate::live::route::sources::HEARTBEAT;
 use crate::progress::Progress;
@@ -76,7 +76,7 @@ pub fn run(args: &FeedArgs) -> anyhow::Result<()> {
     if !(args.speed.is_finite() && (args.speed == 0.0 || args.speed >= 1e-3)) {
         return Err(Misuse(format!("`--speed {}` is no speed, expected 0, or 0.001 and more", args.speed)).into());
     }
-    let dataset = DataSet::load(&args.dataset, args.path.as_deref()).map_err(|error| Misuse(error.to_string()))?;
+    let (dataset, _made) = demo::open(&args.dataset, args.path.as_deref())?;
     config.ingest.lateness_seconds = dataset.lateness_seconds;
     let mut source = dataset.open(&config.ingest).map_err(|error| Misuse(error.to_string()))?;
     let router = Router::new(dataset.inventory()?, &config.ingest);

@@ -9,6 +9,7 @@ use fleet::{Action, Cohort, Device, DeviceKey, EventTime, Finding, Level, Profil
 use smol_str::SmolStr;
 use store::DeviceRow;
 
+use crate::demo::temporary_folder;
 use crate::respond::playbooks::CompiledPlaybooks;
 use crate::respond::replay::ReplayResponder;
 
@@ -44,8 +45,8 @@ pub fn answer(stored: &Stored, playbooks: CompiledPlaybooks, config: &responders
     let mut findings = stored.store.rows::<Finding>()?;
     findings.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
     let devices: Vec<Arc<Device>> = stored.store.rows::<DeviceRow>()?.iter().map(device).collect();
-    let folder = tempfile_folder()?;
-    let mut responder = ReplayResponder::new(config, playbooks, &devices, &folder.0)?;
+    let folder = temporary_folder()?;
+    let mut responder = ReplayResponder::new(config, playbooks, &devices, folder.path())?;
     devices.iter().for_each(|device| responder.meet(Arc::clone(device)));
     let rows = responder.answer(&findings)?;
     Ok(Answered { findings: findings.len(), done: done(&rows, &stored.run) })
@@ -104,21 +105,4 @@ fn device(row: &DeviceRow) -> Arc<Device> {
         standing: row.standing,
         profile: Arc::new(profile),
     })
-}
-
-/// Removed when it is dropped.
-pub struct Folder(pub std::path::PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-pub fn tempfile_folder() -> anyhow::Result<Folder> {
-    let mut random = [0u8; 8];
-    getrandom::fill(&mut random)?;
-    let folder = std::env::temp_dir().join(format!("vedette-{:016x}", u64::from_le_bytes(random)));
-    std::fs::create_dir(&folder)?;
-    Ok(Folder(folder))
 }

@@ -10,8 +10,9 @@ use datasets::scorecard::text::{Table, listed, moment};
 use fleet::{EventTime, Mode};
 use responders::playbook::cacao;
 
-use super::history::{Answered, answer, tempfile_folder};
+use super::history::{Answered, answer};
 use crate::config::{Config, Misuse};
+use crate::demo::temporary_folder;
 use crate::replay::{self, ReplayArgs, mode};
 use crate::respond::gateways;
 use crate::respond::playbooks as compiled;
@@ -120,10 +121,10 @@ fn test(args: &TestArgs) -> anyhow::Result<()> {
     // Wrong playbooks are told of before a replay that takes minutes.
     let playbooks = compiled::load(folder)?.in_mode(args.mode);
     let against = args.against.as_deref().map(|folder| compiled::load(Some(folder))).transpose()?;
-    let of_replay = tempfile_folder()?;
+    let of_replay = temporary_folder()?;
     let stored = match (&args.store, &args.dataset) {
         (Some(store), _) => Stored::open(store)?,
-        (None, Some(dataset)) => replayed(dataset, args, &of_replay.0)?,
+        (None, Some(dataset)) => replayed(dataset, args, of_replay.path())?,
         (None, None) => return Err(Misuse("name a --store or a --dataset to test on".to_owned()).into()),
     };
     let responders = responders::Config { mode: args.mode, ..config.responders };
