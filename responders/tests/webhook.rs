@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use fleet::Level;
-use responders::gateways::webhook::signature::{HEADER, check};
 use responders::gateways::webhook::{WebhookAbility, WebhookConfig, WebhookGateway};
 use responders::gateways::{FailureKind, Found, Gateway, Key, Order, Undone, clock};
+use responders::signature::{HEADER, check};
 use responders::tls::TlsConfig;
 use serde_json::{Value, json};
 use support::http::{Reply, Request, Server};
@@ -22,7 +22,9 @@ type Held = Arc<Mutex<BTreeMap<String, String>>>;
 
 fn receive(held: &Held, request: &Request) -> Value {
     let now = clock::unix_seconds();
-    if let Err(error) = check(SECRET.as_bytes(), request.header(&HEADER.to_ascii_lowercase()), &request.body, now) {
+    if let Err(error) =
+        check(SECRET.as_bytes(), request.header(&HEADER.to_ascii_lowercase()), request.body.as_bytes(), now)
+    {
         return json!({"error": error.to_string()});
     }
     let message = request.json();

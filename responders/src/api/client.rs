@@ -21,6 +21,7 @@ use crate::api::views::{
     Playbooks, StatsFilter, TokenList, VerdictFilter, Verdicts,
 };
 use crate::error::Error;
+use crate::rest::Rest;
 use crate::rights::TokenText;
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
@@ -78,18 +79,10 @@ impl Client {
                 "the token would go to `{url}` in clear; expected `https`, or this machine"
             )));
         }
-        let tls = TlsConfig { ca: config.ca.clone(), ..TlsConfig::default() }.client()?;
-        let http = reqwest::blocking::Client::builder()
-            .tls_backend_preconfigured((*tls).clone())
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
-            // A token goes where it was meant to go, and nowhere else.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("vedette/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Wrong(format!("the API cannot be called: {error}")))?;
-        Ok(Client { http, url, authorization })
+        let tls = TlsConfig { ca: config.ca.clone(), ..TlsConfig::default() };
+        let builder = reqwest::blocking::Client::builder().no_proxy();
+        let rest = Rest::built(builder.connect_timeout(CONNECT_WITHIN).timeout(ANSWER_WITHIN), &tls)?;
+        Ok(Client { http: rest.client, url, authorization })
     }
 
     pub fn actions(&self, filter: &ActionFilter) -> Result<Actions, Failed> {

@@ -13,7 +13,6 @@ pub mod nftables;
 pub mod openc2;
 pub mod radius;
 pub mod recording;
-pub mod rest;
 pub mod webhook;
 
 use std::collections::BTreeMap;

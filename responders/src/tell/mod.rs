@@ -12,7 +12,6 @@ mod http;
 pub mod ocsf;
 pub mod outbox;
 pub mod outgoing;
-pub mod signature;
 pub mod sinks;
 pub mod teller;
 pub mod templated;

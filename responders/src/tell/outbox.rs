@@ -267,11 +267,14 @@ impl Shared {
         let doubled = self.limits.first_pause.saturating_mul(1 << (tries - 1).min(16));
         let pause = doubled.min(self.limits.longest_pause);
         let chance = stable_hash(&[&self.name, key, &tries.to_string()]) % 1000;
-        pause.mul_f64(0.5 + chance as f64 / 2000.0).max(failure.retry_after.unwrap_or_default())
+        pause
+            .mul_f64(0.5 + chance as f64 / 2000.0)
+            .max(failure.retry_after.unwrap_or_default().min(self.limits.give_up))
     }
 }
 
-/// A sign-in that is not good enough is mended by a person: the message waits for that.
+/// A sign-in that is not good enough is mended by a person: the message waits for that. One that conflicts with what is there
+/// is the same the next time: there is nothing to decide anew.
 fn worth_another_try(failure: &Failure) -> bool {
-    failure.retry() || failure.kind == FailureKind::Unauthorised
+    matches!(failure.kind, FailureKind::Unreachable | FailureKind::Busy | FailureKind::Unauthorised)
 }

@@ -5,17 +5,13 @@
 //! what a chat would take for a mention or a link.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
-use reqwest::Url;
-use reqwest::blocking::Client;
-use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
 use super::config::TemplatedConfig;
-use super::http::{self, Answer};
+use super::http::Receiver;
 use super::outgoing::{Outgoing, Sink};
 use crate::error::Error;
 use crate::gateways::Failure;
@@ -127,9 +123,7 @@ fn plain(text: &str) -> String {
 }
 
 pub(super) struct Templated {
-    client: Client,
-    url: Url,
-    authorization: Option<HeaderValue>,
+    receiver: Receiver,
     template: Template,
     params: BTreeMap<String, String>,
 }
@@ -140,29 +134,20 @@ impl Templated {
         template
             .check(&config.params)
             .map_err(|what| Error::Wrong(format!("responders.tell `{}`: {what}", config.name)))?;
-        let url = http::address(&config.url, &config.name)?;
-        Ok(Templated {
-            client: http::client(&url, &config.tls, Duration::from_secs(config.limit_seconds))?,
-            url,
-            authorization: http::authorization(config.authorization.as_ref(), &config.name)?,
-            template,
-            params: config.params.clone(),
-        })
+        let (authorization, limit) = (config.authorization.as_ref(), config.limit_seconds);
+        let receiver = Receiver::new(&config.name, &config.url, authorization, &config.tls, limit)?;
+        Ok(Templated { receiver, template, params: config.params.clone() })
     }
 }
 
 impl Sink for Templated {
     fn send(&mut self, message: &Outgoing) -> Result<(), Failure> {
         let body = self.template.render(&self.params, message)?;
-        let mut request =
-            self.client.post(self.url.clone()).header("Content-Type", &self.template.content_type).body(body);
-        if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
-        }
-        let answer: Answer = http::ask(request)?;
-        if self.template.is_success(answer.status.as_u16(), &answer.body) {
+        let request = self.receiver.post().header("Content-Type", &self.template.content_type).body(body);
+        let answer = self.receiver.send(request)?;
+        if self.template.is_success(answer.status, &String::from_utf8_lossy(&answer.body)) {
             return Ok(());
         }
-        Err(answer.failure())
+        Err(answer.failure(&answer.text()))
     }
 }

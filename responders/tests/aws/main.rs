@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use reqwest::blocking::Client;
 use responders::gateways::aws::{AwsConfig, AwsGateway};
-use responders::gateways::rest::Rest;
+use responders::rest::Rest;
 use responders::tls::TlsConfig;
 use serde_json::{Value, json};
 use support::{demand, root, secret};

@@ -83,7 +83,7 @@ fn a_chat_that_answers_200_with_a_failure_is_not_believed() {
     let mut sink = sink(&format!("kind = 'chat'\nname = 'c'\ntemplate = 'slack'\nurl = '{}'", web.url("/services/T0")));
     let message = messages(&finding("camera-01", "i1", Severity::High)).remove(0);
     let failure = sink.send(&message).unwrap_err();
-    assert_eq!((failure.retry(), failure.message.as_str()), (false, "it answered 200 `invalid_token`"));
+    assert_eq!((failure.retry(), failure.message.as_str()), (false, "status 200: invalid_token"));
     sink.send(&message).unwrap();
     let request = web.requests.recv_timeout(PATIENCE).unwrap();
     assert_eq!(request.header("content-type"), Some("application/json"));

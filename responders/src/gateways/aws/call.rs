@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::AwsConfig;
 use crate::error::Error;
-use crate::gateways::rest::{Answer, Rest};
 use crate::gateways::{Failure, FailureKind, Permit, clock};
+use crate::rest::{self, Answer, Rest};
 use crate::secret::Secret;
 
 /// What AWS asks for when it says that requests come too fast, and not how long.
@@ -109,7 +109,7 @@ impl Caller {
         for (name, value) in headers.iter().copied().chain(signed.headers()) {
             sent = sent.header(name, value);
         }
-        Rest::send(permit, sent)
+        rest::ask(sent, permit.left()?)
     }
 }
 

@@ -1,23 +1,16 @@
 //! One request and its answer: within its time, no faster than allowed, never somewhere else.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::error::Error as _;
-use std::io::Read;
 use std::time::{Duration, Instant};
 
-use fleet::EventTime;
 use reqwest::Url;
-use reqwest::blocking::Client as Blocking;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::product::Method;
-use super::scope::now;
 use crate::error::Error;
 use crate::gateways::Failure;
+use crate::rest::{self, Rest};
 use crate::tls::TlsConfig;
-
-/// Longer answers are not read: none of what is asked for is that long.
-const LONGEST_ANSWER: u64 = 1024 * 1024;
 
 pub struct Request<'a> {
     pub method: Method,
@@ -27,22 +20,21 @@ pub struct Request<'a> {
     pub body: Option<String>,
 }
 
-#[derive(Clone, Debug)]
+/// An answer as templates look at it.
 pub struct Answer {
-    pub status: u16,
     /// Names in lower case; several of one name joined by `, `.
     pub headers: BTreeMap<String, String>,
     pub cookies: BTreeMap<String, String>,
     /// JSON as it is, anything else as text.
     pub body: serde_json::Value,
-    /// How long it asked to be left alone.
-    pub retry_after: Option<Duration>,
+    /// As it came.
+    pub raw: rest::Answer,
 }
 
 /// A connection to one server.
 pub struct Client {
     base: Url,
-    http: Blocking,
+    rest: Rest,
     pace: Pace,
 }
 
@@ -97,16 +89,7 @@ impl Client {
         if host.is_empty() || more || base.password().is_some() {
             return Err(wrong("has more or less than expected, such as `https://gateway.example:8443`"));
         }
-        let rustls = (*tls.client()?).clone();
-        let http = Blocking::builder()
-            .tls_backend_preconfigured(rustls)
-            .redirect(reqwest::redirect::Policy::none())
-            // Where gateways are is said by the configuration, not by the surroundings of the process.
-            .no_proxy()
-            .user_agent("vedette")
-            .build()
-            .map_err(|error| wrong(&format!("cannot be connected to: {error}")))?;
-        Ok(Client { base, http, pace: Pace::new(requests_per_second) })
+        Ok(Client { base, rest: Rest::new(tls)?, pace: Pace::new(requests_per_second) })
     }
 
     /// Name or address of the server, without its port.
@@ -126,15 +109,14 @@ impl Client {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        let mut sent = self.http.request(method, url).headers(headers(request.headers)?).timeout(left(deadline)?);
+        let mut sent = self.rest.client.request(method, url).headers(headers(request.headers)?);
         if let Some(body) = &request.body {
             sent = sent.body(body.clone());
         }
-        let mut response = sent.send().map_err(|error| lost(&error))?;
-        let status = response.status().as_u16();
+        let answer = rest::ask(sent, left(deadline)?)?;
         let mut headers: BTreeMap<String, String> = BTreeMap::new();
         let mut cookies = BTreeMap::new();
-        for (name, value) in response.headers() {
+        for (name, value) in &answer.headers {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             if name == "set-cookie" {
                 let pair = value.split(';').next().and_then(|pair| pair.split_once('='));
@@ -146,16 +128,9 @@ impl Client {
             }
             joined.push_str(&value);
         }
-        let mut bytes = Vec::new();
-        let read = response.by_ref().take(LONGEST_ANSWER + 1).read_to_end(&mut bytes);
-        read.map_err(|error| Failure::unreachable(format!("the answer broke off: {error}")))?;
-        if bytes.len() as u64 > LONGEST_ANSWER {
-            return Err(Failure::refused(format!("the answer is longer than {LONGEST_ANSWER} bytes; it was not read")));
-        }
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        let retry_after = headers.get("retry-after").and_then(|value| patience(value));
-        Ok(Answer { status, headers, cookies, body, retry_after })
+        let body = serde_json::from_slice(&answer.body)
+            .unwrap_or_else(|_| serde_json::Value::String(String::from_utf8_lossy(&answer.body).into_owned()));
+        Ok(Answer { headers, cookies, body, raw: answer })
     }
 
     /// The same server always, whatever the path says.
@@ -193,35 +168,6 @@ fn headers(named: &BTreeMap<String, String>) -> Result<HeaderMap, Failure> {
     Ok(headers)
 }
 
-/// Why no answer came. The address is left out: the step is named, and a query may hold what is nobody's business.
-fn lost(error: &reqwest::Error) -> Failure {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    if error.is_builder() || error.is_request() && error.source().is_none() {
-        return Failure::refused("it cannot be asked like this");
-    }
-    let what = if error.is_timeout() {
-        "no answer in time"
-    } else if error.is_connect() {
-        "no connection"
-    } else {
-        "no answer"
-    };
-    Failure::unreachable(format!("{what}: {cause}"))
-}
-
-/// `Retry-After`: seconds, or a date.
-fn patience(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = chrono::DateTime::parse_from_rfc2822(value.trim()).ok()?;
-    let from_now = EventTime(date.timestamp_micros()).minus(EventTime(0).plus_seconds(now()));
-    u64::try_from(from_now).ok().map(Duration::from_micros)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,13 +192,5 @@ mod tests {
         for path in ["/../b", "/a/%2e%2e/b", "@evil.example/", "/a\\b", "/a b"] {
             assert!(client.url(path).is_err(), "{path}");
         }
-    }
-
-    #[test]
-    fn patience_is_seconds_or_a_date() {
-        assert_eq!(patience("7"), Some(Duration::from_secs(7)));
-        assert_eq!(patience("Wed, 21 Oct 2015 07:28:00 GMT"), None);
-        assert!(patience("Wed, 21 Oct 2099 07:28:00 GMT").unwrap() > Duration::from_secs(1_000_000));
-        assert_eq!(patience("soon"), None);
     }
 }

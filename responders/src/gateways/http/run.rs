@@ -15,8 +15,6 @@ use crate::error::Error;
 use crate::gateways::{Failure, FailureKind};
 use crate::secret::Secret;
 
-/// Of what a server says of a failure, so much is passed on.
-const LONGEST_MESSAGE: usize = 300;
 /// Bytes of a receipt in the journal.
 const LONGEST_RECEIPT: usize = 4096;
 /// More than this is a mistake in the file, or an answer meant to keep us busy.
@@ -164,24 +162,20 @@ impl Runner {
         if holds(&step.already)? == Some(true) {
             return Ok(Meaning::Already);
         }
-        let said = self.said(answer, scope);
-        let status = answer.status;
-        if status == 429 || holds(&step.busy)? == Some(true) {
-            return Err(Failure::busy(said, answer.retry_after));
+        let failure = answer.raw.failure(&self.said(answer, scope));
+        if answer.raw.status == 429 || holds(&step.busy)? == Some(true) {
+            return Err(Failure::busy(failure.message, answer.raw.retry_after()));
         }
         if holds(&step.conflict)? == Some(true) {
-            return Err(Failure::new(FailureKind::Conflict, said));
+            return Err(Failure::new(FailureKind::Conflict, failure.message));
         }
-        if holds(&step.expect)?.unwrap_or((200..300).contains(&status)) {
+        if holds(&step.expect)?.unwrap_or(answer.raw.is_success()) {
             return Ok(Meaning::Success);
         }
-        Err(match status {
-            401 | 403 => Failure::new(FailureKind::Unauthorised, said),
-            408 => Failure::unreachable(said),
-            503 if answer.retry_after.is_some() => Failure::busy(said, answer.retry_after),
-            500.. => Failure { retry_after: answer.retry_after, ..Failure::unreachable(said) },
-            300..=399 => Failure::refused(format!("{said}; redirects are not followed, `url` has to say where it is")),
-            _ => Failure::refused(said),
+        Err(match failure.kind {
+            // Products mean many things by those statuses: the file says which.
+            FailureKind::Conflict => Failure::refused(failure.message),
+            _ => failure,
         })
     }
 
@@ -192,10 +186,7 @@ impl Runner {
         let usual = ["message", "msg", "error_description", "error", "detail", "reason"].into_iter();
         let by_name = || usual.filter_map(|name| answer.body.get(name)?.as_str().map(str::to_owned)).next();
         let said = by_file.or_else(by_name).unwrap_or_else(|| in_short(&answer.body));
-        let said = self.blacked_out(&said);
-        let cut: String =
-            said.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(LONGEST_MESSAGE).collect();
-        format!("status {}: {}", answer.status, cut.trim())
+        self.blacked_out(said.trim())
     }
 
     fn ask_signed_in(&mut self, step: &Step, scope: &mut Scope, deadline: Instant) -> Result<Answer, Failure> {
@@ -211,7 +202,7 @@ impl Runner {
     }
 
     fn has_expired(&self, answer: &Answer, scope: &mut Scope) -> Result<bool, Failure> {
-        let Some(expired) = &self.sign_in.expired else { return Ok(answer.status == 401) };
+        let Some(expired) = &self.sign_in.expired else { return Ok(answer.raw.status == 401) };
         scope.set("answer", answer_value(answer));
         Ok(self.evaluate(expired, scope)?.is_true())
     }
@@ -354,7 +345,7 @@ fn in_short(body: &serde_json::Value) -> String {
 
 fn answer_value(answer: &Answer) -> Value {
     Value::from_pairs([
-        ("status", Value::from(answer.status)),
+        ("status", Value::from(answer.raw.status)),
         ("body", Value::from(Serde(&answer.body))),
         ("header", Value::from_pairs(answer.headers.clone())),
         ("cookie", Value::from_pairs(answer.cookies.clone())),

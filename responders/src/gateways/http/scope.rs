@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minijinja::Value;
 
-use crate::gateways::Failure;
+use crate::gateways::{Failure, clock};
 
 /// Names and their values. What is kept from answers comes on top.
 #[derive(Clone, Debug, Default)]
@@ -50,8 +50,6 @@ pub fn as_json(value: &Value) -> Result<serde_json::Value, Failure> {
 }
 
 /// Seconds since 1970, by this machine's clock: a gateway's time-outs count from its own now, not from a record's.
-#[expect(clippy::disallowed_methods, reason = "gateways count from now, not from what a record says")]
 pub fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    i64::try_from(clock::unix_seconds()).unwrap_or(i64::MAX)
 }

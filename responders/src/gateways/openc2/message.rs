@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::gateways::rest::{Answer, shortened};
 use crate::gateways::{Failure, FailureKind};
+use crate::rest::{Answer, shortened};
 
 pub(super) const CONTENT_TYPE: &str = "application/openc2+json;version=1.0";
 

@@ -20,12 +20,12 @@ use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use self::message::{CONTENT_TYPE, Response, command};
-use super::rest::Rest;
 use super::{
     Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock,
     own_names,
 };
 use crate::error::Error;
+use crate::rest::{self, Rest};
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
 
@@ -151,7 +151,7 @@ impl OpenC2Gateway {
             let token = token.read().map_err(|error| Failure::new(FailureKind::Unauthorised, error.to_string()))?;
             sent = sent.bearer_auth(token);
         }
-        message::response(&Rest::send(permit, sent)?)
+        message::response(&rest::ask(sent, permit.left()?)?)
     }
 
     fn command(&self, action: &str, target: Value, args: Value) -> Value {

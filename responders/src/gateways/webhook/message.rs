@@ -7,8 +7,8 @@ use fleet::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::gateways::rest::shortened;
 use crate::gateways::{Found, Key, Order};
+use crate::rest::shortened;
 
 /// A change that a receiver could misread gets another.
 pub const SCHEMA: &str = "vedette.gateway/1";

@@ -2,10 +2,9 @@
 //! receiver for it. `docs/gateways-own.md` tells them how.
 //!
 //! * [`message`]: what is sent and what comes back; the Kafka topic of actions carries the same
-//! * [`signature`]: how a receiver knows that it comes from us, and lately
+//! * [`crate::signature`]: how a receiver knows that it comes from us, and lately
 
 pub mod message;
-pub mod signature;
 
 use std::time::Duration;
 
@@ -15,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use self::message::{Answer, Call, Message};
-use super::rest::{Rest, shortened};
 use super::{
     Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names,
 };
 use crate::error::Error;
+use crate::rest::{self, Rest, shortened};
 use crate::secret::Secret;
+use crate::signature;
 use crate::tls::TlsConfig;
 
 /// A receipt is written to the journal.
@@ -119,9 +119,9 @@ impl WebhookGateway {
             .client
             .post(self.url.clone())
             .header("content-type", "application/json")
-            .header(signature::HEADER, signature::sign(secret.as_bytes(), clock::unix_seconds(), &body))
+            .header(signature::HEADER, signature::sign(secret.as_bytes(), clock::unix_seconds(), body.as_bytes()))
             .body(body);
-        let answer = Rest::send(permit, request)?;
+        let answer = rest::ask(request, permit.left()?)?;
         let said: Result<Answer, Failure> = answer.json();
         if !answer.is_success() {
             let text = said.ok().and_then(|said| said.error).unwrap_or_else(|| answer.text());

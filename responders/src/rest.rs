@@ -1,17 +1,17 @@
-//! One HTTP request within its permit: our own TLS, no redirects, no proxy, bounded answers, and what went wrong as a
-//! [`Failure`].
+//! Whatever gateways and sinks are asked by HTTP: our own TLS, no redirects, bounded answers, a time limit for each request, and
+//! what went wrong as a [`Failure`].
 
 use std::error::Error as _;
 use std::io::Read;
 use std::time::Duration;
 
-use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect;
 use serde::de::DeserializeOwned;
 
-use super::{Failure, FailureKind, Permit};
 use crate::error::Error;
+use crate::gateways::{Failure, FailureKind, clock};
 use crate::tls::TlsConfig;
 
 /// No answer that is meant for us is larger.
@@ -25,14 +25,31 @@ pub struct Rest {
 }
 
 impl Rest {
+    /// Where it goes is said by the configuration alone.
+    ///
     /// # Errors
     /// Certificates that cannot be used.
     pub fn new(tls: &TlsConfig) -> Result<Rest, Error> {
+        Rest::built(Client::builder().no_proxy(), tls)
+    }
+
+    /// By way of the proxy that the environment names, if it names one.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used.
+    pub fn by_proxy(tls: &TlsConfig) -> Result<Rest, Error> {
+        Rest::built(Client::builder(), tls)
+    }
+
+    /// With what else is said of it.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used.
+    pub fn built(builder: ClientBuilder, tls: &TlsConfig) -> Result<Rest, Error> {
         let config = tls.client()?;
-        let client = Client::builder()
+        let client = builder
             .tls_backend_preconfigured((*config).clone())
             .redirect(redirect::Policy::none())
-            .no_proxy()
             .user_agent(concat!("vedette/", env!("CARGO_PKG_VERSION")))
             // Longer ones are often closed by the other side just when they are used again.
             .pool_idle_timeout(Duration::from_secs(4))
@@ -40,26 +57,39 @@ impl Rest {
             .map_err(|error| Error::Tls { problem: reason(&error) })?;
         Ok(Rest { client })
     }
+}
 
-    /// Whatever the status is.
-    ///
-    /// # Errors
-    /// No answer within the permit, or one that is too large.
-    pub fn send(permit: &Permit, request: RequestBuilder) -> Result<Answer, Failure> {
-        let answer = request.timeout(permit.left()?).send().map_err(unreachable)?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let mut body = Vec::new();
-        answer
-            .take(LARGEST + 1)
-            .read_to_end(&mut body)
-            .map_err(|error| Failure::unreachable(format!("its answer broke off: {error}")))?;
-        if body.len() as u64 > LARGEST {
-            return Err(Failure::refused(format!(
-                "its answer has more than {LARGEST} bytes; is the URL the right one?"
-            )));
+/// The whole answer, whatever its status is.
+///
+/// # Errors
+/// No answer in time, or one that is too large.
+pub fn ask(request: RequestBuilder, within: Duration) -> Result<Answer, Failure> {
+    let (answer, missing) = sent(request, within)?;
+    missing.map_or(Ok(answer), Err)
+}
+
+/// For messages: with the status they have arrived, or not, whether or not all of the answer comes.
+///
+/// # Errors
+/// No answer in time.
+pub fn tell(request: RequestBuilder, within: Duration) -> Result<Answer, Failure> {
+    sent(request, within).map(|(answer, _)| answer)
+}
+
+/// And why some of its body is missing, if it is.
+fn sent(request: RequestBuilder, within: Duration) -> Result<(Answer, Option<Failure>), Failure> {
+    let answer = request.timeout(within).send().map_err(unreachable)?;
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    let mut body = Vec::new();
+    let missing = match answer.take(LARGEST + 1).read_to_end(&mut body) {
+        Err(error) => Some(Failure::unreachable(format!("its answer broke off: {error}"))),
+        Ok(_) if body.len() as u64 > LARGEST => {
+            let problem = format!("its answer is longer than {LARGEST} bytes; is the URL the right one?");
+            Some(Failure::refused(problem))
         }
-        Ok(Answer { status, headers, body })
-    }
+        Ok(_) => None,
+    };
+    Ok((Answer { status, headers, body }, missing))
 }
 
 pub struct Answer {
@@ -101,18 +131,19 @@ impl Answer {
             return Some(Duration::from_secs(seconds));
         }
         let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-        Some(super::clock::left(fleet::EventTime(at.timestamp_micros())).unwrap_or_default())
+        Some(clock::left(fleet::EventTime(at.timestamp_micros())).unwrap_or_default())
     }
 
-    /// What a status means that is no success; `said` by the gateway.
+    /// What a status means that is no success; `said` by the other side.
     pub fn failure(&self, said: &str) -> Failure {
         let message = format!("status {}: {}", self.status, shortened(said));
+        let retry_after = self.retry_after();
         match self.status {
             401 | 403 => Failure::new(FailureKind::Unauthorised, message),
             409 | 412 => Failure::new(FailureKind::Conflict, message),
-            429 => Failure::busy(message, self.retry_after()),
-            503 if self.retry_after().is_some() => Failure::busy(message, self.retry_after()),
-            408 | 500.. => Failure::unreachable(message),
+            429 => Failure::busy(message, retry_after),
+            503 if retry_after.is_some() => Failure::busy(message, retry_after),
+            408 | 500.. => Failure { retry_after, ..Failure::unreachable(message) },
             300..=399 => {
                 Failure::refused(format!("{message}; redirects are not followed: configure the URL it leads to"))
             }
@@ -136,6 +167,9 @@ fn unreachable(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     if error.is_timeout() {
         return Failure::unreachable("no answer in time");
+    }
+    if error.is_connect() {
+        return Failure::unreachable(format!("no connection: {}", reason(&error)));
     }
     Failure::unreachable(reason(&error))
 }
