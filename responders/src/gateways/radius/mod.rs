@@ -263,7 +263,7 @@ fn authorise(attributes: &mut Attributes, to: &Authorisation) -> Result<(), Fail
 }
 
 fn written(mac: &str, form: MacForm) -> Result<String, Failure> {
-    let mac: Mac = mac.parse().map_err(|problem: String| Failure::refused(problem))?;
+    let mac = mac.parse::<Mac>().map_err(Failure::refused)?;
     let digits = mac.to_string().replace(':', "");
     let (upper, separator, every) = match form {
         MacForm::UpperDashes => (true, "-", 2),
