@@ -1,6 +1,6 @@
 //! TLS for whatever a responder connects to: one configuration for HTTP, MQTT and syslog.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -49,10 +49,8 @@ impl TlsConfig {
         let config = match (&self.certificate, &self.key) {
             (None, None) => builder.with_no_client_auth(),
             (Some(certificate), Some(key)) => {
-                let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
-                builder
-                    .with_client_auth_cert(certificates(certificate)?, key)
-                    .map_err(|error| Error::Tls { problem: error.to_string() })?
+                let (chain, key) = identity(certificate, key)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| Error::Tls { problem: error.to_string() })?
             }
             _ => {
                 let problem = "`certificate` and `key` belong together; one of them is missing".to_owned();
@@ -63,15 +61,25 @@ impl TlsConfig {
     }
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, &error))?;
-    let certificates: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| unreadable(path, &error))?;
+/// A certificate with those it was signed by, and its key.
+pub(crate) fn identity(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+    let chain = certificates(certificate)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+    Ok((chain, key))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?;
+    let certificates: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| unusable(path, &error))?;
     if certificates.is_empty() {
         return Err(Error::Tls { problem: format!("`{}` holds no certificate, expected PEM", path.display()) });
     }
     Ok(certificates)
 }
 
-fn unreadable(path: &std::path::Path, error: &dyn std::fmt::Display) -> Error {
-    Error::Tls { problem: format!("`{}` cannot be read: {error}", path.display()) }
+pub(crate) fn unusable(path: &Path, error: &dyn std::fmt::Display) -> Error {
+    Error::Tls { problem: format!("`{}` cannot be used: {error}; expected PEM", path.display()) }
 }

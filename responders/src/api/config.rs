@@ -38,7 +38,7 @@ pub struct ServerTls {
     pub key: PathBuf,
 }
 
-pub const DEFAULT_PORT: u16 = 9465;
+const DEFAULT_PORT: u16 = 9465;
 
 impl Default for ApiConfig {
     fn default() -> ApiConfig {

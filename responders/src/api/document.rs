@@ -19,7 +19,7 @@ use crate::rights::Role;
 const VERSION: &str = "1";
 const TOKEN: &str = "token";
 /// The least role that may call, at each operation.
-pub const ROLE_KEY: &str = "x-role";
+const ROLE_KEY: &str = "x-role";
 
 /// Status, what it means, and whether commands alone are answered so.
 const REFUSALS: &[(&str, &str, bool)] = &[

@@ -13,8 +13,6 @@ use axum_server::Handle;
 use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_layer::Layer;
 
@@ -24,6 +22,7 @@ use crate::api::guard::{Gate, guard};
 use crate::api::{document, extract};
 use crate::error::Error;
 use crate::rights::Keyring;
+use crate::tls::{identity, unusable};
 
 pub use crate::api::guard::Clock;
 
@@ -150,17 +149,12 @@ impl<I, S> Accept<I, S> for Door {
 }
 
 fn server_config(tls: &ServerTls) -> Result<Arc<ServerConfig>, Error> {
-    let unreadable = |path: &std::path::Path, error: &dyn std::fmt::Display| Error::Tls {
-        problem: format!("`{}` cannot be used: {error}; expected PEM", path.display()),
-    };
-    let chain = CertificateDer::pem_file_iter(&tls.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| unreadable(&tls.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| unreadable(&tls.key, &error))?;
+    let (chain, key) = identity(&tls.certificate, &tls.key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(|error| unreadable(&tls.certificate, &error))?;
+    let mut config = config.map_err(|error| unusable(&tls.certificate, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod mosquitto;
+pub mod names;
 pub mod nftables;
 pub mod openc2;
 pub mod radius;

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fleet::id::stable_id;
-use fleet::{Device, EventTime, Finding};
 use smol_str::SmolStr;
 
 use super::Playbook;
 use crate::error::Error;
 
-/// Highest priority first, then by id.
+/// Highest priority first, then by id: of those that apply the first decides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Playbooks {
     playbooks: Vec<Playbook>,
@@ -49,25 +48,6 @@ impl Playbooks {
 
     pub fn get(&self, id: &str) -> Option<&Playbook> {
         self.playbooks.iter().find(|playbook| playbook.id == id)
-    }
-
-    /// The one that decides: the first whose limits and whose predicate hold. `predicate` is asked for those whose limits do.
-    ///
-    /// # Errors
-    /// What the predicate gave first.
-    pub fn deciding<E>(
-        &self,
-        finding: &Finding,
-        device: Option<&Device>,
-        at: EventTime,
-        mut predicate: impl FnMut(&Playbook) -> Result<bool, E>,
-    ) -> Result<Option<&Playbook>, E> {
-        for playbook in self.iter().filter(|playbook| playbook.applies(finding, device, at)) {
-            if predicate(playbook)? {
-                return Ok(Some(playbook));
-            }
-        }
-        Ok(None)
     }
 
     /// Stands for all of them together.

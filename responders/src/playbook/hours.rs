@@ -44,7 +44,7 @@ impl Hours {
     }
 
     /// Times that no calendar has are production time: the side on which less is done.
-    pub fn production_at(&self, at: EventTime) -> bool {
+    fn production_at(&self, at: EventTime) -> bool {
         let Some(instant) = DateTime::from_timestamp_micros(at.0) else { return true };
         let wall = instant.with_timezone(&self.zone.0);
         let day = wall.weekday().num_days_from_monday() as usize;

@@ -2,7 +2,7 @@
 //!
 //! A playbook is a condition (SQL, which the front door compiles with the store's engine over [`columns`]), limits on where
 //! and when it holds, and steps. Of all playbooks the first that applies decides, highest priority first
-//! ([`Playbooks::deciding`]), and its [`Playbook::steps`] are taken.
+//! ([`Playbooks`]), and its [`Playbook::steps`] are taken.
 
 pub mod cacao;
 pub mod columns;

@@ -45,18 +45,25 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Period, String> {
-        let wrong = || format!("`{text}` is no length of time, expected a whole number and s, m, h or d, such as `4h`");
-        let mut characters = text.chars();
-        let unit = characters.next_back().ok_or_else(wrong)?;
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        let digits = characters.as_str();
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong());
-        }
-        let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(u64::from(*factor)));
-        let period = seconds.and_then(Period::from_seconds);
+        let period = Period::from_seconds(seconds(text)?);
         period.ok_or_else(|| format!("`{text}` is out of bounds, expected at least 1s and at most 90d"))
     }
+}
+
+/// Seconds in a text such as `4h`, of any length; what cannot be counted is as long as can be.
+///
+/// # Errors
+/// It is no such text, in words.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no length of time, expected a whole number and s, m, h or d, such as `4h`");
+    let mut characters = text.chars();
+    let unit = characters.next_back().ok_or_else(wrong)?;
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
+    let digits = characters.as_str();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    Ok(digits.parse().unwrap_or(u64::MAX).saturating_mul(u64::from(*factor)))
 }
 
 impl TryFrom<String> for Period {

@@ -216,22 +216,17 @@ fn where_and_except() {
 }
 
 #[test]
-fn the_first_that_applies_decides() {
+fn those_that_apply_are_asked_highest_priority_first() {
     let of = |id: &str, priority: u8, keys: &str| {
         let text = with("[[step]]", &format!("priority = {priority}\n{keys}\n[[step]]"));
         parsed(&text.replace("\"plain\"", &format!("\"{id}\"")))
     };
     let all = vec![of("c", 10, ""), of("a", 90, "[where]\nsites = [\"south\"]"), of("b", 50, ""), of("d", 60, "")];
     let playbooks = Playbooks::new(all).unwrap();
-    let mut asked = Vec::new();
-    let decides = playbooks.deciding(&finding(Scope::Device), Some(&camera()), EventTime(0), |playbook| {
-        asked.push(playbook.id.clone());
-        Ok::<bool, ()>(playbook.id != "d")
-    });
-    assert_eq!(decides.unwrap().map(|it| it.id.as_str()), Some("b"));
-    assert_eq!(asked, ["d", "b"], "neither those whose limits do not hold, nor those behind");
-    assert_eq!(playbooks.deciding(&finding(Scope::Device), None, EventTime(0), |_| Ok::<bool, ()>(false)), Ok(None));
-    assert_eq!(playbooks.deciding(&finding(Scope::Device), None, EventTime(0), |_| Err("broken")), Err("broken"));
+    let (finding, camera) = (finding(Scope::Device), camera());
+    let applying = playbooks.iter().filter(|playbook| playbook.applies(&finding, Some(&camera), EventTime(0)));
+    let asked: Vec<&str> = applying.map(|playbook| playbook.id.as_str()).collect();
+    assert_eq!(asked, ["d", "b", "c"], "none whose limits do not hold");
 }
 
 #[test]

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::client::Client;
-use super::names::one_spelling;
 use super::product::{Product, ProductAbility, Step};
 use super::run::{Runner, receipt};
 use super::scope::{Scope, as_json, now};
 use super::shipped;
 use crate::error::Error;
+use crate::gateways::names::one_spelling;
 use crate::gateways::{Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Undone};
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
@@ -114,10 +114,6 @@ impl HttpGateway {
         let runner = Runner::new(client, product.sign_in.clone(), product.message.clone(), secrets)
             .map_err(|error| wrong(error.to_string()))?;
         Ok(HttpGateway { about, product, settings, runner })
-    }
-
-    pub fn product(&self) -> &Product {
-        &self.product
     }
 
     fn ability(&self, order: &Order) -> Result<ProductAbility, Failure> {

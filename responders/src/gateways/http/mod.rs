@@ -9,7 +9,6 @@
 
 pub mod client;
 pub mod gateway;
-pub mod names;
 pub mod product;
 pub mod run;
 pub mod scope;

@@ -113,7 +113,7 @@ impl Runner {
     }
 
     /// Whether a secret, or what signing in gave, stands in this.
-    pub fn shows_a_secret(&self, text: &str) -> bool {
+    fn shows_a_secret(&self, text: &str) -> bool {
         self.hidden().any(|secret| text.contains(secret.as_str()))
     }
 

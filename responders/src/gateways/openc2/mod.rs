@@ -10,7 +10,6 @@
 
 mod message;
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use fleet::Level;
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use self::message::{CONTENT_TYPE, Response, command};
+use super::names::one_spelling;
 use super::{
     Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock,
     own_names,
@@ -253,15 +253,9 @@ fn gone(response: &Response) -> Result<bool, Failure> {
 }
 
 fn target(order: &Order) -> Result<Value, Failure> {
-    let text = order.name(Key::Ip)?;
-    let address: IpAddr =
-        text.parse().map_err(|_| Failure::refused(format!("`{text}` is no address, expected IPv4 or IPv6")))?;
-    let address = address.to_canonical();
-    if address.is_unspecified() || address.is_loopback() || address.is_multicast() {
-        return Err(Failure::refused(format!("`{address}` is no device's address")));
-    }
-    Ok(match address {
-        IpAddr::V4(address) => json!({"ipv4_net": format!("{address}/32")}),
-        IpAddr::V6(address) => json!({"ipv6_net": format!("{address}/128")}),
+    let address = one_spelling(Key::Ip, order.name(Key::Ip)?)?;
+    Ok(match address.contains(':') {
+        false => json!({"ipv4_net": format!("{address}/32")}),
+        true => json!({"ipv6_net": format!("{address}/128")}),
     })
 }

@@ -15,7 +15,7 @@ mod packet;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use fleet::Level;
+use fleet::{Level, Mac};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -263,10 +263,8 @@ fn authorise(attributes: &mut Attributes, to: &Authorisation) -> Result<(), Fail
 }
 
 fn written(mac: &str, form: MacForm) -> Result<String, Failure> {
-    let digits: String = mac.chars().filter(|letter| !matches!(letter, ':' | '-' | '.')).collect();
-    if digits.len() != 12 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(Failure::refused(format!("`{mac}` is no hardware address, expected such as `00:10:a4:23:19:c0`")));
-    }
+    let mac = mac.parse::<Mac>().map_err(Failure::refused)?;
+    let digits = mac.to_string().replace(':', "");
     let (upper, separator, every) = match form {
         MacForm::UpperDashes => (true, "-", 2),
         MacForm::LowerDashes => (false, "-", 2),
@@ -276,7 +274,7 @@ fn written(mac: &str, form: MacForm) -> Result<String, Failure> {
         MacForm::UpperPlain => (true, "", 12),
         MacForm::LowerPlain => (false, "", 12),
     };
-    let digits = if upper { digits.to_ascii_uppercase() } else { digits.to_ascii_lowercase() };
+    let digits = if upper { digits.to_ascii_uppercase() } else { digits };
     Ok((0..12).step_by(every).map(|at| &digits[at..at + every]).collect::<Vec<_>>().join(separator))
 }
 

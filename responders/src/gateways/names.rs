@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use fleet::Mac;
+
 use crate::gateways::{Failure, Key};
 
 /// Longer than any name a product takes.
@@ -26,15 +28,11 @@ pub fn one_spelling(key: Key, name: &str) -> Result<String, Failure> {
 }
 
 fn mac(name: &str) -> Result<String, Failure> {
-    let digits: String = name.chars().filter(|letter| !matches!(letter, ':' | '-' | '.')).collect();
-    let digits = digits.to_ascii_lowercase();
-    let hex = digits.len() == 12 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let group = hex && u8::from_str_radix(&digits[..2], 16).is_ok_and(|first| first & 1 == 1);
-    if !hex || group || digits == "000000000000" {
-        return Err(unfit(Key::Mac, name, "one device's address such as `02:00:00:00:00:2a`"));
+    let address: Option<Mac> = name.parse().ok();
+    match address.filter(|address| !address.is_group() && address.0 != [0; 6]) {
+        Some(address) => Ok(address.to_string()),
+        None => Err(unfit(Key::Mac, name, "one device's address such as `02:00:00:00:00:2a`")),
     }
-    let pairs: Vec<&str> = (0..12).step_by(2).map(|at| &digits[at..at + 2]).collect();
-    Ok(pairs.join(":"))
 }
 
 fn ip(name: &str) -> Result<String, Failure> {
