@@ -99,7 +99,7 @@ impl Mirror {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.known.len().max(self.findings.len())
     }
 

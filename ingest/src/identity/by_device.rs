@@ -35,7 +35,7 @@ impl ByDevice {
             }
         };
         known.macs.iter().for_each(|(mac, key)| add(*key, Name::Mac(*mac)));
-        for (kind, table) in known.named() {
+        for (kind, table) in known.tables() {
             table.iter().for_each(|(name, key)| add(*key, Name::Text(kind, name.clone())));
         }
         for (address, holders) in known.leases.each() {
@@ -58,7 +58,7 @@ impl Known {
         by_id.get(device).copied()
     }
 
-    fn named(&self) -> [(NameKind, &FxHashMap<SmolStr, DeviceKey>); 3] {
+    fn tables(&self) -> [(NameKind, &FxHashMap<SmolStr, DeviceKey>); 3] {
         [
             (NameKind::ClientId, &self.client_ids),
             (NameKind::Certificate, &self.certificates),
@@ -94,7 +94,7 @@ impl Known {
         match name {
             Name::Mac(mac) => self.macs.get(mac) == Some(&key),
             Name::Text(kind, text) => {
-                let table = self.named().into_iter().find(|(of, _)| of == kind);
+                let table = self.tables().into_iter().find(|(of, _)| of == kind);
                 table.is_some_and(|(_, table)| table.get(text) == Some(&key))
             }
             Name::Address(address) => self.leases.holders(*address).iter().any(|lease| lease.device == key),

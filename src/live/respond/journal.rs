@@ -115,7 +115,7 @@ impl KafkaJournal {
             .init_transactions(PATIENCE * 2)
             .map_err(|error| failed(format!("taking over `{}`", kafka.journal), &error))?;
         let consumer = reader_of(kafka, Purpose::ReaderOf { role: "respond" })?;
-        let of = |topic| committed(&consumer, topic, 0);
+        let of = |topic: &str| committed(&consumer, topic, 0);
         let mut told = Told::of(&of(&kafka.journal)?, &of(&kafka.findings)?, &logs);
         let (mut book, mut before) = (Book::default(), Before::Nobody);
         let next = read(kafka, &consumer, &mut book.chain.clone(), |entry| {

@@ -385,7 +385,7 @@ impl<'d> Desk<'d> {
             self.lease.lose();
         }
         let is_whole = is_ours && ended.is_ok();
-        std::mem::take(&mut self.telling).end();
+        self.telling.end();
         if is_whole {
             let told = self.all_told();
             ended = self.renew(told, Duration::ZERO);

@@ -168,6 +168,6 @@ mod tests {
         assert!(shown.commands.len() <= 4_096 + 256, "{} commands", shown.commands.len());
         assert!(shown.book.action("held").is_some() && shown.history.contains_key("held"));
         assert!(shown.book.action(&format!("a{hours}")).is_some());
-        assert!(mirror.len() < kept + 200, "{} in the mirror", mirror.len());
+        assert!(mirror.size() < kept + 200, "{} in the mirror", mirror.size());
     }
 }
