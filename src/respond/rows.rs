@@ -155,38 +155,39 @@ impl Known {
     }
 }
 
+/// An action of an incident, a finding and a device of its own, all of this name.
 #[cfg(test)]
-pub(crate) mod tests {
-    use fleet::{FindingKind, Level, Severity};
+pub(crate) fn proposed(id: &str, level: fleet::Level, mode: Mode, at: EventTime) -> Body {
+    Body::Proposed(Box::new(Proposal {
+        action_id: id.to_owned(),
+        incident_id: id.to_owned(),
+        finding_id: id.to_owned(),
+        device_id: id.into(),
+        device_type: "lamp".into(),
+        site: "".into(),
+        kind: fleet::FindingKind::Anomaly,
+        severity: fleet::Severity::High,
+        level,
+        gateways: Vec::new(),
+        playbook: "".into(),
+        playbook_version: "".into(),
+        mode,
+        ttl_seconds: None,
+        answer_by: None,
+        approvals: 1,
+        if_still_talking: None,
+        why: "x".to_owned(),
+        first_window: at,
+        found_at: at,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Level;
     use responders::journal::entry::{Commanded, Move, Verdict};
 
     use super::*;
-
-    /// An action of an incident, a finding and a device of its own, all of this name.
-    pub(crate) fn proposed(id: &str, level: Level, mode: Mode, at: EventTime) -> Body {
-        Body::Proposed(Box::new(Proposal {
-            action_id: id.to_owned(),
-            incident_id: id.to_owned(),
-            finding_id: id.to_owned(),
-            device_id: id.into(),
-            device_type: "lamp".into(),
-            site: "".into(),
-            kind: FindingKind::Anomaly,
-            severity: Severity::High,
-            level,
-            gateways: Vec::new(),
-            playbook: "".into(),
-            playbook_version: "".into(),
-            mode,
-            ttl_seconds: None,
-            answer_by: None,
-            approvals: 1,
-            if_still_talking: None,
-            why: "x".to_owned(),
-            first_window: at,
-            found_at: at,
-        }))
-    }
 
     #[test]
     fn what_ended_two_weeks_ago_is_forgotten_and_what_is_open_is_not() {

@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
     use crate::respond::rows::Mirror;
-    use crate::respond::rows::tests::proposed;
+    use crate::respond::rows::proposed;
 
     /// A life of the process that acts: what it tells into the file.
     fn life(folder: &std::path::Path, memory: &[u8], told: impl FnOnce(&mut Telling)) -> (Vec<u8>, Vec<String>) {

@@ -132,7 +132,7 @@ mod tests {
     use responders::journal::entry::{Command, Commanded, ModeOf, Move};
 
     use super::*;
-    use crate::respond::rows::tests::proposed;
+    use crate::respond::rows::proposed;
 
     fn entry(seq: u64, at: EventTime, body: Body) -> Entry {
         Entry { seq, at, previous: "".into(), body, hash: "".into() }
