@@ -2,23 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleet::{Action, EventTime, State};
+use fleet::{Action, EventTime, Mode, State};
+use responders::book::REMEMBERED;
 use responders::journal::entry::{Body, Command, Entry, Noted, Proposal};
 use smol_str::SmolStr;
 use store::VerdictRow;
+
+/// Entries between two looks at what ended long ago.
+const FORGETS_EVERY: u64 = 256;
 
 /// What entries say of actions that were proposed before.
 #[derive(Default)]
 pub struct Mirror {
     /// Proposals, and what they have come to.
     known: BTreeMap<String, Known>,
-    /// Findings of incidents that led to an action.
-    findings: BTreeMap<String, BTreeSet<String>>,
+    /// Findings of incidents that led to an action, and when the last of them did.
+    findings: BTreeMap<String, (EventTime, BTreeSet<String>)>,
 }
 
 struct Known {
     proposal: Proposal,
     state: State,
+    /// Of its last entry.
+    at: EventTime,
     gateway: SmolStr,
     until: Option<EventTime>,
 }
@@ -26,13 +32,18 @@ struct Known {
 impl Mirror {
     /// Entries have to come in their order; what is no action's gives no row.
     pub fn row(&mut self, entry: &Entry) -> Option<Action> {
+        if entry.seq.is_multiple_of(FORGETS_EVERY) {
+            self.forget(entry.at);
+        }
         match &entry.body {
             Body::Proposed(proposal) => {
-                let findings = self.findings.entry(proposal.incident_id.clone()).or_default();
+                let (last, findings) = self.findings.entry(proposal.incident_id.clone()).or_default();
+                *last = entry.at;
                 findings.insert(proposal.finding_id.clone());
                 let known = Known {
                     proposal: proposal.as_ref().clone(),
                     state: State::Proposed,
+                    at: entry.at,
                     gateway: proposal.gateways.first().cloned().unwrap_or_default(),
                     until: None,
                 };
@@ -42,7 +53,7 @@ impl Mirror {
             }
             Body::Moved(moved) => {
                 let known = self.known.get_mut(&moved.action_id)?;
-                known.state = moved.to;
+                (known.state, known.at) = (moved.to, entry.at);
                 if let Some(gateway) = &moved.gateway {
                     known.gateway.clone_from(gateway);
                 }
@@ -79,13 +90,26 @@ impl Mirror {
 }
 
 impl Mirror {
+    /// What the book forgets too: of what ended so long ago nothing is asked or moved any more.
+    fn forget(&mut self, now: EventTime) {
+        let is_late = |at: EventTime| now.minus(at) < REMEMBERED;
+        self.known.retain(|_, known| !known.is_over() || is_late(known.at));
+        let open: BTreeSet<&str> = self.known.values().map(|known| known.proposal.incident_id.as_str()).collect();
+        self.findings.retain(|incident, (last, _)| is_late(*last) || open.contains(incident.as_str()));
+    }
+
+    #[cfg(test)]
+    pub fn size(&self) -> usize {
+        self.known.len().max(self.findings.len())
+    }
+
     /// Of a verdict that was taken down: a row for each finding that it is about.
     pub fn verdicts(&self, entry: &Entry) -> Vec<VerdictRow> {
         let Body::Commanded(commanded) = &entry.body else { return Vec::new() };
         let (Command::Verdict(verdict), None) = (&commanded.command, &commanded.refused) else { return Vec::new() };
         let findings = match self.findings.get(&verdict.incident_id) {
             _ if !verdict.finding_id.is_empty() => BTreeSet::from([verdict.finding_id.clone()]),
-            Some(findings) => findings.clone(),
+            Some((_, findings)) => findings.clone(),
             None => BTreeSet::new(),
         };
         let row = |finding_id| VerdictRow {
@@ -100,6 +124,13 @@ impl Mirror {
 }
 
 impl Known {
+    /// As of an action in the book.
+    fn is_over(&self) -> bool {
+        let is_dry = self.state == State::Proposed && self.proposal.mode == Mode::Observe;
+        let is_said = self.state == State::Approved && !self.proposal.level.restricts();
+        self.state.is_final() || is_dry || is_said
+    }
+
     fn row(&self, entry: &Entry, note: &str, by: &str, reason: &str) -> Action {
         let proposal = &self.proposal;
         Action {
@@ -121,5 +152,82 @@ impl Known {
             decided_at: proposal.found_at,
             until: self.until,
         }
+    }
+}
+
+/// An action of an incident, a finding and a device of its own, all of this name.
+#[cfg(test)]
+pub(crate) fn proposed(id: &str, level: fleet::Level, mode: Mode, at: EventTime) -> Body {
+    Body::Proposed(Box::new(Proposal {
+        action_id: id.to_owned(),
+        incident_id: id.to_owned(),
+        finding_id: id.to_owned(),
+        device_id: id.into(),
+        device_type: "lamp".into(),
+        site: "".into(),
+        kind: fleet::FindingKind::Anomaly,
+        severity: fleet::Severity::High,
+        level,
+        gateways: Vec::new(),
+        playbook: "".into(),
+        playbook_version: "".into(),
+        mode,
+        ttl_seconds: None,
+        answer_by: None,
+        approvals: 1,
+        if_still_talking: None,
+        why: "x".to_owned(),
+        first_window: at,
+        found_at: at,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::Level;
+    use responders::journal::entry::{Commanded, Move, Verdict};
+
+    use super::*;
+
+    #[test]
+    fn what_ended_two_weeks_ago_is_forgotten_and_what_is_open_is_not() {
+        let (mut mirror, mut seq) = (Mirror::default(), 0);
+        let mut row = |day: i64, body| {
+            seq += 1;
+            let at = EventTime(0).plus_seconds(day * 86_400);
+            mirror.row(&Entry { seq, at, previous: "".into(), body, hash: "".into() })
+        };
+        let moved = |id: &str, to| Body::Moved(Box::new(Move::new(id, to, "loop", "x")));
+        for (id, mode) in [("failed", Mode::Auto), ("held", Mode::Auto), ("dry", Mode::Observe)] {
+            assert!(row(0, proposed(id, Level::Quarantine, mode, EventTime(0))).is_some());
+        }
+        row(0, moved("failed", State::Failed));
+        row(0, moved("held", State::Verified));
+        assert!(row(13, moved("failed", State::Releasing)).is_some(), "somebody wants to be sure");
+        row(13, moved("failed", State::Failed));
+        for _ in 0..FORGETS_EVERY {
+            row(26, moved("none", State::Released));
+        }
+        assert!(row(26, moved("dry", State::Refused)).is_none());
+        assert!(row(26, moved("failed", State::Releasing)).is_some(), "13 days are no two weeks");
+        row(26, moved("failed", State::Failed));
+        for _ in 0..FORGETS_EVERY {
+            row(41, moved("none", State::Released));
+        }
+        assert!(row(41, moved("failed", State::Releasing)).is_none());
+        assert!(row(41, moved("held", State::Releasing)).is_some(), "it stands at a gateway");
+        let verdicts = |incident: &str| {
+            let verdict = Verdict {
+                incident_id: incident.to_owned(),
+                finding_id: String::new(),
+                verdict: "false".into(),
+                note: String::new(),
+            };
+            let (command_id, by, command) = ("c".to_owned(), "alice".into(), Command::Verdict(verdict));
+            let body = Body::Commanded(Box::new(Commanded { command_id, by, command, refused: None, offset: None }));
+            let at = EventTime(0);
+            mirror.verdicts(&Entry { seq: 9, at, previous: "".into(), body, hash: "".into() }).len()
+        };
+        assert_eq!((verdicts("held"), verdicts("failed"), verdicts("dry")), (1, 0, 0));
     }
 }

@@ -5,7 +5,7 @@
 //! subnets behind it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fleet::device::Standing;
 use fleet::id::stable_hash;
@@ -13,9 +13,10 @@ use fleet::{Cohort, Criticality, Device, DeviceKey, EventTime, Identity, Mac, Pl
 use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::by_device::ByDevice;
 use super::inventory::{AddressClaim, Inventory, Profiles};
-use super::learned::{Change, Changes, Holder, Learned};
-use super::leases::{Lease, Leases, NOBODY, SHARED};
+use super::learned::{Change, Changes};
+use super::leases::{Leases, SHARED};
 use super::naming::SharedNames;
 use crate::Config;
 
@@ -23,7 +24,7 @@ use crate::Config;
 const UNKNOWN_SHARDS: u64 = 16;
 
 /// Ids of unknown devices begin so.
-const UNKNOWN: &str = "unknown:";
+pub(super) const UNKNOWN: &str = "unknown:";
 
 pub(crate) struct Known {
     pub devices: Vec<Arc<Device>>,
@@ -34,30 +35,32 @@ pub(crate) struct Known {
     pub(super) usernames: FxHashMap<SmolStr, DeviceKey>,
     pub(super) shared: SharedNames,
     pub(super) shared_addresses: FxHashMap<DeviceKey, IpAddr>,
-    gateways: FxHashMap<DeviceKey, SmolStr>,
+    pub(super) gateways: FxHashMap<DeviceKey, SmolStr>,
     valid_until: FxHashMap<DeviceKey, EventTime>,
     pub(super) leases: Leases,
     routers: FxHashSet<Mac>,
     /// Unknown devices by id: one whose address went to somebody else, and came back, is no second one.
-    unknown: FxHashMap<SmolStr, DeviceKey>,
+    pub(super) unknown: FxHashMap<SmolStr, DeviceKey>,
     /// By device key: which kinds of identity the device has, so that a second one is told to be another device's.
-    has: Vec<u8>,
+    pub(super) has: Vec<u8>,
     pub(super) of_inventory: u32,
     /// The inventory gives as many addresses.
-    declared: usize,
-    max_devices: usize,
+    pub(super) declared: usize,
+    pub(super) max_devices: usize,
     /// To be told to other routers; `None`: there are none.
-    changes: Option<Changes>,
-    /// The inventory's devices, from when other routers first told of some.
-    by_id: FxHashMap<SmolStr, DeviceKey>,
+    pub(super) changes: Option<Changes>,
+    /// From when somebody first asked for a device by its id.
+    pub(super) by_id: OnceLock<FxHashMap<SmolStr, DeviceKey>>,
+    /// From when somebody first asked what a device is known by.
+    pub(super) by_device: OnceLock<ByDevice>,
 }
 
-const HAS_MAC: u8 = 1;
-const HAS_CLIENT_ID: u8 = 2;
+pub(super) const HAS_MAC: u8 = 1;
+pub(super) const HAS_CLIENT_ID: u8 = 2;
 /// Retired, or to be.
 const AN_END: u8 = 4;
 /// Another router met it first.
-const UNTOLD: u8 = 8;
+pub(super) const UNTOLD: u8 = 8;
 
 /// Device and lease of an identity, see [`Known::touch`].
 pub(crate) type Touched = (Option<DeviceKey>, Option<usize>);
@@ -108,7 +111,8 @@ impl Known {
             declared: 0,
             max_devices: config.max_devices,
             changes: None,
-            by_id: FxHashMap::default(),
+            by_id: OnceLock::new(),
+            by_device: OnceLock::new(),
         };
         known.shard(config.cohort_size.max(1));
         known.seed(inventory.addresses);
@@ -275,7 +279,7 @@ impl Known {
         retired || self.valid_until.get(&key).is_some_and(|until| time >= *until)
     }
 
-    fn has(&self, key: DeviceKey, kind: u8) -> bool {
+    pub(super) fn has(&self, key: DeviceKey, kind: u8) -> bool {
         self.has.get(key.0 as usize).is_some_and(|has| has & kind != 0)
     }
 
@@ -289,8 +293,7 @@ impl Known {
         time: EventTime,
     ) {
         if let Some(mac) = mac.filter(|mac| !self.has(key, HAS_MAC) && !self.macs.contains_key(mac)) {
-            self.macs.insert(mac, key);
-            self.has[key.0 as usize] |= HAS_MAC;
+            self.give_mac(mac, key);
             self.note_of(key, Change::Mac(mac));
             if let Some(address) = internal {
                 self.learn(address, key, time);
@@ -300,8 +303,7 @@ impl Known {
         // An unknown device that first showed a client id only, and now turns out to be this one.
         let rename = self.client_ids.get(id).is_some_and(|held| *held != key && *held != SHARED);
         if rename || !self.has(key, HAS_CLIENT_ID) && !self.client_ids.contains_key(id) {
-            self.client_ids.insert(id.clone(), key);
-            self.has[key.0 as usize] |= HAS_CLIENT_ID;
+            self.give_client_id(id, key);
             self.note_of(key, Change::ClientId(id.clone()));
         }
         // An address without MAC is a client's only while nobody else has it.
@@ -335,7 +337,7 @@ impl Known {
         if known.is_some() { Found::Device(key) } else { Found::New(key) }
     }
 
-    fn add_unknown(&mut self, id: SmolStr) -> DeviceKey {
+    pub(super) fn add_unknown(&mut self, id: SmolStr) -> DeviceKey {
         let key = DeviceKey(self.devices.len() as u32);
         self.unknown.insert(id.clone(), key);
         let shard = (stable_hash(&[&id]) % UNKNOWN_SHARDS) as u16;
@@ -347,125 +349,15 @@ impl Known {
         key
     }
 
-    /// From now on what is learned is kept until [`Known::take_learned`].
-    pub(crate) fn tell(&mut self) {
-        self.changes.get_or_insert_default();
-    }
-
-    fn learn(&mut self, address: IpAddr, key: DeviceKey, time: EventTime) {
-        if self.leases.learn(address, key, time)
-            && let Some(changes) = &mut self.changes
-        {
-            changes.note(Change::Address(address.to_canonical()));
+    pub(super) fn learn(&mut self, address: IpAddr, key: DeviceKey, time: EventTime) {
+        if self.lease(address, key, time) {
+            self.changed(Change::Address(address.to_canonical()));
         }
     }
 
     fn note_of(&mut self, key: DeviceKey, change: Change) {
-        if let Some(changes) = self.changes.as_mut().filter(|_| key.0 < self.of_inventory) {
-            changes.note(change);
+        if key.0 < self.of_inventory {
+            self.changed(change);
         }
-    }
-
-    /// What was learned of the inventory's devices since the last call. Of others every router learns by itself: they come and
-    /// go, and there is no end of them.
-    pub(crate) fn take_learned(&mut self) -> Vec<Learned> {
-        let changes = self.changes.as_mut().map(Changes::take).unwrap_or_default();
-        changes.into_iter().filter_map(|change| self.learned(change)).collect()
-    }
-
-    /// What was told may be told again.
-    pub(crate) fn tell_again(&mut self) {
-        self.changes.iter_mut().for_each(Changes::begin_again);
-    }
-
-    fn learned(&self, change: Change) -> Option<Learned> {
-        let id = |key: DeviceKey| self.devices.get(key.0 as usize).map(|device| device.id.clone());
-        match change {
-            Change::Address(address) => {
-                let mut leases = self.leases.holders(address);
-                if let Some(nobody) = leases.iter().rposition(|lease| lease.device == NOBODY) {
-                    leases.drain(..=nobody);
-                }
-                let holder = |lease: &Lease| Some(Holder { device: id(lease.device)?, from: lease.from });
-                let is_ours = leases.iter().any(|lease| lease.device.0 < self.of_inventory);
-                is_ours.then(|| Learned::Address { address, holders: leases.iter().filter_map(holder).collect() })
-            }
-            Change::Mac(mac) => Some(Learned::Mac { mac, device: id(*self.macs.get(&mac)?)? }),
-            Change::ClientId(client_id) => {
-                let device = id(*self.client_ids.get(&client_id)?)?;
-                Some(Learned::ClientId { client_id, device })
-            }
-        }
-    }
-
-    /// Takes what a router learned. What this inventory says itself holds against what was learned beside another one.
-    pub(crate) fn hear(&mut self, learned: &Learned, same_inventory: bool) {
-        match learned {
-            Learned::Address { address, holders } => {
-                let is_declared = self.leases.index(*address).is_some_and(|index| index < self.declared);
-                if is_declared && !same_inventory {
-                    return;
-                }
-                for Holder { device, from } in holders {
-                    // Whoever had it before does not have it again.
-                    let key = self.named(device).unwrap_or(NOBODY);
-                    self.leases.learn(*address, key, *from);
-                }
-            }
-            // A name holds for as long as the inventory does not change: it may say who that is.
-            Learned::Mac { .. } | Learned::ClientId { .. } if !same_inventory => {}
-            Learned::Mac { mac, device } => {
-                let key = self.named(device).filter(|key| !self.has(*key, HAS_MAC) && !self.macs.contains_key(mac));
-                if let Some(key) = key {
-                    self.macs.insert(*mac, key);
-                    self.has[key.0 as usize] |= HAS_MAC;
-                }
-            }
-            Learned::ClientId { client_id, device } => {
-                let is_free = self.client_ids.get(client_id).is_none_or(|held| self.is_strangers(*held));
-                let key = self.named(device).filter(|key| is_free && !self.has(*key, HAS_CLIENT_ID));
-                if let Some(key) = key {
-                    self.client_ids.insert(client_id.clone(), key);
-                    self.has[key.0 as usize] |= HAS_CLIENT_ID;
-                }
-            }
-        }
-    }
-
-    /// The device of an id that another router has. An unknown one that the inventory has got since is none any more.
-    fn named(&mut self, id: &SmolStr) -> Option<DeviceKey> {
-        if self.by_id.is_empty() {
-            let devices = &self.devices[..self.of_inventory as usize];
-            self.by_id = devices.iter().map(|device| (device.id.clone(), device.key)).collect();
-        }
-        if let Some(key) = self.by_id.get(id).or_else(|| self.unknown.get(id)) {
-            return Some(*key);
-        }
-        let name = id.strip_prefix(UNKNOWN)?;
-        let by_mac = || self.macs.get(&name.parse().ok()?).copied();
-        let named = self.client_ids.get(name).copied().or_else(by_mac);
-        if let Some(key) = named {
-            return Some(key).filter(|key| *key != SHARED);
-        }
-        if self.devices.len() >= self.max_devices {
-            return None;
-        }
-        let key = self.add_unknown(id.clone());
-        self.has[key.0 as usize] |= UNTOLD;
-        Some(key)
-    }
-
-    fn is_strangers(&self, key: DeviceKey) -> bool {
-        key.0 >= self.of_inventory && key != SHARED
-    }
-
-    /// Another router met it, and here it has not spoken.
-    pub(crate) fn is_untold(&self, key: DeviceKey) -> bool {
-        self.has(key, UNTOLD)
-    }
-
-    /// Its lane is told.
-    pub(crate) fn told(&mut self, key: DeviceKey) {
-        self.has[key.0 as usize] &= !UNTOLD;
     }
 }

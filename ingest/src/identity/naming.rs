@@ -39,24 +39,15 @@ impl Known {
     pub(crate) fn names(&self, device: &str, since: EventTime) -> Vec<(NameKind, Usable)> {
         let Some(key) = self.key_of(device) else { return Vec::new() };
         let mut names = Vec::new();
-        let macs = self.macs.iter().filter(|(_, of)| **of == key).map(|(mac, _)| mac.to_smolstr());
+        let macs = self.macs_of(key).map(|mac| mac.to_smolstr());
         names.extend(only(NameKind::Mac, macs.collect()).map(|name| (NameKind::Mac, name)));
-        for (kind, table) in [
-            (NameKind::ClientId, &self.client_ids),
-            (NameKind::Certificate, &self.certificates),
-            (NameKind::Username, &self.usernames),
-        ] {
-            let own = table.iter().filter(|(_, of)| **of == key).map(|(name, _)| name.clone());
+        for kind in [NameKind::ClientId, NameKind::Certificate, NameKind::Username] {
+            let own = self.texts_of(key, kind).cloned();
             let usable = only(kind, own.collect()).or_else(|| self.shared_name(key, kind).map(Err));
             names.extend(usable.map(|name| (kind, name)));
         }
         names.extend(self.address(key, since).map(|name| (NameKind::Ip, name)));
         names
-    }
-
-    pub(super) fn key_of(&self, device: &str) -> Option<DeviceKey> {
-        let ours = self.devices.iter().take(self.of_inventory as usize);
-        ours.filter(|known| known.id == device).map(|known| known.key).next()
     }
 
     /// The inventory gives it to others too.
@@ -68,7 +59,8 @@ impl Known {
     /// The one internal or declared address that it has now.
     fn address(&self, key: DeviceKey, since: EventTime) -> Option<Usable> {
         let (mut now, mut lost) = (Vec::new(), None);
-        for (address, holders) in self.leases.each() {
+        for address in self.addresses_of(key) {
+            let holders = self.leases.holders(address);
             let Some(place) = holders.iter().rposition(|lease| lease.device == key) else { continue };
             let newest = holders.last().map_or(NOBODY, |lease| lease.device);
             if newest == key {

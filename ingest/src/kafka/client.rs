@@ -22,6 +22,8 @@ pub enum Purpose {
     Watcher,
     /// Reads a partition from an offset to its end, of which it is told, or goes on.
     Reader { to_its_end: bool },
+    /// Likewise, and its positions are those of the group `<group>-<role>`, which it does not join.
+    ReaderOf { role: &'static str },
 }
 
 /// # Errors
@@ -91,15 +93,16 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
             // It subscribes to nothing: only what it forgets is it told of anew, partitions that were added too.
             settings.set("isolation.level", "read_uncommitted").set("metadata.max.age.ms", "10000");
         }
-        Purpose::Reader { .. } => {
-            // librdkafka takes no assignment without a group; this client neither joins it nor commits.
+        Purpose::Reader { .. } | Purpose::ReaderOf { .. } => {
+            // librdkafka takes no assignment without a group; a mere reader neither joins it nor commits.
+            let role = if let Purpose::ReaderOf { role } = purpose { role } else { "route" };
             settings
-                .set("group.id", format!("{}-route", config.group))
+                .set("group.id", format!("{}-{role}", config.group))
                 .set("enable.auto.commit", "false")
                 .set("enable.partition.eof", "true")
                 .set("auto.offset.reset", "earliest")
                 .set("isolation.level", "read_committed");
-            if purpose == (Purpose::Reader { to_its_end: true }) {
+            if purpose != (Purpose::Reader { to_its_end: false }) {
                 // The end is where the broker has nothing to answer.
                 settings.set("fetch.wait.max.ms", "10");
             }
@@ -145,6 +148,7 @@ pub fn failed(doing: impl Into<String>, error: &KafkaError) -> Error {
                 | IllegalGeneration
                 | UnknownMemberId
                 | FencedInstanceId
+                | UnstableOffsetCommit
                 | NetworkException
                 | Resolve
         )

@@ -21,7 +21,8 @@ pub struct SourceConfig {
 pub struct KafkaConfig {
     /// `host:port`, several with commas.
     pub brokers: String,
-    /// Consumer groups are called `<group>-route`, `<group>-judge` and `<group>-act`.
+    /// Consumer groups are called `<group>-route`, `<group>-judge` and `<group>-act`; under `<group>-respond`, which nobody
+    /// joins, stands how far people were told.
     pub group: String,
     /// Name of this process in its groups, another for each: started again under it, it has its partitions back at once,
     /// without waiting for its former self to be given up.

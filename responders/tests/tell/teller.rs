@@ -123,6 +123,18 @@ fn people_hear_of_outcomes_and_machines_of_every_step() {
 }
 
 #[test]
+fn what_somebody_told_in_a_former_life_is_news_to_nobody() {
+    let again = change("a1", "i1", Some(State::Verified), State::Applying, Mode::Auto);
+    let mut chat = teller(CHAT);
+    chat.knows(&again);
+    let told_at = |seconds: i64| again.at.plus_seconds(seconds);
+    assert_eq!(kinds(&chat.change(&again, None, &Names::new(), told_at(60))), []);
+    let next = change("a1", "i1", Some(State::Applied), State::Verified, Mode::Auto);
+    assert_eq!(kinds(&chat.change(&next, None, &Names::new(), told_at(61))), [Kind::Action]);
+    assert_eq!(kinds(&chat.change(&again, None, &Names::new(), told_at(3_601))), [Kind::Action], "an hour later it is");
+}
+
+#[test]
 fn who_keeps_undoing_it_is_told_of_once_an_hour() {
     let mut chat = teller(CHAT);
     tell(&mut chat, &finding("camera-01", "i1", Severity::High), at(0));

@@ -37,7 +37,7 @@ use crate::live::{StandsStill, may_pass, now, readings_topic};
 const LOOK_UP: Duration = Duration::from_millis(200);
 /// The store's name for what this role remembers.
 const MEMORY: &str = "act";
-const FORMAT: Format = Format { of: "role `act`", version: 3 };
+const FORMAT: Format = Format { of: "role `act`", version: 4 };
 /// Findings that wait to be told and whose origin is known, at most.
 const ORIGINS: usize = 4_096;
 
@@ -65,6 +65,8 @@ struct Memory {
     /// By lane: everything up to here was taken.
     closed: BTreeMap<usize, EventTime>,
     next: u64,
+    /// What people were told.
+    told: Vec<u8>,
 }
 
 pub struct Acting {
@@ -122,6 +124,7 @@ impl Acting {
         let mut closed = BTreeMap::new();
         let mut devices = BTreeMap::new();
         let mut next = mark.offset.unwrap_or(first);
+        let mut told = Vec::new();
         if let Some(tick) = mark.metadata.strip_prefix("v1 memory=") {
             let tick = EventTime(tick.parse().with_context(|| format!("`{tick}` is no memory's name"))?);
             let mut bytes = None;
@@ -140,6 +143,7 @@ impl Acting {
             devices.extend(memory.devices.into_iter().map(|record| (record.id.clone(), record)));
             closed = memory.closed;
             next = memory.next;
+            told = memory.told;
         }
         for record in devices.values() {
             act.meet(&device(record));
@@ -152,7 +156,7 @@ impl Acting {
             next = first;
         }
         let reached = closed.values().min().copied().unwrap_or(EventTime::MIN);
-        let answering = Answering::start(config, store, &means.lease, &means.stop, reached)?;
+        let answering = Answering::start(config, store, &means.lease, &means.stop, reached, &told)?;
         tracing::info!(from = next, "act begins");
         let remembered_next = next;
         Ok(Some(Acting {
@@ -176,6 +180,13 @@ impl Acting {
     /// Until nobody gives it anything any more, or it is time to end; then what it remembers is stored and committed, if that is
     /// still its right.
     pub fn run(mut self, messages: &Receiver<ToAct>) -> anyhow::Result<()> {
+        let worked = self.work(messages);
+        // However it ended: whoever comes next finds nobody of this life at work.
+        let ended = self.answering.end();
+        worked.and(ended)
+    }
+
+    fn work(&mut self, messages: &Receiver<ToAct>) -> anyhow::Result<()> {
         loop {
             match next(messages, &self.means.stop) {
                 Ok(message) => {
@@ -192,8 +203,7 @@ impl Acting {
                         self.answering.check()?;
                         std::thread::sleep(LOOK_UP / 10);
                     }
-                    self.commit_if_due(true)?;
-                    return self.answering.end();
+                    return self.commit_if_due(true);
                 }
             }
             self.answering.check()?;
@@ -254,14 +264,21 @@ impl Acting {
         if !answered.is_empty() || !sightings.is_empty() {
             let named = answered.findings.iter().filter_map(|finding| self.devices.get(&finding.device_id));
             let reached = self.closed.values().min().copied().unwrap_or(EventTime::MIN);
-            self.answering.give(ToAnswer {
+            let to_answer = ToAnswer {
                 number: 0,
+                offset,
                 findings: answered.findings.clone(),
                 devices: named.map(device).chain(met).collect(),
                 sightings,
                 incidents: answered.incidents.clone(),
                 reached,
-            });
+            };
+            let means = &self.means;
+            if !self.answering.give(to_answer, &|| means.are_wanted()) {
+                // Nothing from here on may be committed: the message is read again.
+                means.lease.withdraw();
+                return Ok(());
+            }
         }
         for finding in &answered.findings {
             let known = self.origins.remove(finding.finding_id.as_str());
@@ -314,7 +331,8 @@ impl Acting {
         // A name that ascends with the log, whoever gives it.
         let tick = EventTime(i64::try_from(self.next).unwrap_or(i64::MAX));
         let devices = self.devices.values().cloned().collect();
-        let memory = Memory { act: self.act.memory(), devices, closed: self.closed.clone(), next: self.next };
+        let (closed, told) = (self.closed.clone(), self.answering.remembered());
+        let memory = Memory { act: self.act.memory(), devices, closed, next: self.next, told };
         let bytes = FORMAT.save(&memory);
         let stored = until_it_works("store what act remembers", &|| self.means.are_wanted(), || {
             store.write_memory(MEMORY, tick, &bytes)

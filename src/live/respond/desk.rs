@@ -344,7 +344,9 @@ fn random_id() -> Result<String, Refusal> {
 }
 
 fn unknown(what: &str, id: &str) -> Refusal {
-    Refusal::not_found(format!("no {what} `{id}` is known"), format!("`vedette {what}s list` has them"))
+    let remedy =
+        format!("`vedette {what}s list` has them; of what ended more than 14 days ago the store has all of it");
+    Refusal::not_found(format!("no {what} `{id}` is known"), remedy)
 }
 
 /// What follows `cursor` in an order from the greatest key down; and the next cursor.

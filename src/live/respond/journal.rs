@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use ingest::kafka::client::{Purpose, create, failed};
-use ingest::kafka::committed::bounds;
+use ingest::kafka::committed::{Committed, bounds, committed};
 use ingest::kafka::config::KafkaConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaError};
@@ -18,7 +18,7 @@ use responders::book::Book;
 use responders::journal::{Chain, Entry, Journal, JournalError};
 use responders::send::boot_time;
 
-use super::lease::OwnLease;
+use super::lease::{OwnLease, RENEWED};
 use crate::live::StandsStill;
 use crate::live::route::partitions::Quiet;
 
@@ -31,13 +31,19 @@ const SETTLED: Duration = Duration::from_millis(500);
 pub struct KafkaJournal {
     producer: BaseProducer<Quiet>,
     topic: String,
-    /// What a renewal commits an offset for: a group that nobody is in.
+    /// A group that nobody is in: [`Told`] stands under it.
     group: ConsumerGroupMetadata,
+    findings: String,
+    /// Which logs positions are of: one that is made again has others.
+    logs: Logs,
+    told: Told,
     lease: OwnLease,
     /// Offset beyond the last entry.
     next: i64,
     /// Of the last round to the brokers that told us that it is still ours.
     proven: Instant,
+    /// When they were last told how far people were told.
+    noted: Instant,
 }
 
 impl ProducerContext for Quiet {
@@ -45,6 +51,35 @@ impl ProducerContext for Quiet {
 
     /// The transaction says whether they arrived.
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// How far people were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Of entries of the journal: the last one's number.
+    pub seq: u64,
+    /// Offset in the findings topic: what is below was told.
+    pub findings: u64,
+}
+
+/// Ids of topics.
+struct Logs {
+    journal: String,
+    findings: String,
+}
+
+impl Told {
+    /// Nothing was committed: everything in the journal was told by a release that did not say so.
+    fn of(journal: &Committed, findings: &Committed, logs: &Logs) -> Told {
+        let seq = journal.metadata.strip_prefix("v1 told=").and_then(|rest| rest.split_once(" topic="));
+        let seq = seq.filter(|(_, topic)| *topic == logs.journal).and_then(|(seq, _)| seq.parse().ok());
+        let is_of_it = findings.metadata.strip_prefix("v1 topic=") == Some(logs.findings.as_str());
+        Told { seq: seq.unwrap_or(u64::MAX), findings: findings.offset.filter(|_| is_of_it).unwrap_or(0) }
+    }
+
+    fn of_journal(&self, logs: &Logs) -> String {
+        format!("v1 told={} topic={}", self.seq, logs.journal)
+    }
 }
 
 /// The last owner's words.
@@ -58,17 +93,18 @@ pub enum Before {
 }
 
 impl KafkaJournal {
-    /// Fences whoever kept it before, and reads it from its beginning: each entry goes to `each`.
+    /// Fences whoever kept it before, and reads it from its beginning: each entry goes to `each`, with whether people were told.
     ///
     /// # Errors
     /// Brokers do not answer; the topic is not there; the journal was changed.
     pub fn take_over(
         kafka: &KafkaConfig,
         lease: OwnLease,
-        mut each: impl FnMut(&Entry),
+        mut each: impl FnMut(&Entry, bool),
     ) -> anyhow::Result<(Arc<Mutex<KafkaJournal>>, Book, Before)> {
         let admin = ingest::kafka::topics::admin(kafka)?;
-        crate::live::our_topic(admin.inner(), &kafka.journal).map_err(missing)?;
+        let id = |topic: &str| crate::live::our_topic(admin.inner(), topic).map_err(missing).map(|topic| topic.id);
+        let logs = Logs { journal: id(&kafka.journal)?, findings: id(&kafka.findings)? };
         let producer: BaseProducer<Quiet> = create(kafka, Purpose::Owner { role: "journal" }, Quiet)?;
         // Whoever lost its place meanwhile must not shut out the one that has it.
         if !lease.has_place() {
@@ -78,30 +114,44 @@ impl KafkaJournal {
         producer
             .init_transactions(PATIENCE * 2)
             .map_err(|error| failed(format!("taking over `{}`", kafka.journal), &error))?;
-        let consumer = reader(kafka)?;
+        let consumer = reader_of(kafka, Purpose::ReaderOf { role: "respond" })?;
+        let of = |topic: &str| committed(&consumer, topic, 0);
+        let mut told = Told::of(&of(&kafka.journal)?, &of(&kafka.findings)?, &logs);
         let (mut book, mut before) = (Book::default(), Before::Nobody);
         let next = read(kafka, &consumer, &mut book.chain.clone(), |entry| {
             before = match entry.body {
                 responders::journal::Body::Ended(_) => Before::Ended,
                 _ => Before::MayAct,
             };
-            each(entry);
+            each(entry, entry.seq <= told.seq);
             book.fold(entry);
         })?;
+        told.seq = told.seq.min(book.chain.seq);
         let group =
             consumer.group_metadata().ok_or_else(|| anyhow!("the reader of `{}` has no group", kafka.journal))?;
         lease.renew(boot_time());
-        let topic = kafka.journal.clone();
-        let journal = KafkaJournal { producer, topic, group, lease, next, proven: Instant::now() };
+        let (topic, findings) = (kafka.journal.clone(), kafka.findings.clone());
+        let (proven, noted) = (Instant::now(), Instant::now());
+        let journal = KafkaJournal { producer, topic, group, findings, logs, told, lease, next, proven, noted };
         Ok((Arc::new(Mutex::new(journal)), book, before))
     }
 
-    /// Asks the brokers whether it is still ours, if that was not asked for so long.
-    pub fn renew(&mut self, every: Duration) -> Result<(), JournalError> {
-        if self.proven.elapsed() < every {
+    /// How far people were told, as the brokers have it.
+    pub fn told(&self) -> Told {
+        self.told
+    }
+
+    /// Asks the brokers whether it is still ours, if that was not asked for long, or if people were told of more and the brokers
+    /// did not hear of it `within` that time.
+    pub fn renew(&mut self, told: Told, within: Duration) -> Result<(), JournalError> {
+        let is_news = told != self.told && self.noted.elapsed() >= within;
+        if !is_news && self.proven.elapsed() < RENEWED {
             return Ok(());
         }
-        self.transact(&[])
+        let before = std::mem::replace(&mut self.told, told);
+        self.transact(&[]).inspect_err(|_| self.told = before)?;
+        self.noted = Instant::now();
+        Ok(())
     }
 
     fn transact(&mut self, lines: &[String]) -> Result<(), JournalError> {
@@ -151,9 +201,7 @@ impl KafkaJournal {
             self.producer.send(record).map_err(|(error, _)| (error, false))?;
         }
         if lines.is_empty() {
-            let mut offsets = TopicPartitionList::new();
-            let added = offsets.add_partition_offset(&self.topic, 0, Offset::Offset(self.next));
-            added.map_err(|error| (error, false))?;
+            let offsets = self.positions().map_err(|error| (error, false))?;
             self.producer
                 .send_offsets_to_transaction(&offsets, &self.group, PATIENCE)
                 .map_err(|error| (error, false))?;
@@ -167,6 +215,19 @@ impl KafkaJournal {
             };
             (error, !is_undone)
         })
+    }
+}
+
+impl KafkaJournal {
+    fn positions(&self) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        let mut of_journal = list.add_partition(&self.topic, 0);
+        of_journal.set_offset(Offset::Offset(self.next))?;
+        of_journal.set_metadata(self.told.of_journal(&self.logs));
+        let mut of_findings = list.add_partition(&self.findings, 0);
+        of_findings.set_offset(Offset::Offset(i64::try_from(self.told.findings).unwrap_or(i64::MAX)))?;
+        of_findings.set_metadata(format!("v1 topic={}", self.logs.findings));
+        Ok(list)
     }
 }
 
@@ -198,7 +259,11 @@ impl Journal for Shared {
 }
 
 pub fn reader(kafka: &KafkaConfig) -> anyhow::Result<BaseConsumer<Quiet>> {
-    let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: true }, Quiet)?;
+    reader_of(kafka, Purpose::Reader { to_its_end: true })
+}
+
+fn reader_of(kafka: &KafkaConfig, purpose: Purpose) -> anyhow::Result<BaseConsumer<Quiet>> {
+    let consumer: BaseConsumer<Quiet> = create(kafka, purpose, Quiet)?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&kafka.journal, 0, Offset::Beginning)?;
     consumer.assign(&list)?;
@@ -290,4 +355,60 @@ pub fn entry(kafka: &KafkaConfig, record: &BorrowedMessage<'_>, chain: &mut Chai
         ))
     })?;
     Ok(entry)
+}
+
+/// The journal from its beginning, on and on.
+pub struct Followed<'k> {
+    kafka: &'k KafkaConfig,
+    consumer: BaseConsumer<Quiet>,
+    chain: Chain,
+}
+
+impl<'k> Followed<'k> {
+    pub fn new(kafka: &'k KafkaConfig) -> anyhow::Result<Followed<'k>> {
+        Ok(Followed { kafka, consumer: reader(kafka)?, chain: Chain::default() })
+    }
+
+    /// Up to its present end.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn catch_up(&mut self, each: impl FnMut(&Entry)) -> anyhow::Result<()> {
+        read(self.kafka, &self.consumer, &mut self.chain, each).map(|_| ())
+    }
+
+    /// The next entry, if there is one within this time; brokers that are away have none.
+    ///
+    /// # Errors
+    /// The journal is broken, or they refuse it.
+    pub fn next(&mut self, wait: Duration) -> anyhow::Result<Option<Entry>> {
+        match self.consumer.poll(wait) {
+            Some(Ok(record)) => entry(self.kafka, &record, &mut self.chain).map(Some),
+            Some(Err(KafkaError::PartitionEOF(_))) | None => Ok(None),
+            Some(Err(error)) => {
+                let error = failed(format!("following `{}`", self.kafka.journal), &error);
+                // The consumer comes back by itself.
+                if error.retry() { Ok(None) } else { Err(error.into()) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_people_were_told_is_of_this_log_and_of_no_other() {
+        let logs = Logs { journal: "j1".to_owned(), findings: "f1".to_owned() };
+        let told = Told { seq: 7, findings: 40 };
+        let committed = |offset, metadata: &str| Committed { offset: Some(offset), metadata: metadata.to_owned() };
+        let (journal, findings) = (committed(9, &told.of_journal(&logs)), committed(40, "v1 topic=f1"));
+        assert_eq!(Told::of(&journal, &findings, &logs), told);
+        let again = Logs { journal: "j2".to_owned(), findings: "f2".to_owned() };
+        let nothing = Told { seq: u64::MAX, findings: 0 };
+        assert_eq!(Told::of(&journal, &findings, &again), nothing, "findings of another log are told");
+        assert_eq!(Told::of(&Committed::default(), &Committed::default(), &logs), nothing);
+        assert_eq!(Told::of(&committed(9, ""), &findings, &logs).seq, u64::MAX, "as releases before committed it");
+    }
 }

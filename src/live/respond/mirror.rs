@@ -1,81 +1,90 @@
 //! The journal's entries on their way into the table `actions`, on a thread of their own: a store that is away holds up no
-//! response. Every row has a name of its own in the store, so what is written again is there once.
+//! response. The thread reads the journal by itself, so nothing waits for the store but what it has in hand. Every row has a name
+//! of its own in the store, so what is written again is there once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use fleet::{Action, EventTime};
 use ingest::kafka::config::KafkaConfig;
 use rdkafka::client::{Client, ClientContext};
 use responders::journal::Entry;
 use store::{Store, VerdictRow};
 
+use super::journal::Followed;
+use crate::config::Config;
 use crate::live::retry::until_it_works;
 use crate::respond::rows::Mirror;
 
 /// Rows between two notes of that.
 const NOTED_EVERY: u64 = 256;
+const POLL: Duration = Duration::from_millis(100);
 
 pub struct Mirroring {
-    rows: Sender<Mirrored>,
-    mirror: Mirror,
-    thread: JoinHandle<()>,
+    /// Number of the entry after which it ends.
+    last: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Mirroring {
     /// `log`: the journal's part of the names. `wanted`: whether it is worth waiting for the store.
     pub fn start(
+        config: &Arc<Config>,
         log: String,
         store: Arc<dyn Store>,
         wanted: impl Fn() -> bool + Send + 'static,
     ) -> std::io::Result<Mirroring> {
-        let (rows, waiting) = unbounded();
+        let last = Arc::new(AtomicU64::new(u64::MAX));
+        let (config, until) = (Arc::clone(config), Arc::clone(&last));
         let work = move || {
-            if let Err(error) = write(&log, &*store, &waiting, &wanted) {
-                tracing::error!(%error, "the table `actions` does not follow the journal any more, until act begins again");
+            let wanted = || wanted() && until.load(Ordering::SeqCst) > 0;
+            if let Err(error) = write(&config.source.kafka, &log, &*store, &until, &wanted) {
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "the table `actions` does not follow the journal any more, until act begins again"
+                );
             }
         };
         let thread = std::thread::Builder::new().name("mirror".to_owned()).spawn(work)?;
-        Ok(Mirroring { rows, mirror: Mirror::default(), thread })
+        Ok(Mirroring { last, thread: Some(thread) })
     }
 
-    /// Entries have to come in their order, from the journal's first one on.
-    pub fn take(&mut self, entry: &Entry) {
-        if let Some(row) = self.mirror.row(entry) {
-            let _ = self.rows.send(Mirrored::Action(Box::new(row)));
-        }
-        let verdicts = self.mirror.verdicts(entry);
-        if !verdicts.is_empty() {
-            let _ = self.rows.send(Mirrored::Verdicts(entry.seq, verdicts));
+    /// What there is up to this entry is written, as long as that is wanted.
+    pub fn end(mut self, seq: u64) {
+        self.last.store(seq, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
+}
 
-    /// What waits is written, as long as that is wanted.
-    pub fn end(self) {
-        drop(self.rows);
-        let _ = self.thread.join();
+impl Drop for Mirroring {
+    fn drop(&mut self) {
+        self.last.store(0, Ordering::SeqCst);
     }
 }
 
 /// What one entry comes to.
 enum Mirrored {
     Action(Box<Action>),
-    Verdicts(u64, Vec<VerdictRow>),
+    Verdicts(Vec<VerdictRow>),
 }
 
 impl Mirrored {
-    fn seq(&self) -> u64 {
-        match self {
-            Mirrored::Action(row) => row.seq,
-            Mirrored::Verdicts(seq, _) => *seq,
-        }
+    /// Entries have to come in their order, from the journal's first one on.
+    fn of(entry: &Entry, mirror: &mut Mirror) -> Vec<Mirrored> {
+        let action = mirror.row(entry).map(|row| Mirrored::Action(Box::new(row)));
+        let verdicts = Some(mirror.verdicts(entry)).filter(|rows| !rows.is_empty());
+        action.into_iter().chain(verdicts.map(Mirrored::Verdicts)).collect()
     }
 
     fn write(&self, name: &str, store: &dyn Store) -> Result<(), store::Error> {
         match self {
             Mirrored::Action(row) => store.write_actions(name, std::slice::from_ref(row)),
-            Mirrored::Verdicts(_, rows) => store.write_verdicts(name, rows),
+            Mirrored::Verdicts(rows) => store.write_verdicts(name, rows),
         }
     }
 }
@@ -103,34 +112,37 @@ pub fn log_name<C: ClientContext>(client: &Client<C>, kafka: &KafkaConfig) -> an
 }
 
 fn write(
+    kafka: &KafkaConfig,
     log: &str,
     store: &dyn Store,
-    waiting: &Receiver<Mirrored>,
+    last: &AtomicU64,
     wanted: &dyn Fn() -> bool,
-) -> Result<(), store::Error> {
+) -> anyhow::Result<()> {
     let mut written = 0;
     let asked = until_it_works("ask how far the journal is mirrored", wanted, || {
         written = mirrored(log, store)?;
         Ok(())
     })?;
-    if !asked {
-        return Ok(());
-    }
-    let mut noted = written;
-    for row in waiting.iter().filter(|row| row.seq() > written) {
-        let name = name(log, row.seq());
-        let stored = until_it_works("mirror the journal", wanted, || row.write(&name, store))?;
-        if !stored {
-            return Ok(());
+    let (mut noted, mut seen, mut mirror) = (written, 0, Mirror::default());
+    let mut journal = Followed::new(kafka)?;
+    let mut goes_on = asked;
+    while goes_on && wanted() && seen < last.load(Ordering::SeqCst) {
+        let entry = journal.next(POLL)?;
+        seen = entry.as_ref().map_or(seen, |entry| entry.seq);
+        let rows = entry.map(|entry| Mirrored::of(&entry, &mut mirror)).filter(|_| seen > written);
+        let is_at_end = rows.is_none();
+        for row in rows.into_iter().flatten() {
+            let name = name(log, seen);
+            goes_on &= until_it_works("mirror the journal", wanted, || row.write(&name, store))?;
         }
-        if row.seq() >= noted + NOTED_EVERY || waiting.is_empty() && row.seq() > noted {
-            noted = row.seq();
-            let tick = EventTime(i64::try_from(noted).unwrap_or(i64::MAX));
-            if !until_it_works("note how far the journal is mirrored", wanted, || {
+        let is_last = seen >= last.load(Ordering::SeqCst);
+        let is_due = seen >= noted + NOTED_EVERY || (is_at_end || is_last) && seen > noted;
+        if goes_on && is_due {
+            let tick = EventTime(i64::try_from(seen).unwrap_or(i64::MAX));
+            goes_on = until_it_works("note how far the journal is mirrored", wanted, || {
                 store.write_memory(&memory(log), tick, b"")
-            })? {
-                return Ok(());
-            }
+            })?;
+            noted = seen;
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use fleet::{Device, EventTime, Finding, Incident, Sighting};
 use responders::api::Server;
 use responders::engine::{Directory, Engine};
@@ -36,11 +36,11 @@ use store::Store;
 use self::commands::{Commands, Sent};
 use self::desk::LiveDesk;
 use self::directory::Known;
-use self::journal::{Before, KafkaJournal, Shared};
+use self::journal::{Before, KafkaJournal, Shared, Told};
 use self::lease::{OwnLease, RENEWED};
 use self::masks::Masks;
 use self::mirror::Mirroring;
-use self::telling::Telling;
+use self::telling::{SharedTeller, Telling};
 use self::view::View;
 use crate::config::Config;
 use crate::live::judge::lease::Lease as Place;
@@ -55,6 +55,12 @@ use crate::respond::rows::Mirror;
 /// How often it looks whether something is due.
 const LOOK_UP: Duration = Duration::from_millis(50);
 
+/// Messages that wait to be answered; whoever gives more waits with them.
+const WAITING: usize = 1_024;
+
+/// What people were told is known to the brokers so soon.
+const NOTED: Duration = Duration::from_millis(200);
+
 /// Commands that are taken one after the other.
 const COMMANDS: usize = 64;
 
@@ -62,6 +68,8 @@ const COMMANDS: usize = 64;
 pub struct ToAnswer {
     /// Counts up.
     pub number: u64,
+    /// The message's.
+    pub offset: u64,
     pub findings: Vec<Finding>,
     pub devices: Vec<Arc<Device>>,
     pub sightings: Vec<Sighting>,
@@ -76,39 +84,57 @@ pub struct Answering {
     input: Sender<ToAnswer>,
     given: u64,
     done: Arc<AtomicU64>,
+    teller: SharedTeller,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Answering {
-    /// `reached`: event time that findings have come to.
+    /// `reached`: event time that findings have come to. `told`: what [`Answering::remembered`] gave in a former life.
     pub fn start(
         config: &Arc<Config>,
         store: &Arc<dyn Store>,
         place: &Place,
         stop: &Stop,
         reached: EventTime,
+        told: &[u8],
     ) -> anyhow::Result<Answering> {
-        let (input, messages) = unbounded();
+        let (input, messages) = bounded(WAITING);
+        let teller = SharedTeller::new(&config.responders);
+        teller.recall(told);
         let done = Arc::new(AtomicU64::new(0));
         let (config, store, place, stop) = (Arc::clone(config), Arc::clone(store), place.clone(), stop.clone());
-        let count = Arc::clone(&done);
+        let (count, its_teller) = (Arc::clone(&done), teller.clone());
         let work = move || {
-            let mut desk = Desk::begin(&config, &store, &place, &stop, reached)?;
-            desk.work(&messages, &count)?;
-            if place.holds() { desk.end() } else { Ok(()) }
+            let mut desk = Desk::begin(&config, &store, &place, &stop, reached, its_teller)?;
+            let worked = desk.work(&messages, &count);
+            let ended = desk.end(worked.is_ok() && place.holds());
+            worked.and(ended)
         };
         let thread = std::thread::Builder::new().name("responding".to_owned()).spawn(work)?;
-        Ok(Answering { input, given: 0, done, thread: Some(thread) })
+        Ok(Answering { input, given: 0, done, teller, thread: Some(thread) })
     }
 
-    /// `message.number` is given here.
-    pub fn give(&mut self, message: ToAnswer) {
+    /// `message.number` is given here. `false`: it was not taken, for it is not `wanted` any more, or responding has failed, which
+    /// [`Answering::check`] tells.
+    pub fn give(&mut self, message: ToAnswer, wanted: &dyn Fn() -> bool) -> bool {
+        let mut message = ToAnswer { number: self.given + 1, ..message };
+        loop {
+            match self.input.send_timeout(message, LOOK_UP) {
+                Ok(()) => break,
+                Err(SendTimeoutError::Timeout(back)) if wanted() => message = back,
+                Err(_) => return false,
+            }
+        }
         self.given += 1;
-        // One that hung up has failed, which is noticed.
-        let _ = self.input.send(ToAnswer { number: self.given, ..message });
+        true
     }
 
-    /// Whether everything that was given is written down.
+    /// What people were told, to be stored while everything that was given [is written down](Answering::is_level).
+    pub fn remembered(&self) -> Vec<u8> {
+        self.teller.memory()
+    }
+
+    /// Whether everything that was given is written down, and people were told.
     pub fn is_level(&self) -> bool {
         self.done.load(Ordering::SeqCst) == self.given
     }
@@ -131,7 +157,7 @@ impl Answering {
 
     /// What waits is answered, as far as that can be.
     pub fn end(mut self) -> anyhow::Result<()> {
-        let (closed, _) = unbounded();
+        let (closed, _) = bounded(0);
         self.input = closed;
         self.join()
     }
@@ -154,6 +180,11 @@ struct Desk<'d> {
     rows: Mirror,
     /// Event time that findings have come to.
     reached: EventTime,
+    /// Of the last message that was answered: its number, and the offset beyond it.
+    answered: u64,
+    findings: u64,
+    /// As the brokers have it.
+    told: Told,
 }
 
 impl<'d> Desk<'d> {
@@ -163,6 +194,7 @@ impl<'d> Desk<'d> {
         place: &'d Place,
         stop: &'d Stop,
         reached: EventTime,
+        teller: SharedTeller,
     ) -> anyhow::Result<Desk<'d>> {
         let kafka = &config.source.kafka;
         let playbooks = playbooks::load(config.responders.playbooks.as_deref())?;
@@ -173,16 +205,16 @@ impl<'d> Desk<'d> {
             let (place, stop) = (place.clone(), stop.clone());
             move || place.holds() && !stop.is_pressing()
         };
-        let mut mirror = Mirroring::start(log, Arc::clone(store), wanted.clone())?;
-        let mut telling = Telling::start(&config.responders, kafka)?;
-        let mut rows = Mirror::default();
+        let mirror = Mirroring::start(config, log, Arc::clone(store), wanted.clone())?;
+        let mut telling = Telling::start(&config.responders, kafka, teller)?;
+        let (mut rows, mut untold) = (Mirror::default(), Vec::new());
         let lease = OwnLease::new(place.clone());
-        let (journal, book, before) = KafkaJournal::take_over(kafka, lease.clone(), |entry| {
-            mirror.take(entry);
-            if let Some(row) = rows.row(entry) {
-                telling.knows(&row);
-            }
-        })?;
+        let (journal, book, before) =
+            KafkaJournal::take_over(kafka, lease.clone(), |entry, is_told| match rows.row(entry) {
+                Some(row) if is_told => telling.knows(&row),
+                Some(row) => untold.push(row),
+                None => {}
+            })?;
         if before == Before::MayAct {
             lease.wait_out();
         }
@@ -207,6 +239,11 @@ impl<'d> Desk<'d> {
         let home = Box::new(Shared(Arc::clone(&journal)));
         let begun = Responding::begin(engine, home, calls, signer, Some((clock(), owner)));
         let responding = begun.map_err(|error| told(&error))?;
+        for row in untold {
+            let device = directory.device(&row.device_id);
+            telling.action(&row, device.as_deref(), clock());
+        }
+        let told = journal.lock().unwrap_or_else(PoisonError::into_inner).told();
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
         Ok(Desk {
             config,
@@ -223,6 +260,9 @@ impl<'d> Desk<'d> {
             telling,
             rows,
             reached,
+            answered: 0,
+            findings: told.findings,
+            told,
         })
     }
 
@@ -230,11 +270,7 @@ impl<'d> Desk<'d> {
     fn work(&mut self, messages: &Receiver<ToAnswer>, done: &AtomicU64) -> anyhow::Result<()> {
         loop {
             match messages.recv_timeout(LOOK_UP) {
-                Ok(message) => {
-                    let number = message.number;
-                    self.answer(message)?;
-                    done.store(number, Ordering::SeqCst);
-                }
+                Ok(message) => self.answer(message)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -242,17 +278,21 @@ impl<'d> Desk<'d> {
                 return Ok(());
             }
             self.turn()?;
+            if self.told.findings >= self.findings || !self.telling.has_sinks() {
+                done.store(self.answered, Ordering::SeqCst);
+            }
         }
     }
 
     fn answer(&mut self, message: ToAnswer) -> anyhow::Result<()> {
         self.reached = self.reached.max(message.reached);
+        let is_told = message.offset < self.told.findings;
         for device in message.devices {
             self.directory.meet(device);
         }
         for finding in &message.findings {
             let device = self.directory.device(&finding.device_id);
-            self.telling.finding(finding, device.as_deref(), clock());
+            self.telling.finding(finding, device.as_deref(), is_told, clock());
             self.until_written(|desk| {
                 let now = clock();
                 let (book, config) = (desk.responding.book(), &desk.config.responders);
@@ -264,8 +304,10 @@ impl<'d> Desk<'d> {
             self.until_written(|desk| Ok(desk.responding.sight(clock(), &seen(sighting))))?;
         }
         for incident in &message.incidents {
-            self.telling.incident(incident, clock());
+            self.telling.incident(incident, is_told, clock());
         }
+        self.answered = message.number;
+        self.findings = self.findings.max(message.offset + 1);
         Ok(())
     }
 
@@ -286,7 +328,23 @@ impl<'d> Desk<'d> {
         }
         self.until_written(|desk| Ok(desk.responding.turn(clock(), Duration::ZERO, &desk.directory)))?;
         self.telling.tick(clock());
-        self.until_written(|desk| Ok(desk.journal.lock().unwrap_or_else(PoisonError::into_inner).renew(RENEWED)))
+        let told = if self.telling.is_out() { self.all_told() } else { self.told };
+        self.renew(told, if self.telling.has_sinks() { NOTED } else { RENEWED })
+    }
+
+    /// Entries are told as soon as they are written.
+    fn all_told(&self) -> Told {
+        Told { seq: self.responding.book().chain.seq, findings: self.findings }
+    }
+
+    fn renew(&mut self, told: Told, within: Duration) -> anyhow::Result<()> {
+        self.until_written(|desk| {
+            let mut journal = desk.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let renewed = journal.renew(told, within);
+            desk.told = journal.told();
+            drop(journal);
+            Ok(renewed)
+        })
     }
 
     /// Brokers that are away are waited for, as long as it is our place.
@@ -298,7 +356,6 @@ impl<'d> Desk<'d> {
         loop {
             let written = write(self)?;
             for entry in self.responding.take_written() {
-                self.mirror.take(&entry);
                 self.masks.take(&entry, self.responding.book(), self.reached);
                 if let Some(row) = self.rows.row(&entry) {
                     let device = self.directory.device(&row.device_id);
@@ -319,13 +376,23 @@ impl<'d> Desk<'d> {
         }
     }
 
-    /// Whoever takes over need not wait for us.
-    fn end(mut self) -> anyhow::Result<()> {
-        let ended = self.until_written(|desk| Ok(desk.responding.end(clock())));
+    /// Nobody of this life is at work any more afterwards. `is_ours`: the journal, still; then whoever takes over need not wait.
+    fn end(mut self, is_ours: bool) -> anyhow::Result<()> {
+        let mut ended = Ok(());
+        if is_ours {
+            ended = self.until_written(|desk| Ok(desk.responding.end(clock())));
+        } else {
+            self.lease.lose();
+        }
+        let is_whole = is_ours && ended.is_ok();
+        self.telling.end();
+        if is_whole {
+            let told = self.all_told();
+            ended = self.renew(told, Duration::ZERO);
+        }
         self.lease.lose();
         self.masks.end();
-        self.telling.end();
-        self.mirror.end();
+        self.mirror.end(if is_whole { self.responding.book().chain.seq } else { 0 });
         ended.context("the journal could not be closed; whoever takes over waits some seconds")
     }
 }

@@ -1,15 +1,19 @@
 //! People and SIEMs, told what is found and done: each sink has a thread and a queue of its own, so that none of them holds
 //! up a response.
+//!
+//! What was told in a former life is not told again: how far that was stands beside the journal ([`super::journal::Told`]), and
+//! what the teller remembers beside what `act` does.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use fleet::{Action, Device, EventTime, Finding, Incident, State};
+use fleet::{Action, Device, EventTime, Finding, Incident, Mode, State};
 use ingest::kafka::config::KafkaConfig;
 use responders::gateways::{Failure, Key};
 use responders::tell::outbox::Limits;
-use responders::tell::{Addressed, Change, Outbox, Outgoing, Reporter, Sink, SinkConfig, Teller, sinks};
+use responders::tell::{Addressed, Change, Kind, Outbox, Outgoing, Reporter, Sink, SinkConfig, Teller, sinks};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
@@ -17,12 +21,51 @@ use crate::live::judge::publisher::Publisher;
 
 /// What is in hand when act ends may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// A sink that takes messages, and ever more come, is not waited for any longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Shared with whoever stores what it remembers.
+#[derive(Clone)]
+pub struct SharedTeller(Arc<Mutex<Teller>>);
+
+impl SharedTeller {
+    pub fn new(config: &responders::Config) -> SharedTeller {
+        SharedTeller(Arc::new(Mutex::new(Teller::new(reporter(config), &config.tell))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Teller> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where nobody is to be told, nothing.
+    pub fn memory(&self) -> Vec<u8> {
+        let teller = self.lock();
+        if teller.has_sinks() { teller.memory() } else { Vec::new() }
+    }
+
+    /// Nothing: nobody was told yet.
+    pub fn recall(&self, memory: &[u8]) {
+        if memory.is_empty() {
+            return;
+        }
+        if let Err(error) = self.lock().recall(memory) {
+            tracing::warn!(%error, "what was told of open incidents is not known any more; some are told again");
+        }
+    }
+}
+
+fn reporter(config: &responders::Config) -> Reporter {
+    let team = if config.team.is_empty() { Reporter::default().team } else { config.team.to_string() };
+    Reporter { tenant: config.tenant.to_string(), team }
+}
 
 pub struct Telling {
-    teller: Teller,
+    teller: SharedTeller,
     outboxes: Vec<Outbox>,
     /// By action: where it was, as far as it was told.
     states: FxHashMap<String, State>,
+    /// When something was put into an outbox that was not seen empty since.
+    since: Option<Instant>,
 }
 
 type Names = BTreeMap<Key, SmolStr>;
@@ -30,9 +73,8 @@ type Names = BTreeMap<Key, SmolStr>;
 impl Telling {
     /// # Errors
     /// A sink that cannot be opened, by name.
-    pub fn start(config: &responders::Config, kafka: &KafkaConfig) -> anyhow::Result<Telling> {
-        let team = if config.team.is_empty() { Reporter::default().team } else { config.team.to_string() };
-        let reporter = Reporter { tenant: config.tenant.to_string(), team };
+    pub fn start(config: &responders::Config, kafka: &KafkaConfig, teller: SharedTeller) -> anyhow::Result<Telling> {
+        let reporter = reporter(config);
         let mut outboxes = Vec::new();
         for sink in &config.tell.sinks {
             let opened = match (sinks::open(sink)?, sink) {
@@ -45,32 +87,47 @@ impl Telling {
             let outbox = Outbox::start(sink.name(), opened, reporter.clone(), Limits::default());
             outboxes.push(outbox.with_context(|| format!("`{}` cannot be told", sink.name()))?);
         }
-        Ok(Telling { teller: Teller::new(reporter, &config.tell), outboxes, states: FxHashMap::default() })
+        Ok(Telling { teller, outboxes, states: FxHashMap::default(), since: None })
     }
 
-    pub fn finding(&mut self, finding: &Finding, device: Option<&Device>, now: EventTime) {
-        let messages = self.teller.finding(finding, device, &Names::new(), now);
-        self.put(messages);
+    /// `is_told`: in a former life; it is taken note of.
+    pub fn finding(&mut self, finding: &Finding, device: Option<&Device>, is_told: bool, now: EventTime) {
+        let messages = self.teller.lock().finding(finding, device, &Names::new(), now);
+        self.put(messages, is_told);
     }
 
-    pub fn incident(&mut self, incident: &Incident, now: EventTime) {
-        let messages = self.teller.incident(incident, now);
-        self.put(messages);
+    pub fn incident(&mut self, incident: &Incident, is_told: bool, now: EventTime) {
+        let messages = self.teller.lock().incident(incident, now);
+        self.put(messages, is_told);
     }
 
     /// What was told in a former life is not told again.
     pub fn knows(&mut self, row: &Action) {
-        if row.note.is_empty() {
-            self.states.insert(row.action_id.clone(), row.state);
+        if let Some(change) = self.change(row) {
+            self.teller.lock().knows(&change);
         }
     }
 
     pub fn action(&mut self, row: &Action, device: Option<&Device>, now: EventTime) {
-        if !row.note.is_empty() {
-            return;
+        if let Some(change) = self.change(row) {
+            let messages = self.teller.lock().change(&change, device, &Names::new(), now);
+            self.put(messages, false);
         }
-        let from = self.states.insert(row.action_id.clone(), row.state);
-        let change = Change {
+    }
+
+    fn change(&mut self, row: &Action) -> Option<Change> {
+        if !row.note.is_empty() {
+            return None;
+        }
+        let is_over = row.state.is_final()
+            || row.state == State::Proposed && row.mode == Mode::Observe
+            || row.state == State::Approved && !row.level.restricts();
+        // Of what is over nothing is kept.
+        let from = match is_over {
+            true => self.states.remove(&row.action_id),
+            false => self.states.insert(row.action_id.clone(), row.state),
+        };
+        Some(Change {
             seq: row.seq,
             at: row.at,
             action_id: row.action_id.clone(),
@@ -87,30 +144,47 @@ impl Telling {
             reason: row.reason.clone(),
             by: row.by.clone(),
             expires_at: row.until,
-        };
-        if row.state.is_final() {
-            self.states.remove(&row.action_id);
-        }
-        let messages = self.teller.change(&change, device, &Names::new(), now);
-        self.put(messages);
+        })
     }
 
     /// Digests that are due.
     pub fn tick(&mut self, now: EventTime) {
-        let messages = self.teller.tick(now);
-        self.put(messages);
+        let messages = self.teller.lock().tick(now);
+        self.put(messages, false);
     }
 
-    fn put(&self, messages: Vec<Addressed>) {
+    fn put(&mut self, messages: Vec<Addressed>, is_told: bool) {
         for Addressed { sink, message } in messages {
+            // What a limit held back was not told.
+            if is_told && message.kind != Kind::Digest {
+                continue;
+            }
             if let Some(outbox) = self.outboxes.get(sink) {
                 outbox.put(message);
+                self.since.get_or_insert_with(Instant::now);
             }
         }
     }
 
-    pub fn end(self) {
-        for outbox in self.outboxes {
+    pub fn has_sinks(&self) -> bool {
+        !self.outboxes.is_empty()
+    }
+
+    /// Whether what was told is with the sinks: what waits for one that is away is not waited for.
+    pub fn is_out(&mut self) -> bool {
+        let Some(since) = self.since else { return true };
+        let is_out = |outbox: &Outbox| {
+            let standing = outbox.standing();
+            standing.queued == 0 || standing.trouble.is_some()
+        };
+        if since.elapsed() >= PATIENCE || self.outboxes.iter().all(is_out) {
+            self.since = None;
+        }
+        self.since.is_none()
+    }
+
+    pub fn end(&mut self) {
+        for outbox in self.outboxes.drain(..) {
             outbox.close(LAST_WORDS);
         }
     }
@@ -130,5 +204,82 @@ impl Sink for Topic {
             Ok(false) => Err(Failure::unreachable("no broker took it in time")),
             Err(error) => Err(Failure::unreachable(format!("{error:#}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::{Level, Severity};
+    use responders::journal::Entry;
+
+    use super::*;
+    use crate::respond::rows::Mirror;
+    use crate::respond::rows::proposed;
+
+    /// A life of the process that acts: what it tells into the file.
+    fn life(folder: &std::path::Path, memory: &[u8], told: impl FnOnce(&mut Telling)) -> (Vec<u8>, Vec<String>) {
+        let path = folder.join("events.jsonl");
+        let before = std::fs::read_to_string(&path).unwrap_or_default().lines().count();
+        let toml = format!("[[tell]]\nkind = \"file\"\nname = \"events\"\npath = {:?}\n", path.to_str().unwrap());
+        let config: responders::Config = toml::from_str(&toml).unwrap();
+        let teller = SharedTeller::new(&config);
+        teller.recall(memory);
+        let mut telling = Telling::start(&config, &KafkaConfig::default(), teller.clone()).unwrap();
+        told(&mut telling);
+        telling.end();
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let events = text.lines().skip(before).map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            format!("{} {}", event["class_uid"], event["activity_id"])
+        });
+        (teller.memory(), events.collect())
+    }
+
+    fn incident(severity: Severity, closed_at: Option<EventTime>) -> Incident {
+        Incident {
+            incident_id: "i".into(),
+            scope: fleet::Scope::Device,
+            device_id: "d".into(),
+            device_type: "lamp".into(),
+            kind: fleet::FindingKind::Anomaly,
+            severity,
+            opened_at: EventTime(0),
+            closed_at,
+            first_window: EventTime(0),
+            last_window: EventTime(0),
+            findings: 1,
+        }
+    }
+
+    #[test]
+    fn another_life_tells_what_is_news_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = || {
+            let body = proposed("a", Level::Quarantine, Mode::Approve, EventTime(5));
+            let entry = Entry { seq: 3, at: EventTime(5), previous: "".into(), body, hash: "".into() };
+            Mirror::default().row(&entry).unwrap()
+        };
+        let closed = incident(Severity::High, Some(EventTime(9)));
+        let (memory, told) = life(folder.path(), &[], |telling| {
+            telling.action(&row(), None, EventTime(5));
+            telling.incident(&closed, false, EventTime(9));
+        });
+        assert_eq!(told, ["7001 1", "2005 3"]);
+        // Told, and stored by nobody: read again.
+        let (_, told) = life(folder.path(), &[], |telling| {
+            telling.knows(&row());
+            telling.incident(&closed, true, EventTime(9));
+            assert!(telling.is_out(), "nothing was put");
+        });
+        assert!(told.is_empty(), "{told:?}");
+        // Told, and stored.
+        let (_, told) = life(folder.path(), &memory, |telling| {
+            telling.action(&row(), None, EventTime(5));
+            telling.incident(&closed, false, EventTime(9));
+        });
+        assert!(told.is_empty(), "{told:?}");
+        // Written down, and not told before the end.
+        let (_, told) = life(folder.path(), &[], |telling| telling.action(&row(), None, EventTime(5)));
+        assert_eq!(told.len(), 1);
     }
 }

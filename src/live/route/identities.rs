@@ -1,9 +1,10 @@
 //! What routers learn of devices' addresses and names, for all of them and beyond their lives: a compacted topic of one
 //! partition. A name holds while the inventory is the same, an address also beyond unless the inventory says whose it is.
 //!
-//! Broker events and flows of a device may reach different routers, and only the events say who has the address. What is
-//! learned is sent before the readings that were routed by it; others follow within a beat. What one router has in hand while
-//! another learns may still be taken for an unknown device's.
+//! Records of a device may reach different routers, and not all of them say who has an address: a flow or an event does that
+//! has the device's MAC beside an internal address, and a client's event where nobody else has it. What is learned is sent
+//! before the readings that were routed by it; others follow within a beat. What one router has in hand while another learns
+//! may still be taken for an unknown device's.
 
 use std::time::{Duration, Instant};
 

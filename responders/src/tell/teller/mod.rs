@@ -74,6 +74,10 @@ impl Teller {
         Teller { reporter, gates, told: Told::default() }
     }
 
+    pub fn has_sinks(&self) -> bool {
+        !self.gates.is_empty()
+    }
+
     /// `device` and `names` are what the inventory says of it now; nothing for group findings.
     pub fn finding(
         &mut self,
@@ -158,6 +162,12 @@ impl Teller {
         let event = ocsf::incident(&self.reporter, &known.case(&text), Activity::Update, Status::Resolved, now);
         let message = known.message(Kind::Verdict, now, title, text, event);
         self.address(message, now)
+    }
+
+    /// Somebody told it, in a former life.
+    pub fn knows(&mut self, change: &Change) {
+        self.forget(change.at);
+        self.told.changes.insert((change.action_id.clone(), change.from, change.to), change.at);
     }
 
     /// A failure is high at least: something is not as people believe it to be.
