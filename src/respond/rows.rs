@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::{Action, EventTime, State};
+use responders::book::REMEMBERED;
 use responders::journal::entry::{Body, Command, Entry, Noted, Proposal};
 use smol_str::SmolStr;
 use store::VerdictRow;
@@ -19,6 +20,7 @@ pub struct Mirror {
 struct Known {
     proposal: Proposal,
     state: State,
+    since: EventTime,
     gateway: SmolStr,
     until: Option<EventTime>,
 }
@@ -28,11 +30,15 @@ impl Mirror {
     pub fn row(&mut self, entry: &Entry) -> Option<Action> {
         match &entry.body {
             Body::Proposed(proposal) => {
+                // As the book forgets them.
+                let is_forgotten = |known: &Known| entry.at.minus(known.since) >= REMEMBERED;
+                self.known.retain(|_, known| known.state != State::Released || !is_forgotten(known));
                 let findings = self.findings.entry(proposal.incident_id.clone()).or_default();
                 findings.insert(proposal.finding_id.clone());
                 let known = Known {
                     proposal: proposal.as_ref().clone(),
                     state: State::Proposed,
+                    since: entry.at,
                     gateway: proposal.gateways.first().cloned().unwrap_or_default(),
                     until: None,
                 };
@@ -42,13 +48,14 @@ impl Mirror {
             }
             Body::Moved(moved) => {
                 let known = self.known.get_mut(&moved.action_id)?;
-                known.state = moved.to;
+                (known.state, known.since) = (moved.to, entry.at);
                 if let Some(gateway) = &moved.gateway {
                     known.gateway.clone_from(gateway);
                 }
                 known.until = moved.until.or(known.until);
                 let row = known.row(entry, "", &moved.by, &moved.reason);
-                if moved.to.is_final() && !matches!(moved.to, State::Failed) {
+                // What was let go, or could not be, may have to be taken back once more.
+                if moved.to.is_final() && !moved.to.may_become(State::Releasing) {
                     self.known.remove(&moved.action_id);
                 }
                 Some(row)

@@ -13,8 +13,8 @@ pub use self::action::{Action, LOOP};
 use crate::journal::chain::Chain;
 use crate::journal::entry::{Body, Command, Commanded, Entry, ModeOf, Verdict};
 
-/// Actions that nothing comes of any more are forgotten after this long: ids of later incidents are others.
-const REMEMBERED: i64 = 14 * 86_400 * fleet::MICROS_PER_SECOND;
+/// Actions that nothing comes of any more are forgotten after this long, microseconds: ids of later incidents are others.
+pub const REMEMBERED: i64 = 14 * 86_400 * fleet::MICROS_PER_SECOND;
 /// Commands that came twice are known for as long.
 const COMMANDS: usize = 4_096;
 
