@@ -37,7 +37,7 @@ use self::commands::{Commands, Sent};
 use self::desk::LiveDesk;
 use self::directory::Known;
 use self::journal::{Before, KafkaJournal, Shared};
-use self::lease::{OwnLease, RENEWED};
+use self::lease::OwnLease;
 use self::masks::Masks;
 use self::mirror::Mirroring;
 use self::telling::Telling;
@@ -176,7 +176,8 @@ impl<'d> Desk<'d> {
         let mut mirror = Mirroring::start(log, Arc::clone(store), wanted.clone())?;
         let mut telling = Telling::start(&config.responders, kafka)?;
         let mut rows = Mirror::default();
-        let lease = OwnLease::new(place.clone());
+        let lasts = Duration::from_secs(u64::from(config.responders.lease_seconds));
+        let lease = OwnLease::new(place.clone(), lasts);
         let (journal, book, before) = KafkaJournal::take_over(kafka, lease.clone(), |entry| {
             mirror.take(entry);
             if let Some(row) = rows.row(entry) {
@@ -286,7 +287,8 @@ impl<'d> Desk<'d> {
         }
         self.until_written(|desk| Ok(desk.responding.turn(clock(), Duration::ZERO, &desk.directory)))?;
         self.telling.tick(clock());
-        self.until_written(|desk| Ok(desk.journal.lock().unwrap_or_else(PoisonError::into_inner).renew(RENEWED)))
+        let every = self.lease.renewed();
+        self.until_written(|desk| Ok(desk.journal.lock().unwrap_or_else(PoisonError::into_inner).renew(every)))
     }
 
     /// Brokers that are away are waited for, as long as it is our place.

@@ -7,8 +7,10 @@
 //! `learning` does, so the cameras' own windows are learned first, by command; of a single day they make the type
 //! `provisional`, which may be acted upon.
 
+mod agreement;
 mod bridge;
 mod device;
+mod kills;
 mod mosquitto;
 mod plant;
 
