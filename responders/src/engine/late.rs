@@ -4,11 +4,10 @@
 
 use fleet::{EventTime, State};
 
-use super::done::Answer;
+use super::done::{Answer, Said};
 use super::due::{Call, Job};
 use super::{Engine, seconds};
 use crate::book::{Action, LOOP};
-use crate::engine::done::Said;
 use crate::gateways::Found;
 use crate::journal::entry::{Body, Move};
 
