@@ -108,9 +108,10 @@ impl State {
             // Somebody else undid it: it is applied again.
             Verified => matches!(next, Applying | Releasing),
             Releasing => matches!(next, Released | Failed),
-            // What could not be taken back is tried again when somebody asks for it.
-            Failed => matches!(next, Releasing),
-            Released | Denied | Refused | Expired => false,
+            // What could not be taken back is tried again when somebody asks for it; and a call of a process that is no more may
+            // come through after the end.
+            Failed | Released => matches!(next, Releasing),
+            Denied | Refused | Expired => false,
         }
     }
 

@@ -29,6 +29,9 @@ pub struct Config {
     pub recheck_seconds: u32,
     /// How often what somebody else undid is applied again.
     pub repairs: u32,
+    /// How long the brokers' word that this process is the one that acts counts; who takes over from one that did not say goodbye
+    /// waits so long and a quarter more. The same in all processes.
+    pub lease_seconds: u32,
     /// How long after its release a device is on probation.
     pub probation_seconds: u32,
     /// Levels that two people have to approve, in mode `auto` as well.
@@ -97,6 +100,7 @@ impl Default for Config {
             quiet_windows: 3,
             recheck_seconds: 60,
             repairs: 5,
+            lease_seconds: 8,
             probation_seconds: 86_400,
             four_eyes: Vec::new(),
             signing_key: None,
@@ -133,6 +137,7 @@ impl Config {
             ("quiet_windows", self.quiet_windows),
             ("recheck_seconds", self.recheck_seconds),
             ("give_up_seconds", self.give_up_seconds),
+            ("lease_seconds", self.lease_seconds),
             ("caps.hours", self.caps.hours),
         ] {
             if value == 0 {

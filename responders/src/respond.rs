@@ -136,7 +136,8 @@ impl Responding {
         for _ in 0..ROUNDS {
             let moved = self.due(now, directory)?;
             let mut sent = false;
-            for job in self.engine.jobs(now) {
+            let jobs = if self.sender.gate().is_open() { self.engine.jobs(now) } else { Vec::new() };
+            for job in jobs {
                 let id = job.order.action_id.clone();
                 if self.sender.send(job) {
                     sent = true;

@@ -59,7 +59,8 @@ impl Mirror {
                 }
                 known.until = moved.until.or(known.until);
                 let row = known.row(entry, "", &moved.by, &moved.reason);
-                if moved.to.is_final() && !matches!(moved.to, State::Failed) {
+                // What was let go, or could not be, may have to be taken back once more.
+                if moved.to.is_final() && !moved.to.may_become(State::Releasing) {
                     self.known.remove(&moved.action_id);
                 }
                 Some(row)

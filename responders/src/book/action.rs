@@ -11,6 +11,10 @@ use crate::journal::entry::{Move, Noted, Proposal};
 /// Who moves what nobody asked for.
 pub const LOOP: &str = "loop";
 
+/// A call to apply that nobody knows the end of may come through for so long, microseconds: a session of the group and a
+/// request's time limit are a minute each at most, and a gateway that queues, or a network that was away, takes a while more.
+const COMES_THROUGH: i64 = 5 * 60 * fleet::MICROS_PER_SECOND;
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
     pub proposal: Proposal,
@@ -188,6 +192,12 @@ impl Action {
     /// Whether a gateway may hold something of it.
     pub fn may_hold(&self) -> bool {
         self.was_applied() || self.unanswered.is_some()
+    }
+
+    /// It ended, and a call to apply it may come through all the same: until then it is looked at.
+    pub fn in_doubt_until(&self) -> Option<EventTime> {
+        let has_ended = matches!(self.state, State::Released | State::Failed);
+        self.unanswered.filter(|_| has_ended).map(|at| at.plus_micros(COMES_THROUGH))
     }
 
     /// Whether it was more than words: approved, or what would have been done in a dry run.

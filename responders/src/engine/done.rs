@@ -45,6 +45,9 @@ impl Engine {
                 _ => Vec::new(),
             };
         }
+        if action.state.is_final() {
+            return self.looked(now, &answer);
+        }
         match answer.said {
             Said::Applied(applied) => self.applied(action, applied, asked),
             Said::Found(found) => {

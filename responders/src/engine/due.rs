@@ -37,7 +37,10 @@ impl Engine {
         self.book.forget(now);
         let book = &self.book;
         let is_open = |id: &String| book.action(id).is_some_and(|action| !action.is_over());
-        self.checked.retain(|id, _| is_open(id));
+        let is_watched =
+            |id: &String| is_open(id) || book.action(id).is_some_and(|action| action.in_doubt_until().is_some());
+        self.checked.retain(|id, _| is_watched(id));
+        self.vain.retain(|id, _| is_watched(id));
         self.sightings.retain(|id, _| is_open(id));
         let mut bodies = Vec::new();
         let mut has_begun = false;
@@ -197,6 +200,7 @@ impl Engine {
             order.until = order.until.map(|until| self.by_the_clock(now, until));
             jobs.push(Job { gateway, call, mode, order });
         }
+        jobs.extend(self.looks(now));
         for job in &jobs {
             if let Some(action) = self.book.action(&job.order.action_id) {
                 let asked = Asked { state: action.state, until: action.until };

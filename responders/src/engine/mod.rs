@@ -5,6 +5,7 @@
 //! * [`guard`]: what forbids it
 //! * [`due`]: what time brings: deadlines, releases, calls to make
 //! * [`done`]: what came of a call
+//! * [`late`]: what comes through although it was let go
 //! * [`command`]: what people ask for
 //! * [`sight`]: what telemetry says of a restricted device
 //! * [`further`]: what is done where it kept talking
@@ -16,6 +17,7 @@ pub mod due;
 pub mod find;
 mod further;
 pub mod guard;
+mod late;
 pub mod sight;
 pub mod time;
 
@@ -69,6 +71,8 @@ pub struct Engine {
     unreadable: BTreeSet<String>,
     /// When what is in force was last read back, in this life.
     checked: BTreeMap<String, EventTime>,
+    /// When looking at what was let go failed, in this life.
+    vain: BTreeMap<String, EventTime>,
     /// By action: windows seen since it was applied, without and with a sign of the device.
     sightings: BTreeMap<String, sight::Seen>,
 }
@@ -91,6 +95,7 @@ impl Engine {
             calling: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             checked: BTreeMap::new(),
+            vain: BTreeMap::new(),
             sightings: BTreeMap::new(),
         }
     }

@@ -93,6 +93,12 @@ impl Gate {
         self.stopped.load(Ordering::SeqCst) || self.stop_file.as_ref().is_some_and(has_file)
     }
 
+    /// Whether anything at all may be sent: it is asked before, so that waiting for the lease is no failed try.
+    pub fn is_open(&self) -> bool {
+        let holds = |until: Duration| until > boot_time();
+        !self.closed.load(Ordering::SeqCst) && self.lease.holds_until().is_some_and(holds)
+    }
+
     /// # Errors
     /// What forbids it.
     fn permit(&self, job: &Job, time_limit: Duration) -> Result<Permit, Failure> {

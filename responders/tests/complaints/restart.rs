@@ -73,6 +73,111 @@ fn what_was_sent_before_a_kill_may_have_come_through() {
     assert!(world.broker().site().holds.is_empty(), "what came through late was left");
 }
 
+/// Sent by a process that is killed before it hears of it, and let go by the next one; it comes through 90 s after it was sent.
+fn sent_and_let_go() -> (World, String) {
+    let mut world = World::new().begun();
+    let finding = world.finding("camera-1");
+    world.find(&finding, &[plan(Level::Quarantine)]);
+    world.broker().site().fault = Some(Fault::IsLate(TIME_LIMIT * 9));
+    *world.fuse.lock().unwrap() = Some((1, false));
+    assert!(world.try_turn().is_err());
+    world.kill();
+    world.broker().site().fault = None;
+    world.begin();
+    let id = responders::engine::find::action_id("camera-1", &finding.incident_id, Level::Quarantine);
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    world.pass(40);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.broker().site().holds.is_empty());
+    (world, id)
+}
+
+fn looks(world: &World) -> usize {
+    world.broker().site().count(Call::ReadBack)
+}
+
+#[test]
+fn what_a_dead_owner_sent_came_through_after_the_release() {
+    let (mut world, id) = sent_and_let_go();
+    world.pass(51);
+    assert!(world.broker().site().is_held("camera-1"), "it came through");
+    world.pass(60);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.broker().site().holds.is_empty(), "nobody holds it, and it is held");
+    assert_eq!(world.text().matches("\"to\":\"releasing\"").count(), 2, "once by a person, once by itself");
+    let released = world.text().matches("\"to\":\"released\"").count();
+    // Once more after nothing can come through any more, and never again.
+    world.pass(400);
+    let looked = looks(&world);
+    world.pass(400);
+    assert_eq!((looks(&world), world.text().matches("\"to\":\"released\"").count()), (looked, released));
+
+    // While nobody is there: whoever comes next looks at once.
+    let (mut world, id) = sent_and_let_go();
+    world.kill();
+    world.now = world.now.plus_seconds(100);
+    world.begin();
+    world.turn();
+    assert!(matches!(world.state(&id), State::Releasing | State::Released));
+    world.pass(15);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.broker().site().holds.is_empty(), "nobody looked at what was released lately");
+
+    // What failed is looked at as well, and the gateway may be away when it is time to.
+    let (mut world, id) = sent_and_let_go();
+    world.broker().site().fault = Some(Fault::Unreachable);
+    world.pass(600);
+    let text = world.text();
+    world.broker().site().fault = None;
+    world.pass(75);
+    assert!(world.broker().site().holds.is_empty() && world.state(&id) == State::Released);
+    assert!(!text.contains("nobody answers"), "what ended is not noted on");
+}
+
+#[test]
+fn what_was_let_go_is_looked_at_only_where_something_of_ours_may_come_through() {
+    // Every call was answered: nothing is on its way, also for whoever comes next.
+    let mut world = World::new().begun();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.pass(2);
+    world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() });
+    world.pass(5);
+    assert_eq!(world.state(&id), State::Released);
+    world.kill();
+    let looked = looks(&world);
+    world.begin();
+    world.pass(400);
+    assert_eq!(looks(&world), looked);
+
+    // Somebody else's block is not what came through.
+    let (mut world, id) = sent_and_let_go();
+    world.broker().site().block("camera-1", "the night shift");
+    world.pass(400);
+    assert_eq!(world.state(&id), State::Released);
+    let by: Vec<String> = world.broker().site().holds.iter().map(|hold| hold.by.clone()).collect();
+    assert!(by.contains(&"the night shift".to_owned()), "{by:?}");
+
+    // Another action of ours holds it now: what is read could be that one's.
+    let (mut world, id) = sent_and_let_go();
+    let mut finding = world.finding("camera-1");
+    finding.incident_id = "another incident".to_owned();
+    world.find(&finding, &[plan(Level::Quarantine)]);
+    world.pass(2);
+    let of_it = |world: &World| world.broker().site().calls.iter().filter(|(_, action, _)| *action == id).count();
+    let before = of_it(&world);
+    world.pass(200);
+    assert_eq!(of_it(&world), before, "two hands at one entry");
+
+    // Long after nothing comes through any more.
+    let (mut world, _) = sent_and_let_go();
+    world.kill();
+    world.now = world.now.plus_seconds(600);
+    let looked = looks(&world);
+    world.begin();
+    world.pass(100);
+    assert_eq!(looks(&world), looked);
+}
+
 /// A write that tore keeps whole lines of its beginning.
 fn cut(world: &mut World, lines: usize) {
     world.kill();

@@ -18,7 +18,7 @@ use responders::book::Book;
 use responders::journal::{Chain, Entry, Journal, JournalError};
 use responders::send::boot_time;
 
-use super::lease::{OwnLease, RENEWED};
+use super::lease::OwnLease;
 use crate::live::StandsStill;
 use crate::live::route::partitions::Quiet;
 
@@ -145,7 +145,7 @@ impl KafkaJournal {
     /// did not hear of it `within` that time.
     pub fn renew(&mut self, told: Told, within: Duration) -> Result<(), JournalError> {
         let is_news = told != self.told && self.noted.elapsed() >= within;
-        if !is_news && self.proven.elapsed() < RENEWED {
+        if !is_news && self.proven.elapsed() < self.lease.renewed() {
             return Ok(());
         }
         let before = std::mem::replace(&mut self.told, told);

@@ -8,17 +8,12 @@ use responders::send::{Lease, boot_time};
 
 use crate::live::judge::lease::Lease as Place;
 
-/// How long an answer of the brokers counts.
-pub const LASTS: Duration = Duration::from_secs(8);
-/// How often they are asked.
-pub const RENEWED: Duration = Duration::from_secs(2);
-/// A request that left in time may still arrive so much later.
-const IN_FLIGHT: Duration = Duration::from_secs(2);
-
 #[derive(Clone)]
 pub struct OwnLease {
     /// In the group: withdrawn when the partition is given up.
     place: Place,
+    /// How long an answer of the brokers counts.
+    lasts: Duration,
     state: Arc<Mutex<State>>,
 }
 
@@ -31,8 +26,13 @@ struct State {
 }
 
 impl OwnLease {
-    pub fn new(place: Place) -> OwnLease {
-        OwnLease { place, state: Arc::default() }
+    pub fn new(place: Place, lasts: Duration) -> OwnLease {
+        OwnLease { place, lasts, state: Arc::default() }
+    }
+
+    /// How often the brokers are to be asked.
+    pub fn renewed(&self) -> Duration {
+        self.lasts / 4
     }
 
     fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
@@ -48,9 +48,9 @@ impl OwnLease {
         self.state(|state| state.lost = true);
     }
 
-    /// Nothing is sent until what a former owner knows is too old.
+    /// Nothing is sent until what a former owner knows is too old, and what left in time has arrived.
     pub fn wait_out(&self) {
-        self.state(|state| state.not_before = boot_time() + LASTS + IN_FLIGHT);
+        self.state(|state| state.not_before = boot_time() + self.lasts + self.lasts / 4);
     }
 
     /// In the group.
@@ -64,7 +64,7 @@ impl Lease for OwnLease {
         let holds = self.place.holds();
         self.state(|state| {
             let is_ours = holds && !state.lost && boot_time() >= state.not_before;
-            state.proven.filter(|_| is_ours).map(|proven| proven + LASTS)
+            state.proven.filter(|_| is_ours).map(|proven| proven + self.lasts)
         })
     }
 }
@@ -75,8 +75,9 @@ mod tests {
 
     #[test]
     fn it_holds_from_the_brokers_word_until_that_is_old_or_the_place_is_gone() {
+        const LASTS: Duration = Duration::from_secs(8);
         let place = Place::default();
-        let lease = OwnLease::new(place.clone());
+        let lease = OwnLease::new(place.clone(), LASTS);
         assert_eq!(lease.holds_until(), None, "nobody was asked yet");
         let asked = boot_time();
         lease.renew(asked);
@@ -84,7 +85,7 @@ mod tests {
         assert_eq!(lease.holds_until(), Some(asked + LASTS), "an older word takes nothing back");
         lease.wait_out();
         assert!(lease.holds_until().is_none() && lease.has_place(), "a former owner may act");
-        let other = OwnLease::new(place.clone());
+        let other = OwnLease::new(place.clone(), LASTS);
         other.renew(asked);
         place.withdraw();
         assert_eq!(other.holds_until(), None);

@@ -37,7 +37,7 @@ use self::commands::{Commands, Sent};
 use self::desk::LiveDesk;
 use self::directory::Known;
 use self::journal::{Before, KafkaJournal, Shared, Told};
-use self::lease::{OwnLease, RENEWED};
+use self::lease::OwnLease;
 use self::masks::Masks;
 use self::mirror::Mirroring;
 use self::telling::{SharedTeller, Telling};
@@ -208,7 +208,8 @@ impl<'d> Desk<'d> {
         let mirror = Mirroring::start(config, log, Arc::clone(store), wanted.clone())?;
         let mut telling = Telling::start(&config.responders, kafka, teller)?;
         let (mut rows, mut untold) = (Mirror::default(), Vec::new());
-        let lease = OwnLease::new(place.clone());
+        let lasts = Duration::from_secs(u64::from(config.responders.lease_seconds));
+        let lease = OwnLease::new(place.clone(), lasts);
         let (journal, book, before) =
             KafkaJournal::take_over(kafka, lease.clone(), |entry, is_told| match rows.row(entry) {
                 Some(row) if is_told => telling.knows(&row),
@@ -329,7 +330,8 @@ impl<'d> Desk<'d> {
         self.until_written(|desk| Ok(desk.responding.turn(clock(), Duration::ZERO, &desk.directory)))?;
         self.telling.tick(clock());
         let told = if self.telling.is_out() { self.all_told() } else { self.told };
-        self.renew(told, if self.telling.has_sinks() { NOTED } else { RENEWED })
+        let renewed = self.lease.renewed();
+        self.renew(told, if self.telling.has_sinks() { NOTED } else { renewed })
     }
 
     /// Entries are told as soon as they are written.

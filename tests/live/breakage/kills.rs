@@ -23,7 +23,7 @@ const CHANCE: Duration = Duration::from_secs(2);
 const LANES: usize = 4;
 
 /// How many kills: `VEDETTE_KILLS`, else fifty.
-fn kills() -> u64 {
+pub fn kills() -> u64 {
     std::env::var("VEDETTE_KILLS").map_or(50, |text| text.parse().expect("VEDETTE_KILLS is a number"))
 }
 
@@ -153,11 +153,11 @@ fn has_committed(service: &Service) -> bool {
 }
 
 /// xorshift64: of the same seed, the same numbers.
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
     /// Of a seed that is another in every run: `VEDETTE_SEED`, else the time.
-    fn drawn() -> Chance {
+    pub fn drawn() -> Chance {
         let by_time = |_| (now() * 1e6) as u64;
         let seed =
             std::env::var("VEDETTE_SEED").map_or_else(by_time, |text| text.parse().expect("VEDETTE_SEED is a number"));
@@ -166,7 +166,7 @@ impl Chance {
         Chance(seed.max(1))
     }
 
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

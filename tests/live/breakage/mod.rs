@@ -6,7 +6,7 @@
 
 mod disk;
 mod hostile;
-mod kills;
+pub mod kills;
 mod namespace;
 pub mod records;
 mod sigterm;

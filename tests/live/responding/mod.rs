@@ -6,9 +6,13 @@
 //! line, excused by no peers, held for nobody. Neither needs a baseline. The guard-rail against acting while a type is
 //! `learning` does, so the cameras' own windows are learned first, by command; of a single day they make the type
 //! `provisional`, which may be acted upon.
+//!
+//! [`kills`]: the process that acts is killed between transitions, and [`agreement`] is demanded.
 
+mod agreement;
 mod bridge;
 mod device;
+mod kills;
 mod mosquitto;
 mod plant;
 

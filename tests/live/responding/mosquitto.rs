@@ -1,6 +1,7 @@
 //! A real Mosquitto with dynamic security and TLS, which ends with the test. Each device may publish below a topic of its
 //! own only, so the topic of a message says whose it is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub const ADMINISTRATOR: &str = "admin";
 /// Who brings messages to Kafka.
 pub const BRIDGE: &str = "bridge";
 pub const PASSWORD: &str = "open sesame";
+/// Begins the names of roles by which the gateway knows its own.
+pub const MARK: &str = "vedette:";
 const PLUGIN: &str = "mosquitto_dynamic_security.so";
 /// Where Debian has what only root runs, which is not in everybody's path.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -115,16 +118,56 @@ impl Mosquitto {
             commands.push(role(device, may("publishClientSend", &format!("devices/{device}/#"))));
             commands.push(client(device));
         }
-        let (client, mut connection) = Client::new(self.options("operator", ADMINISTRATOR, self.port), 10);
-        let message = json!({ "commands": commands }).to_string();
-        client.publish("$CONTROL/dynamic-security/v1", QoS::AtLeastOnce, false, message).expect("it is queued");
+        self.control(&commands);
+    }
+
+    /// What its dynamic security answers to the commands, each of which it has to obey.
+    pub fn control(&self, commands: &[Value]) -> Vec<Value> {
+        const CONTROL: &str = "$CONTROL/dynamic-security/v1";
+        let mut options = self.options("operator", ADMINISTRATOR, self.port);
+        options.set_max_packet_size(8 << 20, 8 << 20);
+        let (client, mut connection) = Client::new(options, 10);
+        client.subscribe(format!("{CONTROL}/response"), QoS::AtLeastOnce).expect("it is queued");
+        let mut answers = Vec::new();
         loop {
             match connection.recv().expect("it goes on").expect("it is connected") {
-                Event::Incoming(Packet::PubAck(_)) => client.disconnect().expect("it is queued"),
-                Event::Outgoing(Outgoing::Disconnect) => return,
+                Event::Incoming(Packet::SubAck(_)) => {
+                    let message = json!({ "commands": commands }).to_string();
+                    client.publish(CONTROL, QoS::AtLeastOnce, false, message).expect("it is queued");
+                }
+                Event::Incoming(Packet::Publish(message)) => {
+                    let said: Value = serde_json::from_slice(&message.payload).expect("answers are JSON");
+                    answers.extend(said["responses"].as_array().expect("there are answers").iter().cloned());
+                    if answers.len() >= commands.len() {
+                        client.disconnect().expect("it is queued");
+                    }
+                }
+                Event::Outgoing(Outgoing::Disconnect) => break,
                 _ => {}
             }
         }
+        let refused: Vec<&Value> = answers.iter().filter(|answer| !answer["error"].is_null()).collect();
+        assert!(refused.is_empty() && answers.len() == commands.len(), "{refused:?}");
+        answers
+    }
+
+    /// All clients that dynamic security knows: whether they are disabled, and the roles that are marks of ours.
+    pub fn accounts(&self) -> BTreeMap<String, (bool, Vec<String>)> {
+        let clients = self.control(&[json!({ "command": "listClients", "verbose": true })]).remove(0);
+        let account = |client: &Value| {
+            let roles = client["roles"].as_array().into_iter().flatten().filter_map(|role| role["rolename"].as_str());
+            let marks = roles.filter(|role| role.starts_with(MARK)).map(str::to_owned).collect();
+            let name = client["username"].as_str().expect("a client has a name").to_owned();
+            (name, (client["disabled"] == true, marks))
+        };
+        clients["data"]["clients"].as_array().expect("there are clients").iter().map(account).collect()
+    }
+
+    /// The roles that are marks of ours, whoever has them.
+    pub fn marks(&self) -> BTreeSet<String> {
+        let roles = self.control(&[json!({ "command": "listRoles" })]).remove(0);
+        let names = roles["data"]["roles"].as_array().expect("there are roles").iter().filter_map(Value::as_str);
+        names.filter(|role| role.starts_with(MARK)).map(str::to_owned).collect()
     }
 
     /// Whether it is let in, now. Not through its door: nobody is told of it.
