@@ -1,8 +1,9 @@
 //! The journal's entries on their way into the table `actions`, on a thread of their own: a store that is away holds up no
 //! response. Every row has a name of its own in the store, so what is written again is there once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use fleet::{Action, EventTime};
@@ -11,6 +12,7 @@ use rdkafka::client::{Client, ClientContext};
 use responders::journal::Entry;
 use store::{Store, VerdictRow};
 
+use crate::live::metrics::responding::WaitingSince;
 use crate::live::retry::until_it_works;
 use crate::respond::rows::Mirror;
 
@@ -18,7 +20,8 @@ use crate::respond::rows::Mirror;
 const NOTED_EVERY: u64 = 256;
 
 pub struct Mirroring {
-    rows: Sender<Mirrored>,
+    rows: Sender<(Instant, Mirrored)>,
+    waiting: WaitingSince,
     mirror: Mirror,
     thread: JoinHandle<()>,
 }
@@ -31,24 +34,40 @@ impl Mirroring {
         wanted: impl Fn() -> bool + Send + 'static,
     ) -> std::io::Result<Mirroring> {
         let (rows, waiting) = unbounded();
+        let since = WaitingSince::default();
+        let seen = Arc::clone(&since);
         let work = move || {
-            if let Err(error) = write(&log, &*store, &waiting, &wanted) {
+            if let Err(error) = write(&log, &*store, &waiting, &seen, &wanted) {
                 tracing::error!(%error, "the table `actions` does not follow the journal any more, until act begins again");
             }
         };
         let thread = std::thread::Builder::new().name("mirror".to_owned()).spawn(work)?;
-        Ok(Mirroring { rows, mirror: Mirror::default(), thread })
+        Ok(Mirroring { rows, waiting: since, mirror: Mirror::default(), thread })
     }
 
     /// Entries have to come in their order, from the journal's first one on.
     pub fn take(&mut self, entry: &Entry) {
         if let Some(row) = self.mirror.row(entry) {
-            let _ = self.rows.send(Mirrored::Action(Box::new(row)));
+            self.put(Mirrored::Action(Box::new(row)));
         }
         let verdicts = self.mirror.verdicts(entry);
         if !verdicts.is_empty() {
-            let _ = self.rows.send(Mirrored::Verdicts(entry.seq, verdicts));
+            self.put(Mirrored::Verdicts(entry.seq, verdicts));
         }
+    }
+
+    fn put(&self, row: Mirrored) {
+        let now = Instant::now();
+        // Held while it is put: the thread takes away what it has seen to be the last.
+        let mut since = lock(&self.waiting);
+        since.get_or_insert(now);
+        // Whoever hung up has said why.
+        let _ = self.rows.send((now, row));
+    }
+
+    /// Since when the oldest row waits.
+    pub fn waiting_since(&self) -> WaitingSince {
+        Arc::clone(&self.waiting)
     }
 
     /// What waits is written, as long as that is wanted.
@@ -56,6 +75,10 @@ impl Mirroring {
         drop(self.rows);
         let _ = self.thread.join();
     }
+}
+
+fn lock(since: &Mutex<Option<Instant>>) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    since.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What one entry comes to.
@@ -105,7 +128,8 @@ pub fn log_name<C: ClientContext>(client: &Client<C>, kafka: &KafkaConfig) -> an
 fn write(
     log: &str,
     store: &dyn Store,
-    waiting: &Receiver<Mirrored>,
+    waiting: &Receiver<(Instant, Mirrored)>,
+    since: &Mutex<Option<Instant>>,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), store::Error> {
     let mut written = 0;
@@ -117,20 +141,27 @@ fn write(
         return Ok(());
     }
     let mut noted = written;
-    for row in waiting.iter().filter(|row| row.seq() > written) {
-        let name = name(log, row.seq());
-        let stored = until_it_works("mirror the journal", wanted, || row.write(&name, store))?;
-        if !stored {
-            return Ok(());
-        }
-        if row.seq() >= noted + NOTED_EVERY || waiting.is_empty() && row.seq() > noted {
-            noted = row.seq();
-            let tick = EventTime(i64::try_from(noted).unwrap_or(i64::MAX));
-            if !until_it_works("note how far the journal is mirrored", wanted, || {
-                store.write_memory(&memory(log), tick, b"")
-            })? {
+    for (put, row) in waiting.iter() {
+        if row.seq() > written {
+            *lock(since) = Some(put);
+            let name = name(log, row.seq());
+            let stored = until_it_works("mirror the journal", wanted, || row.write(&name, store))?;
+            if !stored {
                 return Ok(());
             }
+            if row.seq() >= noted + NOTED_EVERY || waiting.is_empty() && row.seq() > noted {
+                noted = row.seq();
+                let tick = EventTime(i64::try_from(noted).unwrap_or(i64::MAX));
+                if !until_it_works("note how far the journal is mirrored", wanted, || {
+                    store.write_memory(&memory(log), tick, b"")
+                })? {
+                    return Ok(());
+                }
+            }
+        }
+        let mut since = lock(since);
+        if waiting.is_empty() {
+            *since = None;
         }
     }
     Ok(())

@@ -4,8 +4,10 @@
 //! * [`directory`]: what devices are known by at this moment
 //! * [`commands`]: what people ask for
 //! * [`mirror`]: the journal in the table `actions`; [`masks`]: lanes know whom we restrict; [`telling`]: people and SIEMs
+//! * [`carrier`]: calls to a gateway of one's own, over topics
 //! * [`view`], [`desk`]: what the HTTP API shows and takes
 
+mod carrier;
 mod commands;
 mod desk;
 mod directory;
@@ -19,13 +21,16 @@ mod view;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use fleet::{Device, EventTime, Finding, Incident, Sighting};
+use fleet::{Device, EventTime, Finding, Incident, Mode, Sighting, State};
+use ingest::kafka::config::KafkaConfig;
 use responders::api::Server;
+use responders::book::Action;
 use responders::engine::{Directory, Engine};
+use responders::gateways::topic::{Carrier, TopicConfig};
 use responders::journal::JournalError;
 use responders::journal::entry::Called;
 use responders::journal::sign::Signer;
@@ -33,6 +38,7 @@ use responders::respond::Responding;
 use responders::send::{Gate, Sender as Calls};
 use store::Store;
 
+use self::carrier::Topics;
 use self::commands::{Commands, Sent};
 use self::desk::LiveDesk;
 use self::directory::Known;
@@ -45,6 +51,7 @@ use self::view::View;
 use crate::config::Config;
 use crate::live::judge::lease::Lease as Place;
 use crate::live::judge::publisher::Publisher;
+use crate::live::metrics::responding::{self as measure, Standing};
 use crate::live::now_millis;
 use crate::live::retry::Pause;
 use crate::live::stop::Stop;
@@ -54,6 +61,9 @@ use crate::respond::rows::Mirror;
 
 /// How often it looks whether something is due.
 const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// How often those who watch are told how it stands.
+const SHOWN: Duration = Duration::from_secs(1);
 
 /// Commands that are taken one after the other.
 const COMMANDS: usize = 64;
@@ -152,6 +162,8 @@ struct Desk<'d> {
     masks: Masks,
     telling: Telling,
     rows: Mirror,
+    standing: Arc<Standing>,
+    shown: Instant,
     /// Event time that findings have come to.
     reached: EventTime,
 }
@@ -202,13 +214,14 @@ impl<'d> Desk<'d> {
         engine.book = book;
         let gate = Arc::new(Gate::new(Box::new(lease.clone()), config.responders.stop_file.clone()));
         let calls = Calls::start(gateways, gate)?;
+        let standing = Standing::show(calls.loads(), mirror.waiting_since());
         let signer = config.responders.signing_key.as_deref().map(Signer::open).transpose()?;
         let owner = format!("{} {}", kafka.instance, std::process::id()).trim().to_owned();
         let home = Box::new(Shared(Arc::clone(&journal)));
         let begun = Responding::begin(engine, home, calls, signer, Some((clock(), owner)));
         let responding = begun.map_err(|error| told(&error))?;
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
-        Ok(Desk {
+        let mut desk = Desk {
             config,
             place,
             stop,
@@ -222,8 +235,19 @@ impl<'d> Desk<'d> {
             masks,
             telling,
             rows,
+            standing,
+            shown: Instant::now(),
             reached,
-        })
+        };
+        desk.show();
+        Ok(desk)
+    }
+
+    fn show(&mut self) {
+        self.shown = Instant::now();
+        let waits = |action: &&Action| action.state == State::Proposed && action.proposal.mode == Mode::Approve;
+        let waiting = self.responding.book().open().filter(waits).count();
+        self.standing.set(waiting, self.telling.standing());
     }
 
     /// Until nobody gives anything any more, or the place is another's.
@@ -286,6 +310,9 @@ impl<'d> Desk<'d> {
         }
         self.until_written(|desk| Ok(desk.responding.turn(clock(), Duration::ZERO, &desk.directory)))?;
         self.telling.tick(clock());
+        if self.shown.elapsed() >= SHOWN {
+            self.show();
+        }
         self.until_written(|desk| Ok(desk.journal.lock().unwrap_or_else(PoisonError::into_inner).renew(RENEWED)))
     }
 
@@ -300,7 +327,9 @@ impl<'d> Desk<'d> {
             for entry in self.responding.take_written() {
                 self.mirror.take(&entry);
                 self.masks.take(&entry, self.responding.book(), self.reached);
+                measure::written(&entry, self.responding.book());
                 if let Some(row) = self.rows.row(&entry) {
+                    measure::transition(&row);
                     let device = self.directory.device(&row.device_id);
                     self.telling.action(&row, device.as_deref(), clock());
                 }
@@ -328,6 +357,11 @@ impl<'d> Desk<'d> {
         self.mirror.end();
         ended.context("the journal could not be closed; whoever takes over waits some seconds")
     }
+}
+
+/// For a gateway that is told over topics.
+pub fn carrier(kafka: &KafkaConfig, topics: &TopicConfig) -> impl Carrier + use<> {
+    Topics::new(kafka, topics)
 }
 
 fn clock() -> EventTime {

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use crate::live::judge::publisher::Publisher;
+use crate::live::metrics::responding;
 
 /// What is in hand when act ends may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -21,6 +22,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Telling {
     teller: Teller,
     outboxes: Vec<Outbox>,
+    names: Vec<SmolStr>,
+    /// By sink: how many of its messages were counted as lost.
+    lost: Vec<u64>,
     /// By action: where it was, as far as it was told.
     states: FxHashMap<String, State>,
 }
@@ -33,7 +37,7 @@ impl Telling {
     pub fn start(config: &responders::Config, kafka: &KafkaConfig) -> anyhow::Result<Telling> {
         let team = if config.team.is_empty() { Reporter::default().team } else { config.team.to_string() };
         let reporter = Reporter { tenant: config.tenant.to_string(), team };
-        let mut outboxes = Vec::new();
+        let (mut outboxes, mut names) = (Vec::new(), Vec::new());
         for sink in &config.tell.sinks {
             let opened = match (sinks::open(sink)?, sink) {
                 (Some(opened), _) => opened,
@@ -44,8 +48,10 @@ impl Telling {
             };
             let outbox = Outbox::start(sink.name(), opened, reporter.clone(), Limits::default());
             outboxes.push(outbox.with_context(|| format!("`{}` cannot be told", sink.name()))?);
+            names.push(SmolStr::new(sink.name()));
         }
-        Ok(Telling { teller: Teller::new(reporter, &config.tell), outboxes, states: FxHashMap::default() })
+        let (teller, lost) = (Teller::new(reporter, &config.tell), vec![0; outboxes.len()]);
+        Ok(Telling { teller, outboxes, names, lost, states: FxHashMap::default() })
     }
 
     pub fn finding(&mut self, finding: &Finding, device: Option<&Device>, now: EventTime) {
@@ -99,6 +105,18 @@ impl Telling {
     pub fn tick(&mut self, now: EventTime) {
         let messages = self.teller.tick(now);
         self.put(messages);
+    }
+
+    /// Messages that wait, by sink; what was lost since the last look is counted.
+    pub fn standing(&mut self) -> Vec<(SmolStr, usize)> {
+        let sinks = self.names.iter().zip(&self.outboxes).zip(&mut self.lost);
+        let waiting = sinks.map(|((name, outbox), counted)| {
+            let standing = outbox.standing();
+            responding::lost(name, standing.lost.saturating_sub(*counted));
+            *counted = standing.lost;
+            (name.clone(), standing.queued)
+        });
+        waiting.collect()
     }
 
     fn put(&self, messages: Vec<Addressed>) {

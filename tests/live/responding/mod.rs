@@ -10,6 +10,8 @@
 mod bridge;
 mod device;
 mod mosquitto;
+mod own;
+mod own_gateway;
 mod plant;
 
 use std::process::Command;
