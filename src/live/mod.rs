@@ -28,7 +28,7 @@ mod tidy;
 mod trace;
 pub mod trainer;
 
-pub use self::respond::carrier;
+pub use self::respond::over_topics;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ pub fn open(config: &Config) -> anyhow::Result<(Vec<Box<dyn Gateway>>, Vec<Post>
 
 #[cfg(feature = "kafka")]
 fn carrier(config: &Config, topics: &TopicConfig) -> Result<Box<dyn Carrier>, responders::Error> {
-    Ok(Box::new(crate::live::carrier(&config.source.kafka, topics)))
+    Ok(Box::new(crate::live::over_topics(&config.source.kafka, topics)))
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -360,7 +360,7 @@ impl<'d> Desk<'d> {
 }
 
 /// For a gateway that is told over topics.
-pub fn carrier(kafka: &KafkaConfig, topics: &TopicConfig) -> impl Carrier + use<> {
+pub fn over_topics(kafka: &KafkaConfig, topics: &TopicConfig) -> impl Carrier + use<> {
     Topics::new(kafka, topics)
 }
 

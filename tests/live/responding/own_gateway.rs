@@ -139,7 +139,9 @@ impl Kept {
                 let (calls, entries) = self.applied.entry(id.clone()).or_default();
                 *calls += 1;
                 let fault = if *calls == 1 { FAULTS.get(number).copied().flatten() } else { None };
-                fault.map(|fault| self.faults.insert(fault, id.clone()));
+                if let Some(fault) = fault {
+                    self.faults.insert(fault, id.clone());
+                }
                 if fault == Some(Fault::Failed) {
                     return (json!({"error": "the switch is rebooting", "retry": true}), fault);
                 }
