@@ -66,12 +66,12 @@ impl Topics {
     fn partitions(&self, consumer: &BaseConsumer<Quiet>, topic: &str, permit: &Permit) -> Result<Vec<i32>, Failure> {
         let asked = consumer.fetch_metadata(Some(topic), permit.left()?);
         let asked = asked.map_err(|error| failed(&format!("looking at `{topic}`"), &error))?;
-        let described = asked.topics().iter().find(|described| described.name() == topic);
-        match described.map(|described| (described.error(), described.partitions())) {
-            Some((None, partitions)) if !partitions.is_empty() => Ok(partitions.iter().map(|one| one.id()).collect()),
-            Some((Some(problem), _)) => Err(not_there(topic, problem.into())),
-            _ => Err(not_there(topic, RDKafkaErrorCode::UnknownTopicOrPartition)),
+        let missing = || not_there(topic, RDKafkaErrorCode::UnknownTopicOrPartition);
+        let described = asked.topics().iter().find(|described| described.name() == topic).ok_or_else(missing)?;
+        if let Some(problem) = described.error() {
+            return Err(not_there(topic, problem.into()));
         }
+        Ok(described.partitions().iter().map(|partition| partition.id()).collect())
     }
 
     fn exchange(&self, open: &Open, permit: &Permit, asked: &Asked) -> Result<Value, Failure> {
