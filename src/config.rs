@@ -87,6 +87,7 @@ impl Config {
         self.api.as_ref().map_or(Ok(()), ApiConfig::check)?;
         self.store.check()?;
         self.source.check()?;
+        crate::respond::gateways::check_topics(self)?;
         self.telemetry.check()?;
         self.trainer.check()
     }

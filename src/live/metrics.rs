@@ -1,5 +1,7 @@
 //! Every metric of the service, by name; `docs/metrics.md` has the same table, and a test holds the two together.
 
+pub mod responding;
+
 use std::sync::OnceLock;
 
 use fleet::FindingKind;
@@ -158,6 +160,7 @@ pub fn begin(config: &Config, status: &Status) {
             }
         })
         .build();
+    responding::begin();
 }
 
 pub fn of_lane(lane: i32) -> [KeyValue; 1] {
@@ -200,6 +203,14 @@ mod tests {
             BASELINE_IN_FORCE,
             BASELINES_LEARNED,
             TRAINING_SECONDS,
+            responding::ACTIONS,
+            responding::ISOLATION,
+            responding::APPROVALS_WAITING,
+            responding::GATEWAY_QUEUED,
+            responding::GATEWAY_LEFT_ALONE,
+            responding::TELL_QUEUED,
+            responding::TELL_LOST,
+            responding::MIRROR_AGE,
         ];
         for name in named {
             let name = name.strip_prefix("vedette_").unwrap_or(name);

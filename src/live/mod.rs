@@ -28,6 +28,8 @@ mod tidy;
 mod trace;
 pub mod trainer;
 
+pub use self::respond::over_topics;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use fleet::Level;
 use responders::engine::Post;
 use responders::gateways::Gateway;
+use responders::gateways::topic::{Carrier, TopicConfig};
 
 use super::playbooks::CompiledPlaybooks;
-use crate::config::Config;
+use crate::config::{Config, Misuse};
 
 /// Nothing is reached yet.
 ///
@@ -16,11 +17,44 @@ use crate::config::Config;
 pub fn open(config: &Config) -> anyhow::Result<(Vec<Box<dyn Gateway>>, Vec<Post>)> {
     let (mut gateways, mut posts) = (Vec::new(), Vec::new());
     for (name, gateway) in &config.gateways {
-        let opened = gateway.open(name)?;
+        let opened = gateway.open(name, |topics| carrier(config, topics))?;
         posts.push(Post { about: opened.about().clone(), mode: gateway.mode, sites: gateway.sites.clone() });
         gateways.push(opened);
     }
     Ok((gateways, posts))
+}
+
+#[cfg(feature = "kafka")]
+fn carrier(config: &Config, topics: &TopicConfig) -> Result<Box<dyn Carrier>, responders::Error> {
+    Ok(Box::new(crate::live::over_topics(&config.source.kafka, topics)))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn carrier(_: &Config, topics: &TopicConfig) -> Result<Box<dyn Carrier>, responders::Error> {
+    let problem =
+        format!("`{}` is a topic, and this build is without Kafka; build with the feature `kafka`", topics.calls);
+    Err(responders::Error::Wrong(problem))
+}
+
+/// Topics of gateways are for nothing else: what is ours would be taken for calls, or answers for what is ours.
+///
+/// # Errors
+/// The topic that has two purposes.
+pub fn check_topics(config: &Config) -> Result<(), Misuse> {
+    let mut taken: BTreeSet<String> = config.source.kafka.names().into_iter().map(str::to_owned).collect();
+    for (name, gateway) in &config.gateways {
+        for topic in gateway.topics().into_iter().flat_map(|topics| [topics.calls, topics.answers]) {
+            if taken.contains(&topic) {
+                let problem = format!(
+                    "gateways.{name}: the topic `{topic}` has another purpose, expected one for calls and one for answers, \
+                     of this gateway alone"
+                );
+                return Err(Misuse(problem));
+            }
+            taken.insert(topic);
+        }
+    }
+    Ok(())
 }
 
 /// Levels that playbooks ask for and that no gateway, or not the one that is named, can give; in words.
@@ -50,4 +84,31 @@ pub fn wanting(playbooks: &CompiledPlaybooks, posts: &[Post]) -> Vec<String> {
 
 fn can(post: &Post, level: Level, named: Option<&str>) -> bool {
     named.is_none_or(|name| post.about.name == name) && post.about.ability(level).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_of_a_gateway_has_no_other_purpose() {
+        let gateway = |name: &str, calls: &str, answers: &str| {
+            format!(
+                "[gateways.{name}]\nkind = \"kafka\"\ncalls = \"{calls}\"\nanswers = \"{answers}\"\n\
+                 abilities = [{{ level = \"quarantine\", keys = [\"mac\"] }}]\n"
+            )
+        };
+        let checked =
+            |text: String| toml::from_str::<Config>(&text).unwrap().check().map_err(|error| error.to_string());
+        assert_eq!(checked(gateway("a", "a.calls", "a.answers")), Ok(()));
+        assert_eq!(checked(gateway("a", "a.calls", "a.answers") + &gateway("b", "b.calls", "b.answers")), Ok(()));
+        for (wrong, topic) in [
+            (gateway("a", "vedette.journal", "a.answers"), "`vedette.journal`"),
+            (gateway("a", "a.calls", "a.calls"), "`a.calls`"),
+            (gateway("a", "a.calls", "a.answers") + &gateway("b", "b.calls", "a.answers"), "`a.answers`"),
+        ] {
+            let problem = checked(wrong).unwrap_err();
+            assert!(problem.contains(topic) && problem.starts_with("gateways."), "{problem}");
+        }
+    }
 }

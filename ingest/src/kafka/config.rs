@@ -74,6 +74,16 @@ impl Default for KafkaConfig {
     }
 }
 
+impl KafkaConfig {
+    /// Every topic that is read or written here, once for each purpose.
+    pub fn names(&self) -> Vec<&str> {
+        let ours = [&self.readings, &self.cohorts, &self.identities, &self.findings, &self.journal, &self.commands];
+        let raw = self.topics.iter().map(|topic| topic.name.as_str());
+        let dead = Some(self.dead_letter.as_str()).filter(|name| !name.is_empty());
+        raw.chain(ours.map(String::as_str)).chain(dead).collect()
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawTopic {
@@ -199,11 +209,7 @@ impl SourceConfig {
                 return wrong(field, "0", "at least 1");
             }
         }
-        let mut names: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
-        let ours =
-            [&kafka.readings, &kafka.cohorts, &kafka.identities, &kafka.findings, &kafka.journal, &kafka.commands];
-        names.extend(ours.map(String::as_str));
-        names.extend(Some(kafka.dead_letter.as_str()).filter(|name| !name.is_empty()));
+        let mut names = kafka.names();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return wrong("kafka.topics", twice[0], "every topic once, for one purpose");

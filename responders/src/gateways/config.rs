@@ -12,6 +12,7 @@ use super::mosquitto::{Mosquitto, MosquittoConfig};
 use super::nftables::{NftConfig, Nftables};
 use super::openc2::{OpenC2Config, OpenC2Gateway};
 use super::radius::{RadiusConfig, RadiusGateway};
+use super::topic::{Carrier, TopicConfig, TopicGateway};
 use super::webhook::{WebhookConfig, WebhookGateway};
 use crate::error::Error;
 
@@ -37,6 +38,7 @@ enum Kind {
     #[serde(rename = "openc2")]
     OpenC2,
     Webhook,
+    Kafka,
     Radius,
 }
 
@@ -88,15 +90,26 @@ impl GatewayConfig {
             Kind::AwsIot => self.read::<AwsConfig>().map(drop),
             Kind::OpenC2 => self.read::<OpenC2Config>().map(drop),
             Kind::Webhook => self.read::<WebhookConfig>().map(drop),
+            Kind::Kafka => self.read::<TopicConfig>().map(drop),
             Kind::Radius => self.read::<RadiusConfig>().map(drop),
         }
     }
 
-    /// Nothing is reached yet.
+    /// What it is told and answers over, where that is Kafka.
+    pub fn topics(&self) -> Option<TopicConfig> {
+        // It was read before, see `check`.
+        (self.kind == Kind::Kafka).then(|| self.read().ok()).flatten()
+    }
+
+    /// Nothing is reached yet. `carrier` is whoever has a client of Kafka; asked only where that is the gateway's kind.
     ///
     /// # Errors
-    /// A value, a file or a secret that cannot be used.
-    pub fn open(&self, name: &str) -> Result<Box<dyn Gateway>, Error> {
+    /// A value, a file or a secret that cannot be used; the carrier's.
+    pub fn open(
+        &self,
+        name: &str,
+        carrier: impl FnOnce(&TopicConfig) -> Result<Box<dyn Carrier>, Error>,
+    ) -> Result<Box<dyn Gateway>, Error> {
         let wrong = |error: toml::de::Error| Error::Wrong(format!("gateway `{name}`: {error}"));
         Ok(match self.kind {
             Kind::Http => Box::new(HttpGateway::new(name, &self.read::<HttpConfig>().map_err(wrong)?)?),
@@ -105,6 +118,10 @@ impl GatewayConfig {
             Kind::AwsIot => Box::new(AwsGateway::new(name, &self.read::<AwsConfig>().map_err(wrong)?)?),
             Kind::OpenC2 => Box::new(OpenC2Gateway::new(name, &self.read::<OpenC2Config>().map_err(wrong)?)?),
             Kind::Webhook => Box::new(WebhookGateway::new(name, &self.read::<WebhookConfig>().map_err(wrong)?)?),
+            Kind::Kafka => {
+                let config = self.read::<TopicConfig>().map_err(wrong)?;
+                Box::new(TopicGateway::new(name, &config, carrier(&config)?)?)
+            }
             Kind::Radius => Box::new(RadiusGateway::new(name, &self.read::<RadiusConfig>().map_err(wrong)?)?),
         })
     }
@@ -161,5 +178,19 @@ mod tests {
             let problem = parse(wrong).unwrap_err();
             assert!(problem.contains(words), "{problem}");
         }
+    }
+    #[test]
+    fn the_examples_of_a_gateway_of_ones_own_are_as_documented() {
+        let page = include_str!("../../../docs/gateways-own.md");
+        let examples = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let read = |example| toml::from_str::<toml::Table>(example).unwrap()["gateways"]["switches"].clone();
+        let gateways: Vec<GatewayConfig> = examples.map(|example| read(example).try_into().unwrap()).collect();
+        assert_eq!(gateways.iter().map(|gateway| gateway.kind).collect::<Vec<_>>(), [Kind::Webhook, Kind::Kafka]);
+        let topics = gateways[1].topics().unwrap();
+        assert_eq!((topics.calls.as_str(), topics.time_limit_seconds), ("vedette.switches.calls", 10));
+        assert!(gateways[0].topics().is_none());
+        let none = |_: &TopicConfig| Err(Error::Wrong("there is no Kafka here".to_owned()));
+        let problem = gateways[1].open("switches", none).err().unwrap().to_string();
+        assert_eq!(problem, "there is no Kafka here");
     }
 }

@@ -14,6 +14,7 @@ pub mod nftables;
 pub mod openc2;
 pub mod radius;
 pub mod recording;
+pub mod topic;
 pub mod webhook;
 
 use std::collections::BTreeMap;

@@ -15,6 +15,7 @@ use fleet::Mode;
 use smol_str::SmolStr;
 
 pub use self::breaker::Breaker;
+pub use self::worker::Load;
 use self::worker::Worker;
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
@@ -173,6 +174,16 @@ impl Sender {
 
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// How each gateway's thread stands; replays have none.
+    pub fn loads(&self) -> Vec<(SmolStr, Arc<Load>)> {
+        match &self.home {
+            Home::Threads { workers, .. } => {
+                workers.iter().map(|(name, worker)| (name.clone(), Arc::clone(&worker.load))).collect()
+            }
+            Home::Here { .. } => Vec::new(),
+        }
     }
 
     /// `false`: its queue is full, it is to be sent later.

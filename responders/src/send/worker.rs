@@ -2,7 +2,9 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender as Out, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::{Gate, boot_time};
@@ -13,8 +15,33 @@ use crate::gateways::{Failure, FailureKind, Gateway};
 /// What may wait for one gateway.
 const WAITING: usize = 256;
 
+/// How a gateway's thread stands, for whoever watches.
+#[derive(Debug, Default)]
+pub struct Load {
+    waiting: AtomicUsize,
+    /// By [`boot_time`], milliseconds.
+    left_alone_until: AtomicU64,
+}
+
+impl Load {
+    /// Calls, the one in hand included.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is sent to it for a while, for it did not answer.
+    pub fn is_left_alone(&self) -> bool {
+        millis(boot_time()) < self.left_alone_until.load(Ordering::Relaxed)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 pub struct Worker {
     jobs: SyncSender<Job>,
+    pub load: Arc<Load>,
 }
 
 impl Worker {
@@ -22,19 +49,25 @@ impl Worker {
     pub fn start(gateway: Box<dyn Gateway>, gate: Arc<Gate>, out: Out<Answer>) -> std::io::Result<Worker> {
         let (jobs, waiting) = sync_channel(WAITING);
         let name = format!("gateway {}", gateway.about().name);
-        std::thread::Builder::new().name(name).spawn(move || work(gateway, &gate, &waiting, &out))?;
-        Ok(Worker { jobs })
+        let load = Arc::new(Load::default());
+        let of_thread = Arc::clone(&load);
+        std::thread::Builder::new().name(name).spawn(move || work(gateway, &gate, &waiting, &out, &of_thread))?;
+        Ok(Worker { jobs, load })
     }
 
     pub fn offer(&self, job: Job) -> bool {
+        self.load.waiting.fetch_add(1, Ordering::Relaxed);
         match self.jobs.try_send(job) {
             Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.load.waiting.fetch_sub(1, Ordering::Relaxed);
+                false
+            }
         }
     }
 }
 
-fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out: &Out<Answer>) {
+fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out: &Out<Answer>, load: &Load) {
     let mut breaker = Breaker::default();
     for job in waiting {
         let answer = match breaker.wait(boot_time()) {
@@ -52,9 +85,12 @@ fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out
                     Said::Failed(failure) if failure.kind == FailureKind::Unreachable => breaker.failed(boot_time()),
                     _ => breaker.succeeded(),
                 }
+                let until = breaker.wait(boot_time()).map_or(Duration::ZERO, |left| boot_time() + left);
+                load.left_alone_until.store(millis(until), Ordering::Relaxed);
                 answer
             }
         };
+        load.waiting.fetch_sub(1, Ordering::Relaxed);
         if out.send(answer).is_err() {
             return;
         }
@@ -79,4 +115,64 @@ pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> (Answer, bool)
         }
     };
     (Answer { action_id: job.order.action_id.clone(), call: job.call, said }, was_sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::{Level, Mode};
+
+    use super::*;
+    use crate::gateways::recording::Recording;
+    use crate::gateways::{About, Applied, Found, Order, Permit, Undone};
+    use crate::send::Alone;
+
+    /// Nobody answers for it.
+    struct Silent(Recording);
+
+    impl Gateway for Silent {
+        fn about(&self) -> &About {
+            self.0.about()
+        }
+
+        fn apply(&mut self, _: &Permit, _: &Order) -> Result<Applied, Failure> {
+            Err(Failure::unreachable("nobody answers"))
+        }
+
+        fn read_back(&mut self, _: &Permit, _: &Order) -> Result<Found, Failure> {
+            Err(Failure::unreachable("nobody answers"))
+        }
+
+        fn undo(&mut self, _: &Permit, _: &Order) -> Result<Undone, Failure> {
+            Err(Failure::unreachable("nobody answers"))
+        }
+
+        fn probe(&mut self, _: &Permit) -> Result<(), Failure> {
+            Err(Failure::unreachable("nobody answers"))
+        }
+    }
+
+    #[test]
+    fn who_does_not_answer_is_seen_to_be_left_alone() {
+        let (out, answers) = std::sync::mpsc::channel();
+        let gate = Arc::new(Gate::new(Box::new(Alone), None));
+        let worker = Worker::start(Box::new(Silent(Recording::new())), gate, out).unwrap();
+        let order = Order {
+            action_id: "action-1".to_owned(),
+            incident_id: "incident-1".to_owned(),
+            device_id: "pump-1".into(),
+            level: Level::Quarantine,
+            names: Default::default(),
+            until: None,
+            note: "vedette incident-1".to_owned(),
+            receipt: None,
+        };
+        let job = Job { gateway: "record".into(), call: Call::ReadBack, mode: Mode::Auto, order };
+        for asked in 1..=5 {
+            assert!(!worker.load.is_left_alone(), "after {asked} calls");
+            assert!(worker.offer(job.clone()));
+            let _ = answers.recv().unwrap();
+        }
+        assert!(worker.load.is_left_alone());
+        assert_eq!(worker.load.waiting(), 0);
+    }
 }

@@ -11,7 +11,7 @@ use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::committed;
 use ingest::kafka::config::KafkaConfig;
 use ingest::kafka::native::Described;
-use ingest::kafka::topics::{Wanted, describe_within, wanted};
+use ingest::kafka::topics::{Wanted, describe_within};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -20,6 +20,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use responders::send::probe;
 use store::ParquetStore;
 
+use super::topics::{ANSWERS, CALLS, wanted};
 use crate::config::{Config, Misuse};
 use crate::respond::{gateways, playbooks};
 
@@ -164,7 +165,8 @@ fn clickhouse_remedy(problem: &str) -> &'static str {
     }
 }
 
-const GRANT: &str = "grant the user Describe and Read on raw topics, Describe, Read and Write on our own";
+const GRANT: &str = "grant the user Describe and Read on raw topics, Describe, Read and Write on our own; of a gateway's, \
+                     Describe and Write on its calls, Describe and Read on its answers";
 
 /// Hears what librdkafka has to say about brokers.
 #[derive(Clone, Default)]
@@ -192,7 +194,7 @@ fn kafka(config: &Config) -> Vec<Found> {
             return vec![wrong(error.to_string(), "correct [source.kafka.properties] or [source.kafka.secrets]")];
         }
     };
-    let wanted = wanted(kafka);
+    let wanted = wanted(config);
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
     let answered = AtomicBool::new(false);
     let described = std::thread::scope(|scope| {
@@ -286,15 +288,20 @@ fn state_of(topic: &Wanted, there: Option<&Described>, findings: &str) -> Found 
     let Some(there) = there else {
         return wrong(format!("topic `{name}` ({purpose}): no answer"), "ask again");
     };
+    let (reads, writes) = (*purpose != CALLS, *ours && *purpose != ANSWERS);
     match there.problem {
         None if *name == findings && there.partitions.len() != 1 => wrong(
             format!("topic `{name}` ({purpose}) has {} partitions", there.partitions.len()),
             "it must have one: findings are counted together; delete it and run `vedette topics create`",
         ),
-        None if !there.may.read || (*ours && !there.may.write) => wrong(
+        None if (reads && !there.may.read) || (writes && !there.may.write) => wrong(
             format!(
                 "topic `{name}` ({purpose}) may be looked at by this user, and not {}",
-                if *ours { "read and written" } else { "read" }
+                match (reads, writes) {
+                    (true, true) => "read and written",
+                    (false, true) => "written",
+                    _ => "read",
+                }
             ),
             GRANT,
         ),

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use ingest::kafka::topics::{Wanted, admin, create_missing, describe, wanted};
+use ingest::kafka::topics::{self, Wanted, admin, create_missing, describe};
 use ingest::log::Message;
+use responders::gateways::config::GatewayConfig;
 
 use crate::config::{Config, Misuse};
 use crate::live::route::outbox::tell_lanes;
@@ -44,13 +45,25 @@ pub struct CreateArgs {
     pub raw_partitions: Option<i32>,
 }
 
+/// Purposes of a gateway's topics: we only write the one, and only read the other.
+pub const CALLS: &str = "calls";
+pub const ANSWERS: &str = "answers";
+
+/// Every topic that the configuration names, those of gateways too.
+pub fn wanted(config: &Config) -> Vec<Wanted> {
+    let topic = |name, purpose| Wanted { name, purpose, partitions: 1, ours: true };
+    let of_gateways = config.gateways.values().filter_map(GatewayConfig::topics);
+    let of_gateways = of_gateways.flat_map(|of| [topic(of.calls, CALLS), topic(of.answers, ANSWERS)]);
+    topics::wanted(&config.source.kafka).into_iter().chain(of_gateways).collect()
+}
+
 pub fn run(command: &TopicsCommand) -> anyhow::Result<()> {
     match command {
         TopicsCommand::List(args) => list(&Config::load(Some(&args.config))?),
         TopicsCommand::Create(args) => {
             let config = Config::load(Some(&args.config.config))?;
             let kafka = &config.source.kafka;
-            let to_make: Vec<Wanted> = wanted(kafka)
+            let to_make: Vec<Wanted> = wanted(&config)
                 .into_iter()
                 .filter_map(|topic| match (topic.ours, args.raw_partitions) {
                     (true, _) => Some(topic),
@@ -84,7 +97,7 @@ fn remove(topic: &str, config: &Config) -> anyhow::Result<()> {
 
 fn list(config: &Config) -> anyhow::Result<()> {
     let kafka = &config.source.kafka;
-    let wanted = wanted(kafka);
+    let wanted = wanted(config);
     let names: Vec<&str> = wanted.iter().map(|topic| topic.name.as_str()).collect();
     let there = describe(admin(kafka)?.inner(), &names)?;
     println!("{:<32} {:<14} {:>10}  state", "topic", "purpose", "partitions");

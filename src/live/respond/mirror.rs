@@ -2,10 +2,10 @@
 //! response. The thread reads the journal by itself, so nothing waits for the store but what it has in hand. Every row has a name
 //! of its own in the store, so what is written again is there once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::{Action, EventTime};
 use ingest::kafka::config::KafkaConfig;
@@ -15,6 +15,7 @@ use store::{Store, VerdictRow};
 
 use super::journal::Followed;
 use crate::config::Config;
+use crate::live::metrics::responding::WaitingSince;
 use crate::live::retry::until_it_works;
 use crate::respond::rows::Mirror;
 
@@ -25,6 +26,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Mirroring {
     /// Number of the entry after which it ends.
     last: Arc<AtomicU64>,
+    waiting: WaitingSince,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -38,9 +40,11 @@ impl Mirroring {
     ) -> std::io::Result<Mirroring> {
         let last = Arc::new(AtomicU64::new(u64::MAX));
         let (config, until) = (Arc::clone(config), Arc::clone(&last));
+        let waiting = WaitingSince::default();
+        let since = Arc::clone(&waiting);
         let work = move || {
             let wanted = || wanted() && until.load(Ordering::SeqCst) > 0;
-            if let Err(error) = write(&config.source.kafka, &log, &*store, &until, &wanted) {
+            if let Err(error) = write(&config.source.kafka, &log, &*store, &until, &since, &wanted) {
                 let error = format!("{error:#}");
                 tracing::error!(
                     error,
@@ -49,7 +53,12 @@ impl Mirroring {
             }
         };
         let thread = std::thread::Builder::new().name("mirror".to_owned()).spawn(work)?;
-        Ok(Mirroring { last, thread: Some(thread) })
+        Ok(Mirroring { last, waiting, thread: Some(thread) })
+    }
+
+    /// Since when the entry in hand waits for the store.
+    pub fn waiting_since(&self) -> WaitingSince {
+        Arc::clone(&self.waiting)
     }
 
     /// What there is up to this entry is written, as long as that is wanted.
@@ -65,6 +74,10 @@ impl Drop for Mirroring {
     fn drop(&mut self) {
         self.last.store(0, Ordering::SeqCst);
     }
+}
+
+fn lock(since: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    since.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What one entry comes to.
@@ -116,6 +129,7 @@ fn write(
     log: &str,
     store: &dyn Store,
     last: &AtomicU64,
+    since: &Mutex<Option<Instant>>,
     wanted: &dyn Fn() -> bool,
 ) -> anyhow::Result<()> {
     let mut written = 0;
@@ -131,6 +145,7 @@ fn write(
         seen = entry.as_ref().map_or(seen, |entry| entry.seq);
         let rows = entry.map(|entry| Mirrored::of(&entry, &mut mirror)).filter(|_| seen > written);
         let is_at_end = rows.is_none();
+        *lock(since) = rows.as_ref().filter(|rows| !rows.is_empty()).map(|_| Instant::now());
         for row in rows.into_iter().flatten() {
             let name = name(log, seen);
             goes_on &= until_it_works("mirror the journal", wanted, || row.write(&name, store))?;

@@ -4,8 +4,10 @@
 //! * [`directory`]: what devices are known by at this moment
 //! * [`commands`]: what people ask for
 //! * [`mirror`]: the journal in the table `actions`; [`masks`]: lanes know whom we restrict; [`telling`]: people and SIEMs
+//! * [`carrier`]: calls to a gateway of one's own, over topics
 //! * [`view`], [`desk`]: what the HTTP API shows and takes
 
+mod carrier;
 mod commands;
 mod desk;
 mod directory;
@@ -19,13 +21,16 @@ mod view;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
-use fleet::{Device, EventTime, Finding, Incident, Sighting};
+use fleet::{Device, EventTime, Finding, Incident, Mode, Sighting, State};
+use ingest::kafka::config::KafkaConfig;
 use responders::api::Server;
+use responders::book::Action;
 use responders::engine::{Directory, Engine};
+use responders::gateways::topic::{Carrier, TopicConfig};
 use responders::journal::JournalError;
 use responders::journal::entry::Called;
 use responders::journal::sign::Signer;
@@ -33,6 +38,7 @@ use responders::respond::Responding;
 use responders::send::{Gate, Sender as Calls};
 use store::Store;
 
+use self::carrier::Topics;
 use self::commands::{Commands, Sent};
 use self::desk::LiveDesk;
 use self::directory::Known;
@@ -45,6 +51,7 @@ use self::view::View;
 use crate::config::Config;
 use crate::live::judge::lease::Lease as Place;
 use crate::live::judge::publisher::Publisher;
+use crate::live::metrics::responding::{self as measure, Standing};
 use crate::live::now_millis;
 use crate::live::retry::Pause;
 use crate::live::stop::Stop;
@@ -60,6 +67,8 @@ const WAITING: usize = 1_024;
 
 /// What people were told is known to the brokers so soon.
 const NOTED: Duration = Duration::from_millis(200);
+/// How often those who watch are told how it stands.
+const SHOWN: Duration = Duration::from_secs(1);
 
 /// Commands that are taken one after the other.
 const COMMANDS: usize = 64;
@@ -178,6 +187,8 @@ struct Desk<'d> {
     masks: Masks,
     telling: Telling,
     rows: Mirror,
+    standing: Arc<Standing>,
+    shown: Instant,
     /// Event time that findings have come to.
     reached: EventTime,
     /// Of the last message that was answered: its number, and the offset beyond it.
@@ -235,6 +246,7 @@ impl<'d> Desk<'d> {
         engine.book = book;
         let gate = Arc::new(Gate::new(Box::new(lease.clone()), config.responders.stop_file.clone()));
         let calls = Calls::start(gateways, gate)?;
+        let standing = Standing::show(calls.loads(), mirror.waiting_since());
         let signer = config.responders.signing_key.as_deref().map(Signer::open).transpose()?;
         let owner = format!("{} {}", kafka.instance, std::process::id()).trim().to_owned();
         let home = Box::new(Shared(Arc::clone(&journal)));
@@ -246,7 +258,7 @@ impl<'d> Desk<'d> {
         }
         let told = journal.lock().unwrap_or_else(PoisonError::into_inner).told();
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
-        Ok(Desk {
+        let mut desk = Desk {
             config,
             place,
             stop,
@@ -260,11 +272,22 @@ impl<'d> Desk<'d> {
             masks,
             telling,
             rows,
+            standing,
+            shown: Instant::now(),
             reached,
             answered: 0,
             findings: told.findings,
             told,
-        })
+        };
+        desk.show();
+        Ok(desk)
+    }
+
+    fn show(&mut self) {
+        self.shown = Instant::now();
+        let waits = |action: &&Action| action.state == State::Proposed && action.proposal.mode == Mode::Approve;
+        let waiting = self.responding.book().open().filter(waits).count();
+        self.standing.set(waiting, self.telling.standing());
     }
 
     /// Until nobody gives anything any more, or the place is another's.
@@ -329,6 +352,9 @@ impl<'d> Desk<'d> {
         }
         self.until_written(|desk| Ok(desk.responding.turn(clock(), Duration::ZERO, &desk.directory)))?;
         self.telling.tick(clock());
+        if self.shown.elapsed() >= SHOWN {
+            self.show();
+        }
         let told = if self.telling.is_out() { self.all_told() } else { self.told };
         let renewed = self.lease.renewed();
         self.renew(told, if self.telling.has_sinks() { NOTED } else { renewed })
@@ -359,7 +385,9 @@ impl<'d> Desk<'d> {
             let written = write(self)?;
             for entry in self.responding.take_written() {
                 self.masks.take(&entry, self.responding.book(), self.reached);
+                measure::written(&entry, self.responding.book());
                 if let Some(row) = self.rows.row(&entry) {
+                    measure::transition(&row);
                     let device = self.directory.device(&row.device_id);
                     self.telling.action(&row, device.as_deref(), clock());
                 }
@@ -397,6 +425,11 @@ impl<'d> Desk<'d> {
         self.mirror.end(if is_whole { self.responding.book().chain.seq } else { 0 });
         ended.context("the journal could not be closed; whoever takes over waits some seconds")
     }
+}
+
+/// For a gateway that is told over topics.
+pub fn over_topics(kafka: &KafkaConfig, topics: &TopicConfig) -> impl Carrier + use<> {
+    Topics::new(kafka, topics)
 }
 
 fn clock() -> EventTime {

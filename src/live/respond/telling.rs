@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
 use crate::live::judge::publisher::Publisher;
+use crate::live::metrics::responding;
 
 /// What is in hand when act ends may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -62,6 +63,9 @@ fn reporter(config: &responders::Config) -> Reporter {
 pub struct Telling {
     teller: SharedTeller,
     outboxes: Vec<Outbox>,
+    names: Vec<SmolStr>,
+    /// By sink: how many of its messages were counted as lost.
+    lost: Vec<u64>,
     /// By action: where it was, as far as it was told.
     states: FxHashMap<String, State>,
     /// When something was put into an outbox that was not seen empty since.
@@ -75,7 +79,7 @@ impl Telling {
     /// A sink that cannot be opened, by name.
     pub fn start(config: &responders::Config, kafka: &KafkaConfig, teller: SharedTeller) -> anyhow::Result<Telling> {
         let reporter = reporter(config);
-        let mut outboxes = Vec::new();
+        let (mut outboxes, mut names) = (Vec::new(), Vec::new());
         for sink in &config.tell.sinks {
             let opened = match (sinks::open(sink)?, sink) {
                 (Some(opened), _) => opened,
@@ -86,8 +90,10 @@ impl Telling {
             };
             let outbox = Outbox::start(sink.name(), opened, reporter.clone(), Limits::default());
             outboxes.push(outbox.with_context(|| format!("`{}` cannot be told", sink.name()))?);
+            names.push(SmolStr::new(sink.name()));
         }
-        Ok(Telling { teller, outboxes, states: FxHashMap::default(), since: None })
+        let lost = vec![0; outboxes.len()];
+        Ok(Telling { teller, outboxes, names, lost, states: FxHashMap::default(), since: None })
     }
 
     /// `is_told`: in a former life; it is taken note of.
@@ -151,6 +157,18 @@ impl Telling {
     pub fn tick(&mut self, now: EventTime) {
         let messages = self.teller.lock().tick(now);
         self.put(messages, false);
+    }
+
+    /// Messages that wait, by sink; what was lost since the last look is counted.
+    pub fn standing(&mut self) -> Vec<(SmolStr, usize)> {
+        let sinks = self.names.iter().zip(&self.outboxes).zip(&mut self.lost);
+        let waiting = sinks.map(|((name, outbox), counted)| {
+            let standing = outbox.standing();
+            responding::lost(name, standing.lost.saturating_sub(*counted));
+            *counted = standing.lost;
+            (name.clone(), standing.queued)
+        });
+        waiting.collect()
     }
 
     fn put(&mut self, messages: Vec<Addressed>, is_told: bool) {

@@ -14,6 +14,8 @@ mod bridge;
 mod device;
 mod kills;
 mod mosquitto;
+mod own;
+mod own_gateway;
 mod plant;
 
 use std::process::Command;

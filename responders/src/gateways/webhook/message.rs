@@ -1,5 +1,7 @@
 //! Calls to a gateway of one's own, and its answers: JSON, version 1. The Kafka topic of actions carries the same calls.
 //! `docs/gateways-own.md` is this for those who write a receiver.
+//!
+//! That it was reached says nothing: many receivers answer before they have done anything. An answer has to say what it did.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +9,11 @@ use fleet::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::gateways::{Found, Key, Order};
+use crate::gateways::{Applied, Failure, Found, Key, Order, Undone};
 use crate::rest::shortened;
+
+/// A receipt is written to the journal.
+const LARGEST_RECEIPT: usize = 4096;
 
 /// A change that a receiver could misread gets another.
 pub const SCHEMA: &str = "vedette.gateway/1";
@@ -90,6 +95,57 @@ pub struct Answer {
     pub retry: bool,
 }
 
+impl Answer {
+    /// # Errors
+    /// Why it was not done, in the receiver's words.
+    pub fn heard(self) -> Result<Answer, Failure> {
+        let Some(error) = &self.error else { return Ok(self) };
+        let message = format!("the receiver says: {}", shortened(error));
+        Err(if self.retry { Failure::unreachable(message) } else { Failure::refused(message) })
+    }
+
+    /// # Errors
+    /// It does not say that it did it.
+    pub fn done(self) -> Result<Answer, Failure> {
+        let said = self.heard()?;
+        if said.done {
+            return Ok(said);
+        }
+        Err(Failure::refused("the receiver's answer has no `\"done\": true`, nor an `error` that says why"))
+    }
+
+    /// # Errors
+    /// As [`Answer::done`]; a receipt that is too large.
+    pub fn applied(self) -> Result<Applied, Failure> {
+        let said = self.done()?;
+        if said.receipt.as_ref().is_some_and(|receipt| receipt.to_string().len() > LARGEST_RECEIPT) {
+            return Err(Failure::refused(format!("the receiver's receipt has more than {LARGEST_RECEIPT} bytes")));
+        }
+        Ok(Applied { receipt: said.receipt, already: said.already })
+    }
+
+    /// # Errors
+    /// Why it could not look; it does not say what it found.
+    pub fn found(self) -> Result<Found, Failure> {
+        let said = self.heard()?;
+        let found = said.found.ok_or_else(|| {
+            Failure::refused("the receiver's answer has no `found`, expected in_force, absent, foreign or unknown")
+        })?;
+        Ok(found.told(said.by))
+    }
+
+    /// # Errors
+    /// As [`Answer::done`].
+    pub fn undone(self) -> Result<Undone, Failure> {
+        let said = self.done()?;
+        Ok(match said.found {
+            Some(Seen::Foreign) => Undone::Foreign { by: by(said.by) },
+            _ if said.already => Undone::Already,
+            _ => Undone::Done,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Seen {
@@ -100,7 +156,7 @@ pub enum Seen {
 }
 
 impl Seen {
-    pub(super) fn told(self, whose: Option<String>) -> Found {
+    fn told(self, whose: Option<String>) -> Found {
         match self {
             Seen::InForce => Found::InForce,
             Seen::Absent => Found::Absent,
@@ -110,6 +166,6 @@ impl Seen {
     }
 }
 
-pub(super) fn by(whose: Option<String>) -> String {
+fn by(whose: Option<String>) -> String {
     whose.map_or_else(|| "somebody else".to_owned(), |whose| shortened(&whose))
 }

@@ -1,7 +1,7 @@
 //! A gateway of one's own, told by signed webhook: whoever has a product that nothing else here speaks to writes a small
 //! receiver for it. `docs/gateways-own.md` tells them how.
 //!
-//! * [`message`]: what is sent and what comes back; the Kafka topic of actions carries the same
+//! * [`message`]: what is sent and what comes back; the Kafka topic of actions ([`super::topic`]) carries the same
 //! * [`crate::signature`]: how a receiver knows that it comes from us, and lately
 
 pub mod message;
@@ -23,8 +23,6 @@ use crate::secret::Secret;
 use crate::signature;
 use crate::tls::TlsConfig;
 
-/// A receipt is written to the journal.
-const LARGEST_RECEIPT: usize = 4096;
 /// Shorter ones can be guessed from one message.
 const SHORTEST_SECRET: usize = 16;
 
@@ -57,7 +55,47 @@ pub struct WebhookAbility {
     pub can_be_undone: bool,
 }
 
-fn time_limit_seconds() -> u64 {
+/// What the configuration says of a gateway of one's own: nobody else knows what it can do.
+///
+/// # Errors
+/// No ability, one without keys or that restricts nothing, no time for a call.
+pub(super) fn declared(
+    product: &str,
+    name: SmolStr,
+    abilities: &[WebhookAbility],
+    time_limit_seconds: u64,
+    own: &Own,
+) -> Result<About, Error> {
+    if abilities.is_empty() {
+        return Err(Error::Wrong(format!("{product}: no abilities, expected what the receiver can do")));
+    }
+    if let Some(odd) = abilities.iter().find(|one| one.keys.is_empty() || !one.level.restricts()) {
+        let level = odd.level;
+        return Err(Error::Wrong(format!(
+            "{product}: ability `{level}` restricts nothing, or has no keys to know a device by"
+        )));
+    }
+    if time_limit_seconds == 0 {
+        return Err(Error::Wrong(format!("{product}: time_limit_seconds is `0`, expected at least 1")));
+    }
+    let abilities = abilities.iter().map(|one| Ability {
+        level: one.level,
+        keys: one.keys.clone(),
+        cuts_sessions: one.cuts_sessions,
+        ends_by_itself: one.ends_by_itself,
+        can_be_undone: one.can_be_undone,
+        repeat: Repeat::Harmless,
+    });
+    Ok(About {
+        name,
+        product: product.into(),
+        abilities: abilities.collect(),
+        time_limit: Duration::from_secs(time_limit_seconds),
+        own: own_names(own),
+    })
+}
+
+pub(super) fn time_limit_seconds() -> u64 {
     10
 }
 
@@ -79,35 +117,12 @@ impl WebhookGateway {
         let url = Url::parse(&config.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let url =
             url.ok_or_else(|| Error::Wrong("webhook: url is no URL, expected such as `https://host/path`".to_owned()))?;
-        if config.abilities.is_empty() {
-            return Err(Error::Wrong("webhook: no abilities, expected what the receiver can do".to_owned()));
-        }
-        if let Some(odd) = config.abilities.iter().find(|one| one.keys.is_empty() || !one.level.restricts()) {
-            let level = odd.level;
-            return Err(Error::Wrong(format!(
-                "webhook: ability `{level}` restricts nothing, or has no keys to know a device by"
-            )));
-        }
         if config.secret.read()?.len() < SHORTEST_SECRET {
             let problem =
                 format!("webhook: the secret from {:?} is too short, expected {SHORTEST_SECRET} bytes", config.secret);
             return Err(Error::Wrong(problem));
         }
-        let abilities = config.abilities.iter().map(|one| Ability {
-            level: one.level,
-            keys: one.keys.clone(),
-            cuts_sessions: one.cuts_sessions,
-            ends_by_itself: one.ends_by_itself,
-            can_be_undone: one.can_be_undone,
-            repeat: Repeat::Harmless,
-        });
-        let about = About {
-            name: name.into(),
-            product: "webhook".into(),
-            abilities: abilities.collect(),
-            time_limit: Duration::from_secs(config.time_limit_seconds),
-            own: own_names(&config.own),
-        };
+        let about = declared("webhook", name.into(), &config.abilities, config.time_limit_seconds, &config.own)?;
         Ok(WebhookGateway { about, rest: Rest::new(&config.tls)?, url, secret: config.secret.clone() })
     }
 
@@ -127,21 +142,7 @@ impl WebhookGateway {
             let text = said.ok().and_then(|said| said.error).unwrap_or_else(|| answer.text());
             return Err(answer.failure(&text));
         }
-        let said = said?;
-        if let Some(error) = &said.error {
-            let message = format!("the receiver says: {}", shortened(error));
-            return Err(if said.retry { Failure::unreachable(message) } else { Failure::refused(message) });
-        }
-        Ok(said)
-    }
-
-    /// A status of 200 alone says nothing: many receivers answer so before they have done anything.
-    fn done(&self, permit: &Permit, call: Call, order: Option<&Order>) -> Result<Answer, Failure> {
-        let said = self.call(permit, call, order)?;
-        if said.done {
-            return Ok(said);
-        }
-        Err(Failure::refused("the receiver's answer has no `\"done\": true`, nor an `error` that says why"))
+        said
     }
 }
 
@@ -151,31 +152,18 @@ impl Gateway for WebhookGateway {
     }
 
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
-        let said = self.done(permit, Call::Apply, Some(order))?;
-        if said.receipt.as_ref().is_some_and(|receipt| receipt.to_string().len() > LARGEST_RECEIPT) {
-            return Err(Failure::refused(format!("the receiver's receipt has more than {LARGEST_RECEIPT} bytes")));
-        }
-        Ok(Applied { receipt: said.receipt, already: said.already })
+        self.call(permit, Call::Apply, Some(order))?.applied()
     }
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
-        let said = self.call(permit, Call::ReadBack, Some(order))?;
-        let found = said.found.ok_or_else(|| {
-            Failure::refused("the receiver's answer has no `found`, expected in_force, absent, foreign or unknown")
-        })?;
-        Ok(found.told(said.by))
+        self.call(permit, Call::ReadBack, Some(order))?.found()
     }
 
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        let said = self.done(permit, Call::Undo, Some(order))?;
-        Ok(match said.found {
-            Some(message::Seen::Foreign) => Undone::Foreign { by: message::by(said.by) },
-            _ if said.already => Undone::Already,
-            _ => Undone::Done,
-        })
+        self.call(permit, Call::Undo, Some(order))?.undone()
     }
 
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
-        self.done(permit, Call::Probe, None).map(drop)
+        self.call(permit, Call::Probe, None)?.done().map(drop)
     }
 }
