@@ -6,12 +6,12 @@ use responders::engine::find::{Plan, action_id};
 use responders::journal::entry::{Command, ModeOf};
 
 use crate::gateway::Fault;
-use crate::world::{FIREWALL, World, plan};
+use crate::world::{BROKER, World, plan};
 
-/// At the broker, and only then at the firewall; a ticket at last.
+/// At the firewall, and only then at the broker; a ticket at last.
 fn steps(stops: bool) -> [Plan; 3] {
-    let first = Plan { stops, tries_others: false, ..plan(Level::Disable) };
-    let second = Plan { gateway: Some(FIREWALL.into()), ..plan(Level::Throttle) };
+    let first = Plan { stops, tries_others: false, ..plan(Level::Throttle) };
+    let second = Plan { gateway: Some(BROKER.into()), ..plan(Level::Disable) };
     [first, second, Plan { ttl_seconds: None, ..plan(Level::Ticket) }]
 }
 
@@ -26,13 +26,13 @@ fn found(world: &mut World, plans: &[Plan]) -> [String; 3] {
 fn a_step_failed_and_those_that_follow_were_taken_all_the_same() {
     for stops in [false, true] {
         let mut world = World::new().begun();
-        world.broker().site().fault = Some(Fault::Refuses);
+        world.firewall().site().fault = Some(Fault::Refuses);
         let [first, second, third] = found(&mut world, &steps(stops));
         assert_eq!(world.state(&first), State::Failed);
         let (of_second, of_third) =
             if stops { (State::Refused, State::Refused) } else { (State::Verified, State::Approved) };
         assert_eq!((world.state(&second), world.state(&third)), (of_second, of_third), "stops: {stops}");
-        assert_eq!(world.firewall().site().count(Call::Apply), usize::from(!stops));
+        assert_eq!(world.broker().site().count(Call::Apply), usize::from(!stops));
         assert_eq!(world.action(&second).reason.contains("its playbook stops there"), stops);
     }
 
@@ -48,13 +48,13 @@ fn a_step_failed_and_those_that_follow_were_taken_all_the_same() {
         found(&mut world, &steps(true));
     }
     assert_eq!(world.entries().len(), entries, "the same is said again");
-    assert!(world.firewall().site().calls.is_empty());
+    assert!(world.broker().site().calls.is_empty());
 }
 
 #[test]
 fn the_next_step_waits_until_the_one_before_it_holds() {
     let mut world = World::new().begun();
-    world.broker().site().fault = Some(Fault::Unreachable);
+    world.firewall().site().fault = Some(Fault::Unreachable);
     let [first, second, third] = found(&mut world, &steps(true));
     world.pass(20);
     let states = |world: &World| [&first, &second, &third].map(|id| world.state(id));
@@ -64,8 +64,8 @@ fn the_next_step_waits_until_the_one_before_it_holds() {
     world.begin();
     world.pass(20);
     assert_eq!(states(&world), [State::Applying, State::Proposed, State::Proposed]);
-    assert!(world.firewall().site().calls.is_empty());
-    world.broker().site().fault = None;
+    assert!(world.broker().site().calls.is_empty());
+    world.firewall().site().fault = None;
     world.pass(60);
     assert_eq!(states(&world), [State::Verified, State::Verified, State::Approved]);
 
@@ -77,7 +77,7 @@ fn the_next_step_waits_until_the_one_before_it_holds() {
     assert_eq!(world.command("anna", Command::Approve { action_id: second.clone() }), None);
     world.pass(5);
     assert_eq!(world.state(&second), State::Approved, "it waits");
-    assert!(world.firewall().site().calls.is_empty());
+    assert!(world.broker().site().calls.is_empty());
     assert_eq!(world.command("anna", Command::Deny { action_id: first, reason: "no".to_owned() }), None);
     world.turn();
     assert_eq!(world.state(&second), State::Refused);
@@ -95,11 +95,11 @@ fn a_dry_run_says_all_steps_and_takes_none() {
     );
     // The gateway of the first alone is only watched: the second is not done without it.
     let mut world = World::new();
-    world.gateway_modes[0] = Mode::Observe;
+    world.gateway_modes[1] = Mode::Observe;
     let mut world = world.begun();
     let [_, second, _] = found(&mut world, &steps(true));
     assert_eq!(world.state(&second), State::Refused);
-    assert!(world.firewall().site().calls.is_empty());
+    assert!(world.broker().site().calls.is_empty());
 }
 
 #[test]
