@@ -153,7 +153,7 @@ fn a_device_with_both_families_is_cut_off_from_both() {
     order.receipt = applied.receipt;
     assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce));
     assert!(!site.device.says(SERVER) && !site.device.says(SERVER6));
-    assert!(site.neighbour.says(SERVER) && site.neighbour.says(SERVER6));
+    assert!(site.neighbour.says(SERVER) && site.neighbour.opens(SERVER6));
 
     // Somebody takes one of them out.
     site.gateway.run(&["nft", "delete", "element", "inet", "vedette", "quarantine6", "{", DEVICE6, "}"]);
