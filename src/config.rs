@@ -66,7 +66,6 @@ impl Config {
         })?;
         let mut config: Config = toml::from_str(&text)
             .map_err(|error| Misuse(format!("the configuration file `{}` is wrong:\n{error}", path.display())))?;
-        config.check().map_err(|error| Misuse(format!("in `{}`: {error}", path.display())))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.source.resolve(folder);
         config.store.resolve(folder);
@@ -75,6 +74,7 @@ impl Config {
         if let Some(api) = &mut config.api {
             api.resolve(folder);
         }
+        config.check().map_err(|error| Misuse(format!("in `{}`: {error}", path.display())))?;
         Ok(config)
     }
 

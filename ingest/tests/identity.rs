@@ -311,3 +311,25 @@ fn what_stands_beside_a_devices_address_is_its_name_for_all_routers() {
     assert_eq!(whose(&mut other, 1, &format!("{STRANGER} 192.168.77.7"), to_internet()), ["c"]);
     assert_eq!(whose(&mut other, 2, "- 192.168.88.8 client-c", Kind::Message(message("t", 1))), ["c"]);
 }
+
+#[test]
+fn a_device_with_both_families_is_known_by_all_its_addresses() {
+    let mut router = two_devices();
+    for (seconds, address) in [(1, "fd00::a1"), (2, "fd00::a2"), (3, "fe80::a"), (4, "192.168.1.77")] {
+        assert_eq!(whose(&mut router, seconds, &format!("{MAC_A} {address}"), to_internet()), ["a"]);
+    }
+    let usable = |router: &Router| -> Vec<String> {
+        let all = router.addresses("a", at(0));
+        all.into_iter().filter(|(_, usable)| usable.is_ok()).map(|(address, _)| address.to_string()).collect()
+    };
+    let first = router.names("a", at(0)).into_iter().find(|(kind, _)| *kind == ingest::identity::NameKind::Ip);
+    assert_eq!(first.unwrap().1.unwrap(), "192.168.1.77", "the newest IPv4 address is the first name");
+    assert_eq!(usable(&router), ["fd00::a2", "fd00::a1", "192.168.1.10"], "what the inventory declares is its own");
+
+    // One of them goes to somebody else.
+    assert_eq!(whose(&mut router, 10, &format!("{MAC_B} fd00::a1"), to_internet()), ["b"]);
+    assert_eq!(usable(&router), ["fd00::a2", "192.168.1.10"]);
+    let lost: Vec<_> = router.addresses("a", at(0)).into_iter().filter_map(|(_, usable)| usable.err()).collect();
+    assert_eq!(lost, ["the IP address `fd00::a1` is that of `b` now"]);
+    assert!(router.addresses("a", at(11)).iter().all(|(_, usable)| usable.is_ok()), "before what is acted upon");
+}

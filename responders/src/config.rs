@@ -119,6 +119,7 @@ impl Config {
         for path in [&mut self.playbooks, &mut self.stop_file, &mut self.signing_key].into_iter().flatten() {
             *path = folder.join(&*path);
         }
+        self.tell.resolve(folder);
     }
 
     /// # Errors

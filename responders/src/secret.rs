@@ -1,7 +1,7 @@
 //! Secrets of the configuration: never written there, never shown.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,13 @@ pub enum Secret {
 }
 
 impl Secret {
+    /// A file is relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        if let Secret::File(path) = self {
+            *path = folder.join(&*path);
+        }
+    }
+
     /// A newline at the end is cut.
     ///
     /// # Errors

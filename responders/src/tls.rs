@@ -28,6 +28,13 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
+    /// Paths are relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        for path in [&mut self.ca, &mut self.certificate, &mut self.key].into_iter().flatten() {
+            *path = folder.join(&*path);
+        }
+    }
+
     /// # Errors
     /// A file that cannot be read, or holds no certificate; a certificate without its key.
     pub fn client(&self) -> Result<Arc<ClientConfig>, Error> {

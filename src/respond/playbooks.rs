@@ -113,10 +113,12 @@ fn circumstances(now: EventTime, finding: &Finding, book: &Book, config: &Config
     let device = finding.device_id.as_str();
     let day = 86_400 * fleet::MICROS_PER_SECOND;
     let probation = i64::from(config.probation_seconds) * fleet::MICROS_PER_SECOND;
+    // Of history that is fed, times are not the clock's.
+    let at = if config.max_age_seconds == 0 { now } else { finding.emitted_at };
     let open = book.of_device(device).filter(|action| action.state.is_at_gateway());
     Circumstances {
         repeats_24h: book.repeats(device, &finding.incident_id, finding.emitted_at, day),
-        probation: book.is_on_probation(device, now, probation),
+        probation: book.is_on_probation(device, at, probation),
         open_actions: u32::try_from(open.count()).unwrap_or(u32::MAX),
     }
 }
@@ -131,7 +133,7 @@ fn taken(step: &Step, playbook: &Playbook, finding: &Finding, book: &Book) -> St
             && proposal.incident_id != finding.incident_id
             && proposal.level.restricts()
             && action.was_meant()
-            && finding.emitted_at.minus(proposal.found_at) <= within
+            && (0..=within).contains(&finding.emitted_at.minus(proposal.found_at))
     });
     step.after(u32::try_from(earlier.count()).unwrap_or(u32::MAX))
 }
@@ -140,13 +142,16 @@ fn plan(playbook: &Playbook, step: &Step) -> Plan {
     Plan {
         playbook: playbook.id.clone(),
         version: playbook.version().into(),
-        mode: if playbook.needs_approval(step.level) { playbook.mode.min(Mode::Approve) } else { playbook.mode },
+        mode: playbook.mode,
         level: step.level,
         gateway: (!step.is_auto()).then(|| step.gateway.clone()),
         tries_others: step.then == OnFailure::NextGateway,
         ttl_seconds: step.ttl.map(|ttl| ttl.seconds()),
         answer_seconds: playbook.approval.within.seconds(),
         approvals: if playbook.approval.four_eyes { 2 } else { 1 },
+        ask: playbook.approval.ask.clone(),
+        ask_for: playbook.approval.levels.clone(),
+        stops: step.then == OnFailure::Stop,
         if_still_talking: step.when_still_talking().map(|step| step.level),
     }
 }

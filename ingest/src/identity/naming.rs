@@ -56,6 +56,41 @@ impl Known {
         Some(format!("the {} `{name}` is that of several devices", kind.words()))
     }
 
+    /// Addresses it has beside the one of [`Known::names`], newest first, and those that it had since then and that are
+    /// others' now, with why they must not be used. Of IPv4 only what the inventory declares: an address that it has left may be
+    /// given to another device at any moment, while IPv6 has enough of them.
+    pub(crate) fn addresses(&self, device: &str, since: EventTime) -> Vec<(IpAddr, Result<(), String>)> {
+        let Some(key) = self.key_of(device) else { return Vec::new() };
+        let Some(Ok(first)) = self.address(key, since) else { return Vec::new() };
+        let (mut now, mut lost) = (Vec::new(), Vec::new());
+        for (address, holders) in self.leases.each() {
+            let Some(place) = holders.iter().rposition(|lease| lease.device == key) else { continue };
+            let newest = holders.last().map_or(NOBODY, |lease| lease.device);
+            if newest != key {
+                if holders[place + 1].from >= since {
+                    lost.push((address, Err(self.is_anothers(address, newest))));
+                }
+            } else if address.to_smolstr() != first && self.is_lasting(address) {
+                now.push((holders[place].from, address));
+            }
+        }
+        now.sort_by_key(|entry| std::cmp::Reverse(*entry));
+        now.into_iter().map(|(_, address)| (address, Ok(()))).chain(lost).collect()
+    }
+
+    fn is_lasting(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.leases.index(address).is_some_and(|index| index < self.declared),
+            // No gateway forwards those that hold on one link only.
+            IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_multicast() && !v6.is_loopback(),
+        }
+    }
+
+    fn is_anothers(&self, address: IpAddr, holder: DeviceKey) -> String {
+        let device = self.devices.get(holder.0 as usize).map_or("another device", |device| device.id.as_str());
+        format!("the IP address `{address}` is that of `{device}` now")
+    }
+
     /// The one internal or declared address that it has now.
     fn address(&self, key: DeviceKey, since: EventTime) -> Option<Usable> {
         let (mut now, mut lost) = (Vec::new(), None);
@@ -78,8 +113,7 @@ impl Known {
             return Some(Ok(address.to_smolstr()));
         }
         let (address, holder) = lost?;
-        let device = self.devices.get(holder.0 as usize).map_or("another device", |device| device.id.as_str());
-        Some(Err(format!("the IP address `{address}` is that of `{device}` now")))
+        Some(Err(self.is_anothers(address, holder)))
     }
 
     fn shared_address(&self, key: DeviceKey) -> Option<IpAddr> {

@@ -81,6 +81,12 @@ impl Router {
         self.known.names(device, since)
     }
 
+    /// Addresses it has beside the one of [`Router::names`], newest first, and those that it had since then and that are
+    /// others' now, with why they must not be used.
+    pub fn addresses(&self, device: &str, since: EventTime) -> Vec<(std::net::IpAddr, Result<(), String>)> {
+        self.known.addresses(device, since)
+    }
+
     /// Gateways that the inventory names for a device, in its order.
     pub fn gateways(&self, device: &str) -> Vec<SmolStr> {
         self.known.gateways(device)

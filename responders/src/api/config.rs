@@ -3,7 +3,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use fleet::Level;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -16,8 +15,6 @@ pub struct ApiConfig {
     pub tls: Option<ServerTls>,
     /// Made by `vedette tokens create`, mode 600. Without it whoever is on this machine may look, and nobody may command.
     pub tokens: Option<PathBuf>,
-    /// Levels whose approval takes two people: tokens of two different names.
-    pub four_eyes_levels: Vec<Level>,
     pub max_connections: usize,
     /// Calls that are answered at the same time.
     pub max_calls: usize,
@@ -46,7 +43,6 @@ impl Default for ApiConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             tls: None,
             tokens: None,
-            four_eyes_levels: Vec::new(),
             max_connections: 128,
             max_calls: 16,
             answer_seconds: 10,
@@ -67,7 +63,7 @@ impl ApiConfig {
     }
 
     /// # Errors
-    /// Others would reach it in clear or without a token; a limit of nothing; levels that nobody is asked about.
+    /// Others would reach it in clear or without a token; a limit of nothing.
     pub fn check(&self) -> Result<(), Error> {
         if !self.listen.ip().to_canonical().is_loopback() && (self.tls.is_none() || self.tokens.is_none()) {
             return Err(Error::Wrong(format!(
@@ -89,12 +85,6 @@ impl ApiConfig {
             if !(1..=most).contains(&value) {
                 return Err(Error::Wrong(format!("api.{name} is `{value}`, expected 1 to {most}")));
             }
-        }
-        if let Some(level) = self.four_eyes_levels.iter().find(|level| !level.restricts()) {
-            return Err(Error::Wrong(format!(
-                "api.four_eyes_levels has `{level}`, which nobody is asked about; expected levels that a device notices, such \
-                 as `quarantine`"
-            )));
         }
         Ok(())
     }
@@ -131,8 +121,8 @@ mod tests {
     fn what_cannot_be() {
         assert!(parse("max_connections = 0").unwrap_err().contains("api.max_connections is `0`"));
         assert!(parse("answer_seconds = 301").unwrap_err().contains("expected 1 to 300"));
-        assert!(parse("four_eyes_levels = ['notify']").unwrap_err().contains("`notify`"));
-        assert!(parse("four_eyes_levels = ['disable']").is_ok());
+        // How many people it takes is said once, by `responders.four_eyes` and by playbooks.
+        assert!(parse("four_eyes_levels = ['disable']").unwrap_err().contains("unknown field"));
         assert!(parse("listne = '127.0.0.1:1'").unwrap_err().contains("unknown field"));
         assert!(parse("tls = { certificate = 'c.pem' }").unwrap_err().contains("missing field `key`"));
         assert!(parse("listen = 'localhost'").is_err());

@@ -24,9 +24,9 @@ pub trait Desk: Send + Sync + 'static {
     fn mode(&self) -> Result<ModeView, Refusal>;
     fn health(&self) -> Result<Health, Refusal>;
 
-    /// Appends the command to the journal. The role was checked; whether an approval needs four eyes
-    /// ([`crate::api::ApiConfig::four_eyes_levels`], two different [`Caller::name`]s) and still is in time is not. Of
-    /// commands with one caller and key, the first is carried out, and its outcome is given again.
+    /// Appends the command to the journal. The role was checked; whether an approval takes two people (two different
+    /// [`Caller::name`]s) and still is in time is not. Of commands with one caller and key, the first is carried out, and its
+    /// outcome is given again.
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal>;
 
     /// Writes down that somebody called, refused or not. Reading is not answered without it.

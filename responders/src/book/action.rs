@@ -34,6 +34,8 @@ pub struct Action {
     /// Through whom it is, or was, applied; empty before.
     pub gateway: SmolStr,
     pub names: BTreeMap<Key, SmolStr>,
+    /// Addresses it is held by beside the one in `names`.
+    pub further: Vec<SmolStr>,
     pub receipt: Option<serde_json::Value>,
     /// When it is released by itself.
     pub until: Option<EventTime>,
@@ -78,6 +80,7 @@ impl Action {
             by: SmolStr::default(),
             gateway: proposal.gateways.first().cloned().unwrap_or_default(),
             names: BTreeMap::new(),
+            further: Vec::new(),
             receipt: None,
             until: None,
             attempts: 0,
@@ -113,6 +116,7 @@ impl Action {
         }
         if !moved.names.is_empty() {
             self.names.clone_from(&moved.names);
+            self.further.clone_from(&moved.further);
         }
         if let Some(until) = moved.until {
             self.until = Some(until);
@@ -153,9 +157,10 @@ impl Action {
                 // Whether it was taken back after all is asked anew.
                 self.is_undone = false;
             }
-            Noted::Rerouted { gateway, names, reason } => {
+            Noted::Rerouted { gateway, names, further, reason } => {
                 self.gateway.clone_from(gateway);
                 self.names.clone_from(names);
+                self.further.clone_from(further);
                 self.failure = Some(reason.clone());
                 (self.attempts, self.next_at, self.receipt) = (0, None, None);
             }
@@ -205,6 +210,12 @@ impl Action {
         !matches!(self.state, State::Denied | State::Refused | State::Expired)
     }
 
+    /// When people said no to it, or nobody yes, or the device was let go.
+    pub fn settled_at(&self) -> Option<EventTime> {
+        let is_no = matches!(self.state, State::Denied | State::Expired);
+        self.let_go_at.max(is_no.then_some(self.since))
+    }
+
     pub fn was_applied(&self) -> bool {
         self.applied_at.is_some()
     }
@@ -228,6 +239,7 @@ impl Action {
             device_id: self.proposal.device_id.clone(),
             level: self.proposal.level,
             names: self.names.clone(),
+            further: self.further.clone(),
             until: self.until,
             note: note.chars().filter(char::is_ascii).take(128).collect(),
             receipt: self.receipt.clone(),

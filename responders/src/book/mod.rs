@@ -154,14 +154,14 @@ impl Book {
             action.proposal.incident_id != incident
                 && action.proposal.level.restricts()
                 && action.was_meant()
-                && found_at.minus(action.proposal.found_at) <= within
+                && (0..=within).contains(&found_at.minus(action.proposal.found_at))
         };
         self.of_device(device).filter(counts).count() as u32
     }
 
-    /// Whether the device was released less than so many microseconds ago.
+    /// Whether the device had been released then, less than so many microseconds before.
     pub fn is_on_probation(&self, device: &str, now: EventTime, probation: i64) -> bool {
-        self.of_device(device).any(|action| action.let_go_at.is_some_and(|at| now.minus(at) < probation))
+        self.of_device(device).any(|action| action.let_go_at.is_some_and(|at| (0..probation).contains(&now.minus(at))))
     }
 
     /// Whether somebody is held to this level already, or to one that is more than it.
@@ -192,7 +192,7 @@ fn holds(action: &Action, level: Level) -> bool {
 }
 
 /// Levels are not nested: who may not talk to its peers may still reach the internet, and an ended session holds nobody.
-fn covers(held: Level, wanted: Level) -> bool {
+pub(crate) fn covers(held: Level, wanted: Level) -> bool {
     let is_less = matches!(wanted, Level::Throttle | Level::BlockInternet | Level::BlockPeers | Level::Quarantine);
     held.restricts() && (held == wanted || (held.silences() && is_less))
 }

@@ -7,7 +7,7 @@ use super::due::{Call, pause};
 use super::guard::Counts;
 use super::{Asked, Directory, Engine};
 use crate::book::{Action, LOOP};
-use crate::gateways::{Applied, Failure, FailureKind, Found, Undone};
+use crate::gateways::{Applied, Failure, FailureKind, Found, Undone, addresses};
 use crate::journal::entry::{Body, Move, Note, Noted};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,10 @@ impl Engine {
     }
 
     fn applied(&self, action: &Action, applied: Applied, asked: Asked) -> Vec<Body> {
-        let reason = if applied.already { "the gateway held it already" } else { "the gateway took it" };
+        let mut reason = if applied.already { "the gateway held it already" } else { "the gateway took it" }.to_owned();
+        if let Some(left) = addresses::left_out(applied.receipt.as_ref()) {
+            reason.push_str(&format!(", but not for {left}"));
+        }
         let mut took = Move::new(action.id(), State::Applied, LOOP, reason);
         took.receipt = applied.receipt;
         let mut bodies = vec![Body::Moved(Box::new(took))];
@@ -90,6 +93,12 @@ impl Engine {
     }
 
     fn found(&self, now: EventTime, action: &Action, found: Found) -> Vec<Body> {
+        // One way out is enough to get out, and one that is closed still holds.
+        let found = match (found, action.state) {
+            (Found::Partly, State::Releasing) => Found::InForce,
+            (Found::Partly, _) => Found::Absent,
+            (found, _) => found,
+        };
         match (action.state, found) {
             (State::Applied, Found::InForce) => {
                 vec![moved(action, State::Verified, "read back from the gateway".to_owned())]
@@ -144,16 +153,16 @@ impl Engine {
         }
         let mut rest = action.proposal.gateways.iter().skip_while(|name| **name != action.gateway).skip(1);
         let next = rest.find_map(|name| {
-            let names = self.may_act(action, name).and_then(|()| self.identity(action, name, directory));
-            names
+            let known = self.may_act(action, name).and_then(|()| self.identity(action, name, directory));
+            known
                 .ok()
                 .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun, directory).is_none())
-                .map(|names| (name, names))
+                .map(|known| (name, known))
         });
         match next {
-            Some((gateway, names)) => {
+            Some((gateway, (names, further))) => {
                 let reason = format!("`{}`: {failure}", action.gateway);
-                vec![noted(action, Noted::Rerouted { gateway: gateway.clone(), names, reason })]
+                vec![noted(action, Noted::Rerouted { gateway: gateway.clone(), names, further, reason })]
             }
             None => vec![moved(action, State::Failed, failure.to_string())],
         }

@@ -65,13 +65,17 @@ impl Engine {
     fn next_move(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<Move> {
         let to = |state, by: &str, reason: String| Some(Move::new(action.id(), state, by, reason));
         match action.state {
-            State::Proposed => match action.proposal.answer_by {
-                Some(answer_by) if now > answer_by => {
+            State::Proposed => match (action.proposal.answer_by, self.may_follow(action)) {
+                (_, Err(stopped)) => to(State::Refused, "policy", stopped),
+                (Some(answer_by), _) if now > answer_by => {
                     to(State::Expired, "policy", "nobody answered in time".to_owned())
                 }
-                Some(_) => None,
+                (Some(_), _) | (None, Ok(false)) => None,
+                (None, Ok(true)) if action.proposal.after.is_some() => {
+                    to(State::Approved, "policy", "the step before it is done".to_owned())
+                }
                 // What follows at once is in the same write, of which a torn one keeps the beginning.
-                None => to(State::Refused, LOOP, "what was decided of it was not written down".to_owned()),
+                (None, Ok(true)) => to(State::Refused, LOOP, "what was decided of it was not written down".to_owned()),
             },
             State::Applying | State::Applied | State::Verified => {
                 if action.until.is_some_and(|until| now >= until) {
@@ -146,6 +150,11 @@ impl Engine {
             return None;
         }
         let refused = |reason: String| Some(Move::new(action.id(), State::Refused, "policy", reason));
+        match self.may_follow(action) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(stopped) => return refused(stopped),
+        }
         let proposal = &action.proposal;
         if self.book.holds(&proposal.device_id, proposal.level) {
             return refused(format!("another action holds `{}` to it already", proposal.device_id));
@@ -158,15 +167,15 @@ impl Engine {
                 return None;
             }
             let free = self.may_act(action, gateway).and_then(|()| self.identity(action, gateway, directory));
-            let free = free.and_then(|names| match self.cap(now, proposal, Some(gateway), Counts::Begun, directory) {
+            let free = free.and_then(|known| match self.cap(now, proposal, Some(gateway), Counts::Begun, directory) {
                 Some(objection) => Err(objection),
-                None => Ok(names),
+                None => Ok(known),
             });
             match free {
-                Ok(names) => {
+                Ok(known) => {
                     let mut moved = Move::new(action.id(), State::Applying, LOOP, format!("through `{gateway}`"));
                     moved.gateway = Some(gateway.clone());
-                    moved.names = names;
+                    (moved.names, moved.further) = known;
                     moved.until = proposal.ttl_seconds.map(|ttl| now.plus_micros(seconds(ttl)));
                     return Some(moved);
                 }

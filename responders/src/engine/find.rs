@@ -4,7 +4,9 @@ use fleet::id::stable_id;
 use fleet::{Device, EventTime, Finding, FindingKind, Level, Mode, Scope, State};
 use smol_str::SmolStr;
 
+use super::step::stops_at;
 use super::{Directory, Engine, seconds};
+use crate::book::covers;
 use crate::journal::entry::{Body, Move, Proposal};
 
 /// What a playbook says is to be done about one finding.
@@ -22,7 +24,22 @@ pub struct Plan {
     /// How long people have to answer, where they are asked.
     pub answer_seconds: u32,
     pub approvals: u8,
+    /// Who is asked, as people are called.
+    pub ask: Vec<String>,
+    /// Levels that people are asked about in mode `auto` as well.
+    pub ask_for: Vec<Level>,
+    /// Whether the steps that follow are left out where this one fails.
+    pub stops: bool,
     pub if_still_talking: Option<Level>,
+}
+
+/// The step that has to hold before another one is taken.
+struct Before {
+    id: String,
+    level: Level,
+    is_refused: bool,
+    /// Proposed for the same finding: what the book says of it, if anything, is of an earlier one.
+    is_new: bool,
 }
 
 /// Who moves what a group of devices explains.
@@ -53,13 +70,22 @@ impl Engine {
         if matches!(finding.kind, FindingKind::Change | FindingKind::Outage) {
             bodies.extend(self.overtaken(finding));
         }
-        let mut levels = Vec::new();
+        let (mut levels, mut before) = (Vec::new(), None);
         for plan in plans {
             // Of two playbooks that say the same the first is followed.
-            if !levels.contains(&plan.level) {
-                bodies.extend(self.propose(now, finding, device, plan, directory));
-                levels.push(plan.level);
+            if levels.contains(&plan.level) {
+                continue;
             }
+            levels.push(plan.level);
+            let proposed = self.propose(now, finding, device, plan, before.as_ref(), directory);
+            let id = action_id(&finding.device_id, &finding.incident_id, plan.level);
+            let is_new = !proposed.is_empty();
+            if plan.stops && plan.level.restricts() && (is_new || self.book.action(&id).is_some()) {
+                let is_refused =
+                    proposed.iter().any(|body| matches!(body, Body::Moved(moved) if moved.to == State::Refused));
+                before = Some(Before { id, level: plan.level, is_new, is_refused });
+            }
+            bodies.extend(proposed);
         }
         bodies
     }
@@ -70,6 +96,7 @@ impl Engine {
         finding: &Finding,
         device: Option<&Device>,
         plan: &Plan,
+        before_it: Option<&Before>,
         directory: &dyn Directory,
     ) -> Vec<Body> {
         let id = action_id(&finding.device_id, &finding.incident_id, plan.level);
@@ -87,15 +114,21 @@ impl Engine {
                 return Vec::new();
             }
         }
-        if plan.level.restricts() && self.book.will_hold(&finding.device_id, plan.level) {
+        if plan.level.restricts()
+            && (self.book.will_hold(&finding.device_id, plan.level) || self.was_settled(finding, plan.level))
+        {
             return Vec::new();
         }
         let mut gateways = self.gateways(plan.level, plan.gateway.as_ref(), &finding.device_id, device, directory);
         if !plan.tries_others {
             gateways.truncate(1);
         }
-        let mode = self.mode_to_propose(plan.level, &plan.playbook, plan.mode, gateways.first());
+        let mode = self.mode_to_propose(plan.level, &plan.playbook, plan.mode, &plan.ask_for, gateways.first());
         let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
+        let mut why = format!("{} of severity {}, first reason: {first}", finding.kind, finding.severity);
+        if mode == Mode::Approve && !plan.ask.is_empty() {
+            why.push_str(&format!("; asked: {}", plan.ask.join(", ")));
+        }
         let proposal = Proposal {
             action_id: id.clone(),
             incident_id: finding.incident_id.clone(),
@@ -113,12 +146,21 @@ impl Engine {
             ttl_seconds: plan.ttl_seconds,
             answer_by: (mode == Mode::Approve).then(|| now.plus_micros(seconds(plan.answer_seconds))),
             approvals: self.approvals(plan.level, plan.approvals),
+            ask_for: plan.ask_for.clone(),
+            after: before_it.map(|before| before.id.clone()),
             if_still_talking: plan.if_still_talking,
-            why: format!("{} of severity {}, first reason: {first}", finding.kind, finding.severity),
+            why,
             first_window: finding.window_start,
             found_at: finding.emitted_at,
         };
-        let objection = self.objection(now, &proposal, finding, device, directory);
+        let waits = before_it.is_some();
+        let objection = self.objection(now, &proposal, finding, device, directory).or_else(|| {
+            let before = before_it?;
+            match before.is_new {
+                true => before.is_refused.then(|| stops_at(before.level, State::Refused)),
+                false => self.is_done(&before.id, plan.level.restricts() && mode != Mode::Observe).err(),
+            }
+        });
         if let Some(objection) = &objection
             && self.book.action(&id).is_some_and(|before| before.reason == *objection)
         {
@@ -128,6 +170,7 @@ impl Engine {
         let mut go = |to, reason: String| bodies.push(Body::Moved(Box::new(Move::new(&id, to, "policy", reason))));
         match (objection, mode) {
             (Some(objection), _) => go(State::Refused, objection),
+            (None, Mode::Auto) if waits => {}
             (None, Mode::Auto) if !plan.level.restricts() => go(State::Approved, "nobody is restricted".to_owned()),
             (None, Mode::Auto) => go(State::Approved, "mode auto".to_owned()),
             (None, Mode::Approve | Mode::Observe) => {}
@@ -135,13 +178,33 @@ impl Engine {
         bodies
     }
 
-    /// Words touch nobody; a level that takes two people is never given without them.
-    pub(super) fn mode_to_propose(&self, level: Level, playbook: &str, own: Mode, gateway: Option<&SmolStr>) -> Mode {
+    /// A finding may come late, or be read again after a kill: what was said no to since it was told, or was let go, it does not
+    /// bring back. Of the same incident that holds for every level.
+    fn was_settled(&self, finding: &Finding, level: Level) -> bool {
+        // Of history that is fed, times are not the clock's.
+        self.config.max_age_seconds > 0
+            && self.book.of_device(&finding.device_id).any(|action| {
+                let is_of_it = action.proposal.incident_id == finding.incident_id;
+                (is_of_it || covers(action.proposal.level, level))
+                    && action.settled_at().is_some_and(|at| at > finding.emitted_at.plus_micros(self.ahead))
+            })
+    }
+
+    /// Words touch nobody; a level that takes people is never given without them, whatever mode was set since.
+    pub(super) fn mode_to_propose(
+        &self,
+        level: Level,
+        playbook: &str,
+        own: Mode,
+        ask_for: &[Level],
+        gateway: Option<&SmolStr>,
+    ) -> Mode {
         if !level.restricts() {
             return Mode::Auto;
         }
         let mode = self.mode(playbook, own, gateway.map_or("", SmolStr::as_str));
-        if self.config.four_eyes.contains(&level) { mode.min(Mode::Approve) } else { mode }
+        let asks = ask_for.contains(&level) || self.config.four_eyes.contains(&level);
+        if asks { mode.min(Mode::Approve) } else { mode }
     }
 
     pub(super) fn approvals(&self, level: Level, asked: u8) -> u8 {

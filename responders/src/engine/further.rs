@@ -27,7 +27,7 @@ impl Engine {
         }
         let device = directory.device(&before.device_id);
         let gateways = self.gateways(level, None, &before.device_id, device.as_deref(), directory);
-        let mode = self.mode_to_propose(level, &before.playbook, before.mode, gateways.first());
+        let mode = self.mode_to_propose(level, &before.playbook, before.mode, &before.ask_for, gateways.first());
         let had = before.answer_by.map(|by| by.minus(action.proposed_at)).filter(|had| *had > 0);
         let proposal = Proposal {
             action_id: id.clone(),
@@ -39,6 +39,7 @@ impl Engine {
             why: format!("it kept talking after {} through `{}`", before.level, action.gateway),
             found_at: now.plus_micros(-self.ahead),
             if_still_talking: None,
+            after: None,
             ..before.clone()
         };
         let objection =

@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 
 use super::{Directory, Engine, seconds};
 use crate::book::Action;
-use crate::gateways::{About, Key};
+use crate::gateways::{About, Key, addresses};
 use crate::journal::entry::Proposal;
 
 impl Engine {
@@ -99,6 +99,11 @@ impl Engine {
         if device.standing == Standing::Shared {
             return self.standing_objection(Some(&device));
         }
+        let further = directory.addresses(&proposal.device_id, proposal.found_at);
+        let mut lost = further.into_iter().filter(|(address, _)| action.further.contains(address));
+        if let Some(reason) = lost.find_map(|(_, usable)| usable.err()) {
+            return Some(reason);
+        }
         let keys = &self.ability(action)?.keys;
         let known = directory.names(&proposal.device_id, proposal.found_at);
         keys.iter().find_map(|key| match (known.get(key)?, action.names.get(key)?) {
@@ -184,20 +189,24 @@ impl Engine {
         Some(format!("the cap of {cap} devices {what} is reached; look before more are cut off"))
     }
 
-    /// At the moment of acting: whom the gateway is to be told of, or why not.
+    /// At the moment of acting: whom the gateway is to be told of, with addresses beside the first one, or why not.
     pub(super) fn identity(
         &self,
         action: &Action,
         gateway: &str,
         directory: &dyn Directory,
-    ) -> Result<BTreeMap<Key, SmolStr>, String> {
+    ) -> Result<(BTreeMap<Key, SmolStr>, Vec<SmolStr>), String> {
         let proposal = &action.proposal;
         let device = directory.device(&proposal.device_id);
         if let Some(objection) = self.standing_objection(device.as_deref()) {
             return Err(objection);
         }
         let known = directory.names(&proposal.device_id, proposal.found_at);
-        for (key, name) in known.iter().filter_map(|(key, name)| Some((key, name.as_ref().ok()?))) {
+        let further = directory.addresses(&proposal.device_id, proposal.found_at);
+        let further = further.into_iter().filter(|(_, usable)| usable.is_ok()).map(|(address, _)| address);
+        let mut further: Vec<SmolStr> = further.take(addresses::MOST - 1).collect();
+        let usable = known.iter().filter_map(|(key, name)| Some((key, name.as_ref().ok()?)));
+        for (key, name) in usable.chain(further.iter().map(|address| (&Key::Ip, address))) {
             if self.posts.iter().any(|post| is_own(&post.about, *key, name)) {
                 return Err(format!("{key} `{name}` is a gateway's own, a bridge's or ours: never a target"));
             }
@@ -221,7 +230,10 @@ impl Engine {
         if let Some(missing) = ability.keys.iter().find(|key| !names.contains_key(key)) {
             return Err(format!("the inventory has no {missing} of it, which the gateway `{gateway}` needs"));
         }
-        Ok(names)
+        if !ability.keys.contains(&Key::Ip) {
+            further.clear();
+        }
+        Ok((names, further))
     }
 }
 

@@ -9,6 +9,7 @@
 //! * [`command`]: what people ask for
 //! * [`sight`]: what telemetry says of a restricted device
 //! * [`further`]: what is done where it kept talking
+//! * [`step`]: what waits for the step before it
 //! * [`time`]: a clock that is set back
 
 pub mod command;
@@ -19,6 +20,7 @@ mod further;
 pub mod guard;
 mod late;
 pub mod sight;
+mod step;
 pub mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +38,12 @@ pub trait Directory {
     /// What the device is known by, and of each name why it must not be used: it is several devices', or has moved to
     /// another one since then.
     fn names(&self, device: &str, since: EventTime) -> BTreeMap<Key, Result<SmolStr, String>>;
+
+    /// Addresses it has beside the one in [`Directory::names`], newest first, and those that it had since then and lost, each
+    /// with why it must not be used.
+    fn addresses(&self, _device: &str, _since: EventTime) -> Vec<(SmolStr, Result<(), String>)> {
+        Vec::new()
+    }
 
     /// Gateways the inventory names for it; none: any that can.
     fn gateways(&self, device: &str) -> Vec<SmolStr>;

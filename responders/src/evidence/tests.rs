@@ -30,6 +30,8 @@ fn proposal(incident: &str) -> Body {
         ttl_seconds: None,
         answer_by: None,
         approvals: 1,
+        ask_for: Vec::new(),
+        after: None,
         if_still_talking: None,
         why: "because".to_owned(),
         first_window: EventTime(1),

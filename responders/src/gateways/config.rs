@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
 
 use super::Gateway;
+use super::addresses::EachAddress;
 use super::aws::{AwsConfig, AwsGateway};
 use super::http::{HttpConfig, HttpGateway};
 use super::mosquitto::{Mosquitto, MosquittoConfig};
@@ -112,11 +113,11 @@ impl GatewayConfig {
     ) -> Result<Box<dyn Gateway>, Error> {
         let wrong = |error: toml::de::Error| Error::Wrong(format!("gateway `{name}`: {error}"));
         Ok(match self.kind {
-            Kind::Http => Box::new(HttpGateway::new(name, &self.read::<HttpConfig>().map_err(wrong)?)?),
+            Kind::Http => each(HttpGateway::new(name, &self.read::<HttpConfig>().map_err(wrong)?)?),
             Kind::Mosquitto => Box::new(Mosquitto::new(name, self.read::<MosquittoConfig>().map_err(wrong)?)?),
-            Kind::Nftables => Box::new(Nftables::new(name, self.read::<NftConfig>().map_err(wrong)?)?),
+            Kind::Nftables => each(Nftables::new(name, self.read::<NftConfig>().map_err(wrong)?)?),
             Kind::AwsIot => Box::new(AwsGateway::new(name, &self.read::<AwsConfig>().map_err(wrong)?)?),
-            Kind::OpenC2 => Box::new(OpenC2Gateway::new(name, &self.read::<OpenC2Config>().map_err(wrong)?)?),
+            Kind::OpenC2 => each(OpenC2Gateway::new(name, &self.read::<OpenC2Config>().map_err(wrong)?)?),
             Kind::Webhook => Box::new(WebhookGateway::new(name, &self.read::<WebhookConfig>().map_err(wrong)?)?),
             Kind::Kafka => {
                 let config = self.read::<TopicConfig>().map_err(wrong)?;
@@ -130,6 +131,11 @@ impl GatewayConfig {
     pub fn resolve(&mut self, folder: &std::path::Path) {
         resolve(&mut self.rest, folder);
     }
+}
+
+/// Those that are told one address at a time.
+fn each(gateway: impl Gateway + 'static) -> Box<dyn Gateway> {
+    Box::new(EachAddress::new(Box::new(gateway)))
 }
 
 /// Every key that names a file.

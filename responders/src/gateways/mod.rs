@@ -4,6 +4,7 @@
 //! when it is asked twice is declared ([`About`]), so that the loop knows what to expect before it sends anything. Calls
 //! block, within the gateway's time limit; each gateway has a thread of its own.
 
+pub mod addresses;
 pub mod aws;
 pub mod clock;
 pub mod config;
@@ -126,6 +127,9 @@ pub struct Order {
     pub level: Level,
     /// What the device is known by at this moment.
     pub names: BTreeMap<Key, SmolStr>,
+    /// Its addresses beside the one in `names`: a device with IPv4 and IPv6 has two ways out. See [`addresses`].
+    #[serde(default)]
+    pub further: Vec<SmolStr>,
     /// When it ends; gateways with a native time-out are told.
     pub until: Option<EventTime>,
     /// For people who look at the gateway: ASCII, at most 128 characters, begins with `vedette `.
@@ -166,6 +170,8 @@ pub struct Applied {
 pub enum Found {
     /// As ordered, and ours, or told from nobody's.
     InForce,
+    /// For some of the device's addresses, and for others not.
+    Partly,
     Absent,
     /// The device is restricted, by somebody else: that is never taken back.
     Foreign {

@@ -75,6 +75,12 @@ pub struct Proposal {
     pub answer_by: Option<EventTime>,
     /// People who have to agree, each of them another one.
     pub approvals: u8,
+    /// Levels that people are asked about in mode `auto` as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ask_for: Vec<Level>,
+    /// The action of the step before it, where the playbook stops when that one fails: it waits for that one to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// What is done where telemetry says that it did not work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_still_talking: Option<Level>,
@@ -98,6 +104,9 @@ pub struct Move {
     pub gateway: Option<SmolStr>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<Key, SmolStr>,
+    /// Its addresses beside the one in `names`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<SmolStr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<EventTime>,
     /// To `applied`: what the gateway gave.
@@ -117,6 +126,7 @@ impl Move {
             reason: reason.into(),
             gateway: None,
             names: BTreeMap::new(),
+            further: Vec::new(),
             until: None,
             receipt: None,
             gave_up: false,
@@ -145,6 +155,8 @@ pub enum Noted {
     Rerouted {
         gateway: SmolStr,
         names: BTreeMap<Key, SmolStr>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        further: Vec<SmolStr>,
         reason: String,
     },
     /// No sign of the device in this many windows since it was applied.

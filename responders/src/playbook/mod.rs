@@ -97,7 +97,7 @@ pub struct Selection {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Approval {
-    /// Names of people or groups, as the notices show them; empty: whoever has the right.
+    /// Names of people or groups, as the notices show them; anybody who has the right may answer all the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ask: Vec<String>,
     /// No answer by then means no.
@@ -105,7 +105,7 @@ pub struct Approval {
     /// Levels that need it even where the mode is `auto`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<Level>,
-    /// Two different people have to say yes.
+    /// Two different people have to say yes, at every level of the playbook that is asked for.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub four_eyes: bool,
 }

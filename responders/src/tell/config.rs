@@ -1,7 +1,7 @@
 //! Who is told: the array of tables `responders.tell`, one for each sink.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fleet::{FindingKind, Severity};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,12 @@ pub enum Setting {
 }
 
 impl Setting {
+    fn resolve(&mut self, folder: &Path) {
+        if let Setting::Secret(secret) = self {
+            secret.resolve(folder);
+        }
+    }
+
     /// # Errors
     /// As [`Secret::read`].
     pub fn read(&self) -> Result<String, Error> {
@@ -184,6 +190,11 @@ pub struct KafkaConfig {
 }
 
 impl TellConfig {
+    /// Paths are relative to the configuration's folder.
+    pub fn resolve(&mut self, folder: &Path) {
+        self.sinks.iter_mut().for_each(|sink| sink.resolve(folder));
+    }
+
     /// # Errors
     /// The first value that cannot be right: what it is, and what was expected. Secrets are not looked for.
     pub fn check(&self) -> Result<(), Error> {
@@ -199,6 +210,28 @@ impl TellConfig {
 }
 
 impl SinkConfig {
+    fn resolve(&mut self, folder: &Path) {
+        match self {
+            SinkConfig::File(it) => it.path = folder.join(&it.path),
+            SinkConfig::Syslog(it) => it.tls.resolve(folder),
+            SinkConfig::Webhook(it) => {
+                it.key.resolve(folder);
+                it.url.resolve(folder);
+                it.authorization.iter_mut().for_each(|setting| setting.resolve(folder));
+                it.tls.resolve(folder);
+            }
+            SinkConfig::Chat(it) | SinkConfig::Ticket(it) => {
+                if !Template::is_shipped(&it.template) {
+                    it.template = folder.join(&it.template).display().to_string();
+                }
+                it.url.resolve(folder);
+                it.authorization.iter_mut().for_each(|setting| setting.resolve(folder));
+                it.tls.resolve(folder);
+            }
+            SinkConfig::Kafka(_) => {}
+        }
+    }
+
     pub fn name(&self) -> &SmolStr {
         match self {
             SinkConfig::File(it) => &it.name,

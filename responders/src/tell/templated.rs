@@ -49,6 +49,10 @@ impl Template {
         "application/json".to_owned()
     }
 
+    pub(super) fn is_shipped(name: &str) -> bool {
+        SHIPPED.iter().any(|(shipped, _)| *shipped == name)
+    }
+
     /// One that is shipped, by its name, or the file at a path.
     ///
     /// # Errors

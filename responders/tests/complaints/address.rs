@@ -4,6 +4,7 @@ use fleet::device::Standing;
 use fleet::{Level, State};
 use responders::engine::due::Call;
 use responders::gateways::Key;
+use responders::journal::entry::Command;
 
 use crate::gateway::Fault;
 use crate::town::address;
@@ -152,4 +153,80 @@ fn an_allow_list_entry_did_not_release() {
     world.turn();
     assert_eq!(world.state(&id), State::Refused);
     assert_eq!(world.broker().site().count(Call::Apply), 0);
+}
+
+#[test]
+fn cut_off_by_one_address_it_went_on_by_another() {
+    let (v4, v6) = (address("camera", 1), "fd00::1");
+    let mut world = World::of_addresses().begun();
+    world.town.further.insert("camera-1".into(), vec![(v6.into(), Ok(())), ("fd00::9".into(), Err("b's".to_owned()))]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Verified);
+    let held = |world: &World| [v4.as_str(), v6].map(|address| world.firewall().site().is_held(address));
+    assert_eq!(held(&world), [true; 2]);
+    assert!(!world.firewall().site().is_held("fd00::9"), "somebody else has it");
+
+    // One of the two is undone by somebody, and nobody knows of the hold but the journal.
+    world.kill();
+    world.firewall().site().holds.retain(|hold| hold.target != v6);
+    world.begin();
+    world.pass(3);
+    assert_eq!((world.state(&id), held(&world)), (State::Verified, [true; 2]), "it was not repaired");
+
+    let lets_go = Command::Release { action_id: id.clone(), reason: "fine".to_owned() };
+    assert_eq!(world.command("anna", lets_go), None);
+    world.turn();
+    assert_eq!((world.state(&id), held(&world)), (State::Released, [false; 2]));
+
+    // An address that goes to somebody else frees whoever has it now.
+    let mut world = World::of_addresses().begun();
+    world.town.further.insert("camera-1".into(), vec![(v6.into(), Ok(()))]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.town.further.insert("camera-1".into(), vec![(v6.into(), Err("it is meter-3's now".to_owned()))]);
+    world.pass(1);
+    assert_eq!((world.state(&id), held(&world)), (State::Released, [false; 2]));
+    assert!(world.action(&id).reason.contains("meter-3"));
+
+    // What is ours is no target by any of its addresses.
+    let mut world = World::of_addresses();
+    world.gateways[0].about.own = vec![(Key::Ip, v6.into())];
+    let mut world = world.begun();
+    world.town.further.insert("camera-1".into(), vec![(v6.into(), Ok(()))]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!((world.state(&id), held(&world)), (State::Refused, [false; 2]));
+}
+
+#[test]
+fn an_address_that_the_gateway_cannot_be_told_of_is_named() {
+    let (v4, v6) = (address("camera", 1), "fd00::1");
+    let mut world = World::of_addresses().begun();
+    world.town.further.insert("camera-1".into(), vec![(v6.into(), Ok(()))]);
+    world.firewall().site().refuses.push(v6.to_owned());
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Verified);
+    assert!(world.firewall().site().is_held(&v4));
+    assert!(world.text().contains("the gateway took it, but not for `fd00::1`"), "nobody was told");
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    world.pass(1);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(!world.firewall().site().is_held(&v4));
+}
+
+#[test]
+fn what_is_taken_back_for_one_address_is_not_gone_for_the_other() {
+    let v6 = "fd00::1";
+    let mut world = World::of_addresses().begun();
+    world.town.further.insert("camera-1".into(), vec![(v6.into(), Ok(()))]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    let of_v6 = world.firewall().site().holds.iter().find(|hold| hold.target == v6).cloned().unwrap();
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    // Taken back, killed before it was read, and one of them stands there again.
+    *world.fuse.lock().unwrap() = Some((1, false));
+    assert!(world.try_turn().is_err());
+    world.kill();
+    world.firewall().site().holds.push(of_v6);
+    world.begin();
+    world.pass(30);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(!world.firewall().site().is_held(v6));
 }

@@ -37,6 +37,8 @@ pub struct Hold {
 pub struct Site {
     pub holds: Vec<Hold>,
     pub fault: Option<Fault>,
+    /// What it will never be told of: addresses of another family, say.
+    pub refuses: Vec<String>,
     pub calls: Vec<(Call, String, String)>,
     pub now: EventTime,
     /// How wrong the clock of who asks is, seconds.
@@ -138,6 +140,9 @@ impl Keeper {
         let mut site = self.site();
         site.calls.push((call, order.action_id.clone(), hold.target.clone()));
         match site.fault {
+            _ if site.refuses.contains(&hold.target) => {
+                Err(Failure::refused(format!("`{}` is no address", hold.target)))
+            }
             None => Ok(act(&mut site, &hold)),
             Some(Fault::Lies) => Ok(lie),
             Some(Fault::Unreachable) => Err(Failure::unreachable("nobody answers")),

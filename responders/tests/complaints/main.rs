@@ -9,6 +9,7 @@ mod people;
 mod restart;
 mod rivals;
 mod rules;
+mod steps;
 mod storm;
 mod town;
 mod world;

@@ -361,3 +361,58 @@ fn clock_moved_backwards() {
     assert_eq!(world.state(&id), State::Expired);
     assert!(world.broker().site().calls.is_empty());
 }
+
+#[test]
+fn an_old_finding_brought_back_what_a_person_had_let_go() {
+    let let_go = |world: &mut World, id: &str| {
+        let command = Command::Release { action_id: id.to_owned(), reason: "it was the new firmware".to_owned() };
+        assert_eq!(world.command("anna", command), None);
+        world.pass(30);
+        assert_eq!(world.state(id), State::Released);
+    };
+    // While it was held, these led to no entry: another incident, and another level of the same.
+    let mut world = World::new().begun();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.pass(60);
+    let same = world.finding("camera-1");
+    let mut other = same.clone();
+    (other.incident_id, other.finding_id) = ("another incident".to_owned(), "another".to_owned());
+    let before = world.entries().len();
+    world.find(&other, &[plan(Level::Quarantine)]);
+    world.find(&same, &[plan(Level::Throttle)]);
+    assert_eq!(world.entries().len(), before, "it is held");
+    let_go(&mut world, &id);
+    // The process is killed before it has said how far it read, and reads them again.
+    world.kill();
+    world.begin();
+    let before = world.entries().len();
+    world.find(&other, &[plan(Level::Quarantine)]);
+    world.find(&same, &[plan(Level::Throttle)]);
+    world.find(&same, &[plan(Level::Disable)]);
+    world.turn();
+    assert_eq!(world.entries().len(), before, "a device that was let go is held again for what it did before");
+    // What comes of it now is decided.
+    let id = world.hit("camera-1", &plan(Level::Disable));
+    assert_eq!(world.state(&id), State::Verified);
+
+    // People said no, or nobody answered.
+    for denies in [true, false] {
+        let mut world = World::new();
+        world.config.mode = Mode::Approve;
+        let mut world = world.begun();
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        let mut other = world.finding("camera-1");
+        other.incident_id = "another incident".to_owned();
+        world.find(&other, &[plan(Level::Quarantine)]);
+        world.pass(5);
+        if denies {
+            world.command("anna", Command::Deny { action_id: id, reason: "no".to_owned() });
+        } else {
+            world.pass(700);
+        }
+        world.kill();
+        world.begin();
+        world.find(&other, &[plan(Level::Quarantine)]);
+        assert_eq!(world.book().actions().count(), 1, "denied: {denies}");
+    }
+}

@@ -165,6 +165,7 @@ fn job(call: Call, mode: Mode) -> Job {
         device_id: "camera-1".into(),
         level: Level::Quarantine,
         names: [(responders::gateways::Key::ClientId, "camera-1".into())].into(),
+        further: Vec::new(),
         until: None,
         note: "vedette".to_owned(),
         receipt: None,

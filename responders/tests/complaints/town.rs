@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 pub struct Town {
     pub devices: BTreeMap<SmolStr, Arc<Device>>,
     pub names: BTreeMap<SmolStr, BTreeMap<Key, Result<SmolStr, String>>>,
+    pub further: BTreeMap<SmolStr, Vec<(SmolStr, Result<(), String>)>>,
 }
 
 impl Town {
@@ -62,6 +63,10 @@ pub fn address(kind: &str, number: u32) -> SmolStr {
 impl Directory for Town {
     fn names(&self, device: &str, _: EventTime) -> BTreeMap<Key, Result<SmolStr, String>> {
         self.names.get(device).cloned().unwrap_or_default()
+    }
+
+    fn addresses(&self, device: &str, _: EventTime) -> Vec<(SmolStr, Result<(), String>)> {
+        self.further.get(device).cloned().unwrap_or_default()
     }
 
     fn gateways(&self, _: &str) -> Vec<SmolStr> {

@@ -11,6 +11,7 @@ use responders::book::{Action, Book};
 use responders::engine::find::{Plan, action_id};
 use responders::engine::sight::Sighting;
 use responders::engine::{Engine, Post};
+use responders::gateways::addresses::EachAddress;
 use responders::gateways::{Gateway, Key};
 use responders::journal::entry::{Command, Entry, Request};
 use responders::journal::file::{FileJournal, look};
@@ -148,7 +149,8 @@ impl World {
             None => Box::new(Alone),
         };
         let gate = Arc::new(Gate::new(lease, self.config.stop_file.clone()));
-        let gateways = self.gateways.iter().map(|keeper| Box::new(keeper.clone()) as Box<dyn Gateway>).collect();
+        let each = |keeper: &Keeper| Box::new(EachAddress::new(Box::new(keeper.clone()))) as Box<dyn Gateway>;
+        let gateways = self.gateways.iter().map(each).collect();
         let sender = if self.in_threads {
             Sender::start(gateways, gate).expect("threads")
         } else {
@@ -321,6 +323,9 @@ pub fn plan(level: Level) -> Plan {
         ttl_seconds: Some(4 * 3_600),
         answer_seconds: 600,
         approvals: 1,
+        ask: Vec::new(),
+        ask_for: Vec::new(),
+        stops: false,
         if_still_talking: None,
     }
 }

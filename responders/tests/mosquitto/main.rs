@@ -21,6 +21,7 @@ fn order(username: &str) -> Order {
         device_id: "cam-1".into(),
         level: Level::Quarantine,
         names: [(Key::Username, username.into())].into(),
+        further: Vec::new(),
         until: None,
         note: "vedette incident-7: talks to strangers".to_owned(),
         receipt: None,

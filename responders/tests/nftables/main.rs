@@ -34,6 +34,7 @@ fn order(level: Level, address: &str) -> Order {
         device_id: "cam-1".into(),
         level,
         names: [(Key::Ip, address.into())].into(),
+        further: Vec::new(),
         until: None,
         note: "vedette incident-7".to_owned(),
         receipt: None,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fleet::Level;
+use responders::gateways::addresses::{EachAddress, left_out};
 use responders::gateways::nftables::{NftConfig, Nftables};
 use responders::gateways::{Found, Gateway, Key, Undone};
 
@@ -136,4 +137,32 @@ fn from_apply_to_read_back() {
     }
     assert!(times.iter().all(|time| *time < Duration::from_secs(5)));
     told("nftables, apply to read back", times);
+}
+
+#[test]
+fn a_device_with_both_families_is_cut_off_from_both() {
+    let Some(mut site) = Site::new() else { return };
+    let by_hardware = NftConfig { by_hardware: true, ..config(&site) };
+    let mut gateway = EachAddress::new(Box::new(Nftables::new("gw1", by_hardware).unwrap()));
+    let mut order = order(Level::Quarantine, DEVICE);
+    order.names.insert(Key::Mac, HARDWARE.into());
+    order.further = vec![DEVICE6.into(), "fd77:1::99".into()];
+    let applied = gateway.apply(&permit(), &order).unwrap();
+    assert!(!applied.already && left_out(applied.receipt.as_ref()).is_none());
+    assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce), "without a receipt, as after a kill");
+    order.receipt = applied.receipt;
+    assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce));
+    assert!(!site.device.says(SERVER) && !site.device.says(SERVER6));
+    assert!(site.neighbour.says(SERVER) && site.neighbour.opens(SERVER6));
+
+    // Somebody takes one of them out.
+    site.gateway.run(&["nft", "delete", "element", "inet", "vedette", "quarantine6", "{", DEVICE6, "}"]);
+    assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::Partly));
+    assert!(!gateway.apply(&permit(), &order).unwrap().already);
+    assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce));
+
+    assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Done));
+    assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::Absent));
+    assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Already));
+    assert!(site.device.opens(SERVER) && site.device.opens(SERVER6));
 }

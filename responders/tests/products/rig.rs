@@ -128,6 +128,7 @@ pub fn order(level: Level, names: &[(Key, &str)]) -> Order {
         device_id: "dev-1".into(),
         level,
         names: names.iter().map(|(key, name)| (*key, (*name).into())).collect::<BTreeMap<_, _>>(),
+        further: Vec::new(),
         until: Some(in_an_hour()),
         note: "vedette inc-1".to_owned(),
         receipt: None,

@@ -29,6 +29,7 @@ pub fn order(action_id: &str, level: Level, names: &[(Key, &str)]) -> Order {
         device_id: "device-1".into(),
         level,
         names: names.iter().map(|(key, name)| (*key, (*name).into())).collect::<BTreeMap<_, _>>(),
+        further: Vec::new(),
         until: None,
         note: "vedette incident-1".to_owned(),
         receipt: None,

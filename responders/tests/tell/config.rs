@@ -79,3 +79,40 @@ fn defaults_fit_who_listens() {
     let ticket = only("kind = 'ticket'\nname = 't'\ntemplate = 'ticket'\nurl = 'https://t.example'");
     assert_eq!((ticket.min_severity, ticket.events.unwrap().len()), (Some(Severity::High), 1));
 }
+
+/// Wherever the program is started: a file that is looked for in the working folder is found by chance.
+#[test]
+fn paths_are_relative_to_the_configurations_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = "about = 'ours'\nbody = '{}'\nexpect = 'status == 200'\n";
+    std::fs::write(folder.path().join("own.toml"), own).unwrap();
+    std::fs::write(folder.path().join("word"), "hush\n").unwrap();
+    let text = "[[tell]]\nkind = 'file'\nname = 'f'\npath = 'events.jsonl'\n\
+        [[tell]]\nkind = 'syslog'\nname = 's'\naddress = 'siem.example:6514'\ntls = { ca = 'ca.pem' }\n\
+        [[tell]]\nkind = 'chat'\nname = 'c'\ntemplate = 'own.toml'\nurl = { file = 'word' }\n\
+        [[tell]]\nkind = 'chat'\nname = 'd'\ntemplate = 'slack'\nurl = { env = 'SLACK' }\n\
+        [[tell]]\nkind = 'webhook'\nname = 'w'\nurl = 'https://siem.example/'\nkey = { file = '/run/secrets/key' }\n\
+        authorization = { file = 'word' }\ntls = { certificate = 'c.pem', key = 'k.pem' }\n";
+    let mut config = read(text).unwrap();
+    assert!(config.check().is_err(), "`own.toml` is not in the working folder");
+    config.resolve(folder.path());
+    config.check().unwrap();
+    let [
+        SinkConfig::File(file),
+        SinkConfig::Syslog(syslog),
+        SinkConfig::Chat(own),
+        SinkConfig::Chat(shipped),
+        SinkConfig::Webhook(webhook),
+    ] = &config.sinks[..]
+    else {
+        panic!("{:?}", config.sinks)
+    };
+    let there = |name: &str| folder.path().join(name);
+    assert_eq!(file.path, there("events.jsonl"));
+    assert_eq!(syslog.tls.ca, Some(there("ca.pem")));
+    assert_eq!(own.url.read().unwrap(), "hush");
+    assert_eq!(shipped.template, "slack");
+    assert!(format!("{:?}", webhook.key).contains("`/run/secrets/key`"));
+    assert_eq!(webhook.authorization.as_ref().unwrap().read().unwrap(), "hush");
+    assert_eq!((&webhook.tls.certificate, &webhook.tls.key), (&Some(there("c.pem")), &Some(there("k.pem"))));
+}

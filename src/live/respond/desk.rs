@@ -226,24 +226,20 @@ impl Desk for LiveDesk {
             None => random_id()?,
         };
         let known = self.view.look().commands.contains_key(&command_id);
+        let deadline = issued_at.plus_seconds(DEADLINE_SECONDS);
+        let open = |problem: &str| not_known_yet(problem, deadline, asked.idempotency_key.as_deref());
         if !known {
-            let request = Request {
-                command_id: command_id.clone(),
-                by: caller.name.as_str().into(),
-                issued_at,
-                deadline: issued_at.plus_seconds(DEADLINE_SECONDS),
-                command: translated,
-            };
-            self.send(&Sent::Command(request))?;
+            let by = caller.name.as_str().into();
+            let request = Request { command_id: command_id.clone(), by, issued_at, deadline, command: translated };
+            // What waits for a broker may come there yet.
+            self.send(&Sent::Command(request)).map_err(|refusal| open(&refusal.message))?;
         }
         let seen = |shown: &Shown| {
             let entry = *shown.commands.get(&command_id)?;
             Some((entry, shown.book.outcome(&command_id).cloned().flatten()))
         };
         let Some((entry, refused)) = self.view.wait(PATIENCE, seen) else {
-            let problem = "it was taken down, and nobody has obeyed it yet";
-            let remedy = "look whether `vedette run` with the role act works; a command is not obeyed after a minute";
-            return Err(Refusal::unavailable(problem, remedy));
+            return Err(open("nobody has obeyed it yet; does `vedette run` with the role act work?"));
         };
         if let Some(refused) = refused {
             return Err(Refusal::conflict(refused, "look at the action's history"));
@@ -281,6 +277,16 @@ impl Desk for LiveDesk {
             offset: None,
         }))
     }
+}
+
+/// Neither yes nor no: whoever takes over may still obey it.
+fn not_known_yet(problem: &str, deadline: EventTime, key: Option<&str>) -> Refusal {
+    let problem = format!("what comes of it is not known yet, it may be carried out until {deadline}: {problem}");
+    let remedy = match key {
+        Some(key) => format!("ask again with the same `Idempotency-Key`, `{key}`: it is carried out once, and what came of it is told"),
+        None => "look at what it is about before asking again; with an `Idempotency-Key` it would be carried out once".to_owned(),
+    };
+    Refusal { retry_after: Some(PATIENCE.as_secs()), ..Refusal::unavailable(problem, remedy) }
 }
 
 fn translate(command: &Command) -> Result<(journal::Command, Option<String>), Refusal> {
@@ -449,5 +455,21 @@ fn gateway_health(name: &SmolStr, shown: &Shown) -> GatewayHealth {
         breaker: if failing.iter().any(|action| action.attempts >= 5) { Breaker::Open } else { Breaker::Closed },
         queued: of_it().filter(|action| matches!(action.state, State::Applying | State::Releasing)).count() as u64,
         last_failure: failing.iter().max_by_key(|action| action.seq).and_then(|action| action.failure.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_yet_is_no_refusal() {
+        let deadline = EventTime::parse("2026-03-02T08:01:00Z").unwrap();
+        let refusal = not_known_yet("nobody has obeyed it yet", deadline, Some("k-1"));
+        assert_eq!(refusal.status, 503);
+        assert!(refusal.message.contains("may be carried out until 2026-03-02T08:01:00Z"), "{}", refusal.message);
+        assert!(refusal.remedy.contains("`k-1`"), "{}", refusal.remedy);
+        let without = not_known_yet("nobody has obeyed it yet", deadline, None);
+        assert!(without.remedy.contains("before asking again"), "{}", without.remedy);
     }
 }

@@ -10,7 +10,7 @@ use ingest::identity::{NameKind, Router};
 use responders::engine::Directory;
 use responders::gateways::Key;
 use rustc_hash::FxHashMap;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr};
 
 use crate::config::Config;
 use crate::live::route::identities::Identities;
@@ -124,6 +124,11 @@ impl Directory for Known<'_> {
         let thing = names.get(&Key::ClientId).cloned().unwrap_or_else(|| Ok(device.into()));
         names.insert(Key::Thing, thing);
         names
+    }
+
+    fn addresses(&self, device: &str, since: EventTime) -> Vec<(SmolStr, Result<(), String>)> {
+        let known = self.router.addresses(device, since);
+        known.into_iter().map(|(address, usable)| (address.to_smolstr(), usable)).collect()
     }
 
     fn gateways(&self, device: &str) -> Vec<SmolStr> {

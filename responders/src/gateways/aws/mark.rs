@@ -100,6 +100,7 @@ mod tests {
             device_id: "d".into(),
             level,
             names: BTreeMap::new(),
+            further: Vec::new(),
             until: None,
             note: "vedette i".to_owned(),
             receipt: None,

@@ -123,6 +123,7 @@ mod tests {
             device_id: "cam-1".into(),
             level: Level::Quarantine,
             names: names.iter().map(|(key, name)| (*key, (*name).into())).collect::<BTreeMap<_, _>>(),
+            further: Vec::new(),
             until: None,
             note: "vedette test".to_owned(),
             receipt: None,

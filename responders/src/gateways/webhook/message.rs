@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fleet::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use smol_str::SmolStr;
 
 use crate::gateways::{Applied, Failure, Found, Key, Order, Undone};
 use crate::rest::shortened;
@@ -48,6 +49,9 @@ pub struct ActionOf<'a> {
     pub level: Level,
     /// What the device is known by at this moment, by kind of name.
     pub names: BTreeMap<Key, &'a str>,
+    /// Its addresses beside the one in `names`, where it has any.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub further: &'a [SmolStr],
     /// RFC 3339; `null` when somebody will end it.
     pub until: Option<String>,
     pub note: &'a str,
@@ -63,6 +67,7 @@ impl<'a> Message<'a> {
             device_id: &order.device_id,
             level: order.level,
             names: order.names.iter().map(|(key, name)| (*key, name.as_str())).collect(),
+            further: &order.further,
             until: order.until.map(|until| until.to_string()),
             note: &order.note,
             receipt: order.receipt.as_ref(),

@@ -1,0 +1,170 @@
+//! A device with several addresses, at a gateway that is told one at a time: each call is made for every one of them, and what
+//! was set is read back for every one.
+//!
+//! The first address's order is the action's own. The others' have ids made of the action's and the address, so that whatever
+//! a product names by them stays apart, and is found again after a restart without a receipt.
+
+use std::collections::BTreeMap;
+
+use fleet::id::stable_id;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use smol_str::SmolStr;
+
+use super::{About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Undone};
+
+/// Addresses of one device that are acted on, at most.
+pub const MOST: usize = 8;
+
+pub struct EachAddress {
+    gateway: Box<dyn Gateway>,
+}
+
+/// In place of the gateway's own receipt, where there are further addresses.
+#[derive(Default, Serialize, Deserialize)]
+struct Receipts {
+    #[serde(default)]
+    first: Option<Value>,
+    further: BTreeMap<SmolStr, Receipt>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Receipt {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    receipt: Option<Value>,
+    /// Why the gateway does nothing about this address; nothing stands there for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+}
+
+/// Addresses that the gateway would not take, and why, in words.
+pub fn left_out(receipt: Option<&Value>) -> Option<String> {
+    let receipts = Receipts::read(receipt?)?;
+    let refused =
+        receipts.further.iter().filter_map(|(address, it)| Some(format!("`{address}`: {}", it.refused.as_ref()?)));
+    let words: Vec<String> = refused.collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+impl Receipts {
+    fn read(receipt: &Value) -> Option<Receipts> {
+        Receipts::deserialize(receipt.get("addresses")?).ok()
+    }
+}
+
+impl EachAddress {
+    pub fn new(gateway: Box<dyn Gateway>) -> EachAddress {
+        EachAddress { gateway }
+    }
+
+    /// Of the first address, and of each further one; `None`: there is one alone, or this level does not go by addresses.
+    fn orders(&self, order: &Order) -> Option<(Order, Vec<(SmolStr, Order)>)> {
+        let keys = &self.gateway.about().ability(order.level)?.keys;
+        if order.further.is_empty() || !keys.contains(&Key::Ip) {
+            return None;
+        }
+        let receipts = order.receipt.as_ref().and_then(Receipts::read).unwrap_or_default();
+        let first = Order { further: Vec::new(), receipt: receipts.first, ..order.clone() };
+        let of = |address: &SmolStr| {
+            let held = receipts.further.get(address);
+            if held.is_some_and(|held| held.refused.is_some()) {
+                return None;
+            }
+            // What goes with the first address, such as a hardware address, is that order's.
+            let mut names = order.names.clone();
+            names.retain(|key, _| keys.contains(key));
+            names.insert(Key::Ip, address.clone());
+            let order = Order {
+                action_id: stable_id(&["address", &order.action_id, address]),
+                names,
+                further: Vec::new(),
+                receipt: held.and_then(|held| held.receipt.clone()),
+                ..order.clone()
+            };
+            Some((address.clone(), order))
+        };
+        let further = order.further.iter().take(MOST - 1).filter_map(of).collect();
+        Some((first, further))
+    }
+}
+
+/// What a gateway refuses about a further address, it holds nothing of.
+fn unless_refused<T>(said: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match said {
+        Ok(said) => Ok(Some(said)),
+        Err(failure) if failure.kind == FailureKind::Refused => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+impl Gateway for EachAddress {
+    fn about(&self) -> &About {
+        self.gateway.about()
+    }
+
+    /// Refused for the first address it is refused; for a further one, the receipt says so ([`left_out`]).
+    fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
+        // What was refused before is asked again.
+        let anew = Order { receipt: order.receipt.as_ref().map(without_refusals), ..order.clone() };
+        let Some((first, further)) = self.orders(&anew) else { return self.gateway.apply(permit, order) };
+        let Applied { receipt, mut already } = self.gateway.apply(permit, &first)?;
+        let mut receipts = Receipts { first: receipt, further: BTreeMap::new() };
+        for (address, order) in further {
+            let held = match self.gateway.apply(permit, &order) {
+                Ok(applied) => {
+                    already &= applied.already;
+                    Receipt { receipt: applied.receipt, refused: None }
+                }
+                Err(failure) if failure.kind == FailureKind::Refused => {
+                    Receipt { receipt: None, refused: Some(failure.message) }
+                }
+                Err(failure) => return Err(failure),
+            };
+            receipts.further.insert(address, held);
+        }
+        let receipts = serde_json::to_value(receipts).map_err(|error| Failure::refused(error.to_string()))?;
+        Ok(Applied { receipt: Some(serde_json::json!({ "addresses": receipts })), already })
+    }
+
+    fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
+        let Some((first, further)) = self.orders(order) else { return self.gateway.read_back(permit, order) };
+        let mut found = vec![self.gateway.read_back(permit, &first)?];
+        for (_, order) in further {
+            found.extend(unless_refused(self.gateway.read_back(permit, &order))?);
+        }
+        let (is_held, is_absent) = (found.contains(&Found::InForce), found.contains(&Found::Absent));
+        Ok(match (is_held, is_absent) {
+            (true, true) => Found::Partly,
+            (true, false) => Found::InForce,
+            (false, true) => Found::Absent,
+            (false, false) => {
+                found.into_iter().find(|found| matches!(found, Found::Foreign { .. })).unwrap_or(Found::Unknown)
+            }
+        })
+    }
+
+    /// Tried for each, whatever comes of the others.
+    fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
+        let Some((first, further)) = self.orders(order) else { return self.gateway.undo(permit, order) };
+        let mut said = vec![self.gateway.undo(permit, &first)];
+        for (_, order) in further {
+            said.extend(unless_refused(self.gateway.undo(permit, &order)).transpose());
+        }
+        let undone: Vec<Undone> = said.into_iter().collect::<Result<_, _>>()?;
+        let is_others = undone.iter().all(|undone| matches!(undone, Undone::Foreign { .. }));
+        if undone.contains(&Undone::Done) {
+            return Ok(Undone::Done);
+        }
+        Ok(undone.into_iter().next().filter(|_| is_others).unwrap_or(Undone::Already))
+    }
+
+    fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
+        self.gateway.probe(permit)
+    }
+}
+
+fn without_refusals(receipt: &Value) -> Value {
+    let Some(mut receipts) = Receipts::read(receipt) else { return receipt.clone() };
+    receipts.further.retain(|_, held| held.refused.is_none());
+    serde_json::json!({ "addresses": receipts })
+}
