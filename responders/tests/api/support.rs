@@ -87,6 +87,7 @@ fn incident() -> IncidentView {
         opened_at: Moment(at(NOW)),
         closed_at: None,
         findings: 3,
+        kept_back: 1,
         seconds_to_detect: Some(61.5),
         seconds_to_isolate: None,
         verdict: None,
