@@ -144,7 +144,9 @@ impl Reach {
         }
         if self.grounds.len() > MOST_GROUNDS {
             let count = self.grounds.len();
-            return Some(format!("it has `{count}` different reasons, expected {MOST_GROUNDS} at most; judge one finding"));
+            return Some(format!(
+                "it has `{count}` different reasons, expected {MOST_GROUNDS} at most; judge one finding"
+            ));
         }
         let attack = self.grounds.iter().find(|ground| ground.is_attack());
         match (&self.of, attack) {

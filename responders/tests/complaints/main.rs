@@ -11,4 +11,5 @@ mod rivals;
 mod rules;
 mod storm;
 mod town;
+mod verdicts;
 mod world;

@@ -71,9 +71,11 @@ impl Case<'_> {
         let first = self.first()?;
         let severities = self.actions.iter().map(|action| action.proposal.severity);
         let severities = severities.chain(self.kept_back.iter().map(|kept| kept.severity));
-        let isolated = self.actions.iter().find(|action| action.proposal.level.restricts() && action.verified_at.is_some());
+        let isolated =
+            self.actions.iter().find(|action| action.proposal.level.restricts() && action.verified_at.is_some());
         let mut verdicts = shown.book.verdicts().iter().map(|given| &given.verdict).rev();
-        let verdict = verdicts.find(|verdict| verdict.incident_id == first.incident_id && verdict.finding_id.is_empty());
+        let verdict =
+            verdicts.find(|verdict| verdict.incident_id == first.incident_id && verdict.finding_id.is_empty());
         Some(IncidentView {
             incident_id: first.incident_id.to_owned(),
             device_id: first.device_id.to_owned(),

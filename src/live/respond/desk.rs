@@ -54,6 +54,46 @@ impl LiveDesk {
             Err(error) => Err(away(format!("{error:#}"))),
         }
     }
+
+    /// As the journal has it, and the action it is about.
+    fn translate(&self, command: &Command, now: EventTime) -> Result<(journal::Command, Option<String>), Refusal> {
+        use journal::Command as Ours;
+        Ok(match command {
+            Command::Approve { action_id, .. } => {
+                (Ours::Approve { action_id: action_id.clone() }, Some(action_id.clone()))
+            }
+            Command::Deny { action_id, note } => {
+                (Ours::Deny { action_id: action_id.clone(), reason: words(note, "denied") }, Some(action_id.clone()))
+            }
+            Command::Release { action_id, note } => (
+                Ours::Release { action_id: action_id.clone(), reason: words(note, "released") },
+                Some(action_id.clone()),
+            ),
+            Command::Extend { action_id, until, .. } => {
+                (Ours::Extend { action_id: action_id.clone(), until: until.0 }, Some(action_id.clone()))
+            }
+            Command::SetMode(request) => {
+                let of = match (&request.gateway, &request.playbook) {
+                    (Some(gateway), None) => ModeOf::Gateway(gateway.into()),
+                    (None, Some(playbook)) => ModeOf::Playbook(playbook.into()),
+                    (None, None) => ModeOf::All,
+                    (Some(_), Some(_)) => {
+                        return Err(Refusal::wrong(
+                            "both a gateway and a playbook are named",
+                            "name one of them, or none",
+                        ));
+                    }
+                };
+                (Ours::Mode { of, mode: request.mode }, None)
+            }
+            Command::Stop { note } => (Ours::Stop { on: true, reason: words(note, "stopped") }, None),
+            Command::Resume { note } => (Ours::Stop { on: false, reason: words(note, "resumed") }, None),
+            Command::Verdict(request) => {
+                let verdict = verdicts::resolved(request, &self.view, &*self.store, now)?;
+                (Ours::Verdict(Box::new(verdict)), None)
+            }
+        })
+    }
 }
 
 impl Desk for LiveDesk {
@@ -195,18 +235,14 @@ impl Desk for LiveDesk {
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {
         let caller = &asked.caller;
         let issued_at = EventTime(now_millis().saturating_mul(1_000));
-        let (translated, about) = match command {
-            Command::Verdict(request) if request.preview => {
-                let preview = verdicts::previewed(request, &self.view, &*self.store, issued_at)?;
-                let message = "a preview: nothing was taken down".to_owned();
-                return Ok(CommandOutcome { message, preview: Some(preview), ..CommandOutcome::default() });
-            }
-            Command::Verdict(request) => {
-                let verdict = verdicts::resolved(request, &self.view, &*self.store, issued_at)?;
-                (journal::Command::Verdict(Box::new(verdict)), None)
-            }
-            other => translate(other)?,
-        };
+        if let Command::Verdict(request) = command
+            && request.preview
+        {
+            let preview = verdicts::previewed(request, &self.view, &*self.store, issued_at)?;
+            let message = "a preview: nothing was taken down".to_owned();
+            return Ok(CommandOutcome { message, preview: Some(preview), ..CommandOutcome::default() });
+        }
+        let (translated, about) = self.translate(command, issued_at)?;
         // A key that comes again with another command is another command.
         let command_id = match &asked.idempotency_key {
             Some(key) => stable_id(&["command", &caller.name, key, &words_of(&translated)]),
@@ -268,36 +304,6 @@ impl Desk for LiveDesk {
             offset: None,
         }))
     }
-}
-
-fn translate(command: &Command) -> Result<(journal::Command, Option<String>), Refusal> {
-    use journal::Command as Ours;
-    Ok(match command {
-        Command::Approve { action_id, .. } => (Ours::Approve { action_id: action_id.clone() }, Some(action_id.clone())),
-        Command::Deny { action_id, note } => {
-            (Ours::Deny { action_id: action_id.clone(), reason: words(note, "denied") }, Some(action_id.clone()))
-        }
-        Command::Release { action_id, note } => {
-            (Ours::Release { action_id: action_id.clone(), reason: words(note, "released") }, Some(action_id.clone()))
-        }
-        Command::Extend { action_id, until, .. } => {
-            (Ours::Extend { action_id: action_id.clone(), until: until.0 }, Some(action_id.clone()))
-        }
-        Command::SetMode(request) => {
-            let of = match (&request.gateway, &request.playbook) {
-                (Some(gateway), None) => ModeOf::Gateway(gateway.into()),
-                (None, Some(playbook)) => ModeOf::Playbook(playbook.into()),
-                (None, None) => ModeOf::All,
-                (Some(_), Some(_)) => {
-                    return Err(Refusal::wrong("both a gateway and a playbook are named", "name one of them, or none"));
-                }
-            };
-            (Ours::Mode { of, mode: request.mode }, None)
-        }
-        Command::Stop { note } => (Ours::Stop { on: true, reason: words(note, "stopped") }, None),
-        Command::Resume { note } => (Ours::Stop { on: false, reason: words(note, "resumed") }, None),
-        Command::Verdict(_) => return Err(Refusal::new(500, "a verdict needs the store", "report this")),
-    })
 }
 
 /// What a command asks for; until when is counted anew in each try, and what a verdict is about is looked up anew.

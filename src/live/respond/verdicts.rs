@@ -95,7 +95,9 @@ impl Past {
         };
         let reach = match (request.scope, request.expires) {
             (VerdictScope::Incident, _) => None,
-            (_, None) => return Err(Refusal::wrong("it reaches beyond its incident without `expires`", "say until when")),
+            (_, None) => {
+                return Err(Refusal::wrong("it reaches beyond its incident without `expires`", "say until when"));
+            }
             (scope, Some(expires)) => {
                 let of = self.whose(scope, &findings)?;
                 let reach = Reach::about(of, &findings, expires.0);
@@ -128,12 +130,7 @@ fn taken(request: &VerdictRequest, incident_id: String, reach: Option<Reach>) ->
 ///
 /// # Errors
 /// The store does not answer, or knows nothing of it; it cannot reach so far.
-pub fn resolved(
-    request: &VerdictRequest,
-    view: &View,
-    store: &dyn Home,
-    now: EventTime,
-) -> Result<Verdict, Refusal> {
+pub fn resolved(request: &VerdictRequest, view: &View, store: &dyn Home, now: EventTime) -> Result<Verdict, Refusal> {
     if request.scope == VerdictScope::Incident {
         let incident = match (&request.incident, &request.finding) {
             (Some(incident), _) => Some(incident.clone()),
