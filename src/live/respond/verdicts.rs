@@ -227,3 +227,98 @@ pub fn listed(shown: &Shown, filter: &VerdictFilter) -> Result<Vec<(u64, Verdict
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use fleet::{Confidence, FindingKind, Reason, Severity};
+    use store::{Config, ParquetStore, Store};
+
+    use super::*;
+
+    const NOW: EventTime = EventTime(100 * 86_400 * fleet::MICROS_PER_SECOND);
+
+    fn finding(device: &str, incident: &str, days_ago: i64, technique: &str) -> Finding {
+        let at = NOW.plus_seconds(-days_ago * 86_400);
+        Finding {
+            finding_id: format!("f-{incident}"),
+            incident_id: incident.to_owned(),
+            scope: Scope::Device,
+            device_id: device.into(),
+            devices: vec![device.into()],
+            device_type: "lamp".into(),
+            kind: FindingKind::Compromise,
+            severity: Severity::Medium,
+            confidence: Confidence::Ready,
+            score: 6.0,
+            line: 5.0,
+            p_value: 0.01,
+            detectors: vec!["contacts".into()],
+            technique: technique.into(),
+            emitted_at: at,
+            window_start: at.plus_seconds(-60),
+            window_end: at,
+            baseline_version: 1,
+            reasons: vec![Reason {
+                detector: "contacts".into(),
+                subject: "tls to updates.example".into(),
+                observed: "contacted".to_owned(),
+                expected_type: None,
+                expected_device: None,
+                peers_now: None,
+                first_seen_type: None,
+                first_seen_device: None,
+                technique: Some(technique.into()),
+                evidence: 6.0,
+                records: None,
+            }],
+            explanation: String::new(),
+        }
+    }
+
+    fn asked(incident: &str, scope: VerdictScope) -> VerdictRequest {
+        VerdictRequest {
+            incident: Some(incident.to_owned()),
+            finding: None,
+            verdict: Word::False,
+            scope,
+            expires: Some(Moment(NOW.plus_seconds(86_400))),
+            note: String::new(),
+            preview: true,
+        }
+    }
+
+    #[test]
+    fn history_says_what_a_verdict_is_about_and_what_it_would_keep_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ParquetStore::create(folder.path(), Config::default()).unwrap();
+        let view = View::default();
+        let missing = previewed(&asked("a", VerdictScope::Device), &view, &store, NOW).unwrap_err();
+        assert_eq!(missing.status, 404);
+        let findings = [
+            finding("lamp-1", "a", 1, "T1071.001"),
+            finding("lamp-1", "b", 2, "T1071.001"),
+            finding("lamp-2", "c", 3, "T1071.001"),
+            finding("lamp-3", "upload", 4, "T1041"),
+            finding("lamp-1", "long ago", 40, "T1071.001"),
+        ];
+        store.write_findings("all", &findings).unwrap();
+        let preview = |scope| previewed(&asked("a", scope), &view, &store, NOW).unwrap();
+        let counted = |preview: &VerdictPreview| (preview.findings, preview.incidents, preview.devices);
+        assert_eq!(counted(&preview(VerdictScope::Device)), (2, 2, 1));
+        assert_eq!(counted(&preview(VerdictScope::DeviceType)), (3, 3, 2));
+        assert_eq!(counted(&preview(VerdictScope::Incident)), (0, 0, 0));
+        assert_eq!(preview(VerdictScope::Device).since.0, NOW.plus_seconds(-DAYS * 86_400));
+        let refused = |incident, scope| resolved(&asked(incident, scope), &view, &store, NOW).unwrap_err();
+        assert!(refused("upload", VerdictScope::DeviceType).message.contains("one device at most"));
+        assert_eq!(refused("a", VerdictScope::Site).status, 409, "no inventory names its site");
+        assert_eq!(refused("long ago", VerdictScope::Device).status, 404);
+
+        let by_finding =
+            VerdictRequest { incident: None, finding: Some("f-b".to_owned()), ..asked("", VerdictScope::Device) };
+        let verdict = resolved(&by_finding, &view, &store, NOW).unwrap();
+        assert_eq!((verdict.incident_id.as_str(), verdict.finding_id.as_str()), ("b", "f-b"));
+        assert_eq!(verdict.reach.unwrap().of, ReachOf::Device("lamp-1".into()));
+        let own = resolved(&asked("unheard of", VerdictScope::Incident), &view, &store, NOW).unwrap();
+        assert_eq!((own.incident_id.as_str(), own.reach), ("unheard of", None));
+    }
+}

@@ -9,6 +9,7 @@
 
 mod bridge;
 mod device;
+mod judged;
 mod mosquitto;
 mod plant;
 
