@@ -153,7 +153,7 @@ pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     let mut actions = fleet::action::latest(&stored.store.rows::<Action>()?);
     actions.retain(|action| action.finding_id == finding.finding_id);
     let mut out = page(finding, incident, &actions, &stored.run);
-    for verdict in said(&stored.store.rows::<VerdictRow>()?).get(finding.finding_id.as_str()) {
+    if let Some(verdict) = said(&stored.store.rows::<VerdictRow>()?).get(finding.finding_id.as_str()) {
         out += &format!("\nWhat was said of it\n{}", wrap(&judged(verdict), "  "));
     }
     if finding.scope == Scope::Device {

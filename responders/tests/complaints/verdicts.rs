@@ -153,7 +153,7 @@ fn a_worse_reason_was_hidden_by_a_verdict_about_a_lesser_one() {
         // What is beyond the reasons that are listed.
         Finding { score: same.score + 4.0, ..same.clone() },
         Finding { severity: Severity::High, ..same.clone() },
-        Finding { kind: FindingKind::Fault, ..same.clone() },
+        Finding { kind: FindingKind::Anomaly, ..same.clone() },
         Finding { reasons: vec![reason("bytes_out", "", 0.5)], score: 0.5, ..same.clone() },
     ] {
         assert!(!is_hidden(&mut world, worse.clone()), "{worse:?}");
