@@ -75,6 +75,12 @@ impl Responding {
         &self.engine
     }
 
+    /// Whether a verdict keeps the finding back: nobody is to be told of it.
+    pub fn keeps_back(&mut self, now: EventTime, finding: &Finding, directory: &dyn Directory) -> bool {
+        let now = self.look(now);
+        self.engine.keeps_back(now, finding, directory).is_some()
+    }
+
     /// Entries written since, for whoever mirrors or tells them.
     pub fn take_written(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.written)

@@ -125,10 +125,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
             "admin".to_owned(),
             std::thread::Builder::new().name("admin".to_owned()).spawn_scoped(scope, admin),
         ));
-        if args.roles.contains(&Role::Act) && config.api.is_some() {
-            let (shared, stop) = (Arc::new(config.clone()), &stop);
+        if let Some(store) = store.as_ref().filter(|_| args.roles.contains(&Role::Act) && config.api.is_some()) {
+            let (shared, store, stop) = (Arc::new(config.clone()), Arc::clone(store), &stop);
             let api = move || {
-                let served = respond::serve(&shared, stop);
+                let served = respond::serve(&shared, store, stop);
                 if served.is_err() {
                     stop.ask();
                 }

@@ -16,7 +16,7 @@ const FORGETS_EVERY: u64 = 256;
 pub struct Mirror {
     /// Proposals, and what they have come to.
     known: BTreeMap<String, Known>,
-    /// Findings of incidents that led to an action, and when the last of them did.
+    /// Findings of incidents that led to an action, or that a verdict kept back, and when the last of them did.
     findings: BTreeMap<String, (EventTime, BTreeSet<String>)>,
 }
 
@@ -85,6 +85,12 @@ impl Mirror {
                 };
                 Some(known.row(entry, name, by, &words))
             }
+            Body::KeptBack(kept) => {
+                let (last, findings) = self.findings.entry(kept.incident_id.clone()).or_default();
+                *last = entry.at;
+                findings.insert(kept.finding_id.clone());
+                None
+            }
             Body::Began(_) | Body::Ended(_) | Body::Commanded(_) | Body::Called(_) | Body::Signed(_) => None,
         }
     }
@@ -104,8 +110,17 @@ impl Mirror {
         self.known.len().max(self.findings.len())
     }
 
-    /// Of a verdict that was taken down: a row for each finding that it is about.
+    /// Of a verdict that was taken down: a row for each finding that it is about. What it keeps back later is judged by it too.
     pub fn verdicts(&self, entry: &Entry) -> Vec<VerdictRow> {
+        if let Body::KeptBack(kept) = &entry.body {
+            return vec![VerdictRow {
+                finding_id: kept.finding_id.clone(),
+                verdict: kept.verdict.clone(),
+                author: kept.given_by.clone(),
+                given_at: entry.at,
+                note: format!("kept back by the verdict in the journal's entry {}", kept.verdict_entry),
+            }];
+        }
         let Body::Commanded(commanded) = &entry.body else { return Vec::new() };
         let (Command::Verdict(verdict), None) = (&commanded.command, &commanded.refused) else { return Vec::new() };
         let findings = match self.findings.get(&verdict.incident_id) {

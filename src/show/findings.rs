@@ -1,11 +1,15 @@
 //! `findings list` and `findings show ID`: everything there is to say about a finding, its records' places included.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use datasets::scorecard::incidents::Alarm;
 use datasets::scorecard::load::Stored;
 use datasets::scorecard::run::RunInfo;
 use datasets::scorecard::text::{Table, counted, listed, listed_briefly, moment, wrap};
 use fleet::{Action, Finding, FindingKind, Incident, Reason, Scope};
+
+use store::VerdictRow;
 
 use super::names::unknown;
 use super::{command, open, say, word};
@@ -56,7 +60,8 @@ pub fn findings(command: &FindingsCommand) -> anyhow::Result<()> {
                 super::devices::find(&stored, id)?;
                 findings.retain(|finding| concerns(finding, id));
             }
-            say(&list(&mut findings))
+            let verdicts = stored.store.rows::<VerdictRow>()?;
+            say(&list_judged(&mut findings, &said(&verdicts)))
         }
         FindingsCommand::Show(args) => {
             let stored = open(&args.store)?;
@@ -69,11 +74,33 @@ pub fn concerns(finding: &Finding, device_id: &str) -> bool {
     finding.device_id == device_id || finding.devices.iter().any(|id| id == device_id)
 }
 
+/// The last verdict of each finding.
+fn said(verdicts: &[VerdictRow]) -> BTreeMap<&str, &VerdictRow> {
+    let mut ordered: Vec<&VerdictRow> = verdicts.iter().collect();
+    ordered.sort_by_key(|verdict| verdict.given_at);
+    ordered.into_iter().map(|verdict| (verdict.finding_id.as_str(), verdict)).collect()
+}
+
+fn judged(verdict: &VerdictRow) -> String {
+    let note = if verdict.note.is_empty() { String::new() } else { format!(": {}", verdict.note) };
+    format!("{} by {}, {} UTC{note}", verdict.verdict, verdict.author, moment(verdict.given_at))
+}
+
 /// Sorts them by emission.
 pub fn list(findings: &mut [Finding]) -> String {
+    list_judged(findings, &BTreeMap::new())
+}
+
+/// The same with what people said of them, where they said anything.
+fn list_judged(findings: &mut [Finding], said: &BTreeMap<&str, &VerdictRow>) -> String {
     findings.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
-    let mut table = Table::new(&["!finding", "!emitted (UTC)", "!severity", "kind", "about", "technique", "detectors"]);
+    let mut columns = vec!["!finding", "!emitted (UTC)", "!severity", "kind", "about", "technique", "detectors"];
+    if !said.is_empty() {
+        columns.push("verdict");
+    }
+    let mut table = Table::new(&columns);
     for finding in findings.iter() {
+        let verdict = said.get(finding.finding_id.as_str()).map_or("", |verdict| verdict.verdict.as_str());
         table.row([
             finding.finding_id.clone(),
             moment(finding.emitted_at),
@@ -82,6 +109,7 @@ pub fn list(findings: &mut [Finding]) -> String {
             about(finding),
             finding.technique.to_string(),
             finding.detectors.join(" "),
+            verdict.to_owned(),
         ]);
     }
     if table.is_empty() { "no findings\n".to_string() } else { table.render() }
@@ -125,6 +153,9 @@ pub fn render(finding: &Finding, stored: &Stored) -> anyhow::Result<String> {
     let mut actions = fleet::action::latest(&stored.store.rows::<Action>()?);
     actions.retain(|action| action.finding_id == finding.finding_id);
     let mut out = page(finding, incident, &actions, &stored.run);
+    if let Some(verdict) = said(&stored.store.rows::<VerdictRow>()?).get(finding.finding_id.as_str()) {
+        out += &format!("\nWhat was said of it\n{}", wrap(&judged(verdict), "  "));
+    }
     if finding.scope == Scope::Device {
         out += &format!(
             "\nIts timeline: {}\n",

@@ -116,6 +116,9 @@ pub trait History: Send + Sync {
     /// kept up for so long is how it is now. Nor is a finding that a person called false, or a benign change.
     fn spells(&self, range: Range<EventTime>, adopted: EventTime) -> Result<Vec<Spell>, Error>;
 
+    /// Findings told in `range`, in the order in which they were.
+    fn read_findings(&self, range: Range<EventTime>) -> Result<Vec<Finding>, Error>;
+
     /// When actions restricted devices, by the journal's clock.
     fn read_restrictions(&self) -> Result<Vec<Restriction>, Error>;
 
@@ -142,6 +145,13 @@ impl History for ParquetStore {
 
     fn spells(&self, range: Range<EventTime>, adopted: EventTime) -> Result<Vec<Spell>, Error> {
         Ok(spells(&self.rows()?, &self.rows()?, &self.rows()?, &range, adopted))
+    }
+
+    fn read_findings(&self, range: Range<EventTime>) -> Result<Vec<Finding>, Error> {
+        let mut findings: Vec<Finding> = self.rows()?;
+        findings.retain(|finding| range.contains(&finding.emitted_at));
+        findings.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
+        Ok(findings)
     }
 
     fn read_restrictions(&self) -> Result<Vec<Restriction>, Error> {

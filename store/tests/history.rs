@@ -90,6 +90,17 @@ fn what_a_person_called_normal_is_and_so_is_a_change_that_lasts() {
     assert_eq!(store.spells(all(), minute(11)).unwrap().len(), 1, "the latest verdict counts");
 }
 
+#[test]
+fn findings_come_in_the_order_in_which_they_were_told() {
+    let (_dir, store) = store();
+    store.write_findings("late", &[finding(14), finding(12)]).unwrap();
+    store.write_findings("early", &[finding(10)]).unwrap();
+    let all = store.read_findings(EventTime::MIN..EventTime::MAX).unwrap();
+    assert_eq!(all, [finding(10), finding(12), finding(14)]);
+    let (second, third) = (all[1].emitted_at, all[2].emitted_at);
+    assert_eq!(store.read_findings(second..third).unwrap(), [finding(12)]);
+}
+
 /// Transitions of one action, from `start` on a minute each.
 fn action(id: &str, device_id: &str, level: Level, start: i64, states: &[State]) -> Vec<Transition> {
     let transition = |(seq, state): (u64, &State)| Transition {

@@ -11,12 +11,23 @@ use smol_str::SmolStr;
 
 pub use self::action::{Action, LOOP};
 use crate::journal::chain::Chain;
-use crate::journal::entry::{Body, Command, Commanded, Entry, ModeOf, Verdict};
+use crate::journal::entry::{Body, Command, Commanded, Entry, KeptBack, ModeOf, Verdict};
 
-/// Actions that nothing comes of any more are forgotten after this long, microseconds: ids of later incidents are others.
+/// Actions that nothing comes of any more, and what verdicts kept back, are forgotten after this long, microseconds: ids of later
+/// incidents are others.
 pub const REMEMBERED: i64 = 14 * 86_400 * fleet::MICROS_PER_SECOND;
 /// Commands that came twice are known for as long.
 const COMMANDS: usize = 4_096;
+
+/// A verdict that was taken down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// Number of its entry.
+    pub seq: u64,
+    pub at: EventTime,
+    pub by: SmolStr,
+    pub verdict: Verdict,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Book {
@@ -30,7 +41,9 @@ pub struct Book {
     command_order: std::collections::VecDeque<String>,
     /// Offset in the log of commands below which all were taken.
     commands_through: u64,
-    verdicts: Vec<(EventTime, SmolStr, Verdict)>,
+    verdicts: Vec<Given>,
+    /// By finding, with the time of its entry.
+    kept_back: BTreeMap<String, (EventTime, KeptBack)>,
     /// Head of the chain at the last signature, and how many entries came since.
     unsigned: u64,
 }
@@ -63,12 +76,15 @@ impl Book {
                     action.note(&note.what, entry.at);
                 }
             }
-            Body::Commanded(commanded) => self.obey(commanded, entry.at),
+            Body::KeptBack(kept) => {
+                self.kept_back.insert(kept.finding_id.clone(), (entry.at, kept.as_ref().clone()));
+            }
+            Body::Commanded(commanded) => self.obey(commanded, entry.seq, entry.at),
             Body::Signed(_) => self.unsigned = 0,
         }
     }
 
-    fn obey(&mut self, commanded: &Commanded, at: EventTime) {
+    fn obey(&mut self, commanded: &Commanded, seq: u64, at: EventTime) {
         if let Some(offset) = commanded.offset {
             self.commands_through = self.commands_through.max(offset + 1);
         }
@@ -87,7 +103,10 @@ impl Book {
                 self.modes.insert(of.clone(), *mode);
             }
             Command::Stop { on, reason } => self.stopped = on.then(|| reason.clone()),
-            Command::Verdict(verdict) => self.verdicts.push((at, commanded.by.clone(), verdict.clone())),
+            Command::Verdict(verdict) => {
+                let (by, verdict) = (commanded.by.clone(), verdict.as_ref().clone());
+                self.verdicts.push(Given { seq, at, by, verdict });
+            }
             // What they do to an action is an entry of its own.
             Command::Approve { .. } | Command::Deny { .. } | Command::Release { .. } | Command::Extend { .. } => {}
         }
@@ -133,8 +152,24 @@ impl Book {
         self.commands_through
     }
 
-    pub fn verdicts(&self) -> &[(EventTime, SmolStr, Verdict)] {
+    /// In the order in which they were given.
+    pub fn verdicts(&self) -> &[Given] {
         &self.verdicts
+    }
+
+    pub fn kept_back(&self, finding_id: &str) -> Option<&KeptBack> {
+        self.kept_back.get(finding_id).map(|(_, kept)| kept)
+    }
+
+    /// Findings that verdicts kept back, in the order of their ids.
+    pub fn all_kept_back(&self) -> impl Iterator<Item = &KeptBack> {
+        self.kept_back.values().map(|(_, kept)| kept)
+    }
+
+    /// Whether verdicts kept back every finding of an incident that has so many.
+    pub fn is_kept_back(&self, incident_id: &str, findings: u32) -> bool {
+        let kept = self.all_kept_back().filter(|kept| kept.incident_id == incident_id).count();
+        kept > 0 && kept >= findings as usize
     }
 
     /// Entries since the last signature.
@@ -145,6 +180,7 @@ impl Book {
     /// What nothing hangs on any more.
     pub fn forget(&mut self, now: EventTime) {
         self.actions.retain(|_, action| !action.is_over() || now.minus(action.since) < REMEMBERED);
+        self.kept_back.retain(|_, (at, _)| now.minus(*at) < REMEMBERED);
     }
 
     /// Restricting actions of the device, other than of this incident, whose findings came within so many microseconds before

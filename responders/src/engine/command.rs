@@ -5,6 +5,7 @@ use fleet::{EventTime, Mode, State};
 use super::Engine;
 use crate::book::Action;
 use crate::journal::entry::{Body, Command, Commanded, Move, Note, Noted, Request};
+use crate::journal::verdict::CLEAR;
 
 impl Engine {
     /// Nothing, if it came before. `offset`: where it stood in the log of commands.
@@ -73,8 +74,17 @@ impl Engine {
             Command::Mode { .. } | Command::Stop { .. } => Ok(Vec::new()),
             Command::Verdict(verdict) => {
                 // What was no attack holds nobody.
-                let is_clear = matches!(verdict.verdict.as_str(), "false" | "benign_change" | "fault");
-                let is_of_it = |action: &&Action| action.proposal.incident_id == verdict.incident_id;
+                let is_clear = CLEAR.contains(&verdict.verdict.as_str());
+                let by_the_clock = now.plus_micros(-self.ahead);
+                if let Some(objection) = verdict.reach.as_ref().and_then(|reach| reach.objection(by_the_clock))
+                    && is_clear
+                {
+                    return Err(objection);
+                }
+                let is_of_it = |action: &&Action| {
+                    let of_finding = verdict.finding_id.is_empty() || action.proposal.finding_id == verdict.finding_id;
+                    action.proposal.incident_id == verdict.incident_id && of_finding
+                };
                 let reason = format!("the verdict is {}", verdict.verdict);
                 let end = |action: &Action| match action.state {
                     State::Proposed | State::Approved => Some(moved(action, State::Denied, by, &reason)),

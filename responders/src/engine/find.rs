@@ -70,6 +70,12 @@ impl Engine {
         if matches!(finding.kind, FindingKind::Change | FindingKind::Outage) {
             bodies.extend(self.overtaken(finding));
         }
+        if let Some(kept) = self.keeps_back(now, finding, directory) {
+            if self.book.kept_back(&finding.finding_id).is_none() {
+                bodies.push(Body::KeptBack(Box::new(kept)));
+            }
+            return bodies;
+        }
         let (mut levels, mut before) = (Vec::new(), None);
         for plan in plans {
             // Of two playbooks that say the same the first is followed.

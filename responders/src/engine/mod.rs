@@ -2,6 +2,7 @@
 //! clock; who runs it ([`crate::respond`]) writes down what it says before anything is sent, and tells it what came of it.
 //!
 //! * [`find`]: a finding, and what playbooks say of it, becomes a proposal
+//! * [`suppress`]: what a verdict keeps back
 //! * [`guard`]: what forbids it
 //! * [`due`]: what time brings: deadlines, releases, calls to make
 //! * [`done`]: what came of a call
@@ -21,6 +22,7 @@ pub mod guard;
 mod late;
 pub mod sight;
 mod step;
+pub mod suppress;
 pub mod time;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -107,6 +107,7 @@ impl Excerpt {
             Body::Called(called) => {
                 called.route.contains(&self.incident_id) || self.actions.iter().any(|id| called.route.contains(id))
             }
+            Body::KeptBack(kept) => kept.incident_id == self.incident_id,
             Body::Began(_) | Body::Ended(_) | Body::Signed(_) => false,
         }
     }

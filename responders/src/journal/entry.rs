@@ -6,6 +6,7 @@ use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+pub use super::verdict::{Ground, KeptBack, Reach, ReachOf, Verdict};
 use crate::gateways::Key;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,7 @@ pub enum Body {
     Proposed(Box<Proposal>),
     Moved(Box<Move>),
     Noted(Note),
+    KeptBack(Box<KeptBack>),
     Commanded(Box<Commanded>),
     /// Somebody called the API.
     Called(Called),
@@ -230,7 +232,7 @@ pub enum Command {
         on: bool,
         reason: String,
     },
-    Verdict(Verdict),
+    Verdict(Box<Verdict>),
 }
 
 /// Whose mode it is.
@@ -240,17 +242,6 @@ pub enum ModeOf {
     All,
     Gateway(SmolStr),
     Playbook(SmolStr),
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    pub incident_id: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub finding_id: String,
-    /// `true`, `false`, `benign_change` or `fault`.
-    pub verdict: SmolStr,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub note: String,
 }
 
 /// A command on its way to the process that works.

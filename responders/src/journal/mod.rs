@@ -1,7 +1,7 @@
 //! The journal: every decision, transition, command and call, appended and never changed. Folding it gives what is open
 //! ([`crate::book`]), and it is the audit trail as well: each entry holds the hash of the one before.
 //!
-//! * [`entry`]: what an entry says
+//! * [`entry`]: what an entry says; [`verdict`]: what people said of incidents, and what that kept back
 //! * [`chain`]: lines, hashes, and what is wrong with a journal somebody else kept
 //! * [`sign`]: signatures over the chain's head
 //! * [`file`]: its home in a file
@@ -12,6 +12,7 @@ pub mod chain;
 pub mod entry;
 pub mod file;
 pub mod sign;
+pub mod verdict;
 
 pub use chain::Chain;
 pub use entry::{Body, Entry};

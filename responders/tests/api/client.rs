@@ -42,7 +42,8 @@ fn all_that_can_be_looked_at() {
     let filter = StatsFilter { since: Some(Moment(at("2026-01-01T00:00:00.5Z"))), until: None };
     assert_eq!(client.incident_stats(&filter).unwrap().isolate.p95, Some(1.2));
     assert_eq!(site.desk.filters.lock().unwrap().last().unwrap(), &format!("{filter:?}"));
-    assert!(client.verdicts(&VerdictFilter::default()).unwrap().verdicts.is_empty());
+    let verdict = &client.verdicts(&VerdictFilter::default()).unwrap().verdicts[0];
+    assert_eq!((verdict.applies_to.as_deref(), verdict.kept_back), (Some("pump"), 4));
     assert_eq!(client.playbooks().unwrap().playbooks[0].id, "isolate");
     assert_eq!(client.mode().unwrap().gateways["broker"], Mode::Auto);
     assert_eq!(client.health().unwrap().journal.unwrap().entry, 9);
@@ -62,7 +63,7 @@ fn all_that_can_be_asked_for() {
         scope: VerdictScope::DeviceType,
         expires: Some(Moment(at("2026-02-01T00:00:00Z"))),
         note: note.clone(),
-        preview: true,
+        preview: false,
     };
     let until = Moment(at("2026-01-01T06:00:00Z"));
     client.approve(ACTION, "why").unwrap();
@@ -95,6 +96,30 @@ fn all_that_can_be_asked_for() {
     assert_eq!(commands.iter().map(|(_, command)| command.clone()).collect::<Vec<_>>(), expected);
     let keys: std::collections::BTreeSet<_> = commands.iter().map(|(asked, _)| asked.idempotency_key.clone()).collect();
     assert_eq!(keys.len(), expected.len(), "each has a key of its own");
+}
+
+#[test]
+fn a_preview_is_answered_and_commands_nothing() {
+    let site = Site::new();
+    let client = client(&site, Role::Analyst, site.address());
+    let request = VerdictRequest {
+        incident: Some("inc-1".to_owned()),
+        finding: None,
+        verdict: Verdict::False,
+        scope: VerdictScope::Device,
+        expires: Some(Moment(at("2026-02-01T00:00:00Z"))),
+        note: String::new(),
+        preview: true,
+    };
+    let answer = client.give_verdict(&request).unwrap();
+    let preview = answer.preview.unwrap();
+    assert_eq!((preview.findings, preview.incidents, preview.devices), (12, 3, 2));
+    assert_eq!((preview.hides_true_incidents, answer.entry), (vec!["inc-0".to_owned()], None));
+    assert_eq!(site.desk.commands(), []);
+    client.give_verdict(&VerdictRequest { preview: false, ..request.clone() }).unwrap();
+    assert_eq!(site.desk.commands().len(), 1);
+    let unending = client.give_verdict(&VerdictRequest { expires: None, ..request }).unwrap_err();
+    assert!(unending.message.contains("`expires`"), "{unending}");
 }
 
 #[test]

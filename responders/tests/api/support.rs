@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
+use responders::api::command::{Verdict, VerdictPreview, VerdictScope};
 use responders::api::server::Clock;
 use responders::api::views::{
     ActionDetail, ActionFilter, ActionView, Actions, Breaker, GatewayHealth, Health, IncidentDetail, IncidentFilter,
@@ -87,6 +88,7 @@ fn incident() -> IncidentView {
         opened_at: Moment(at(NOW)),
         closed_at: None,
         findings: 3,
+        kept_back: 1,
         seconds_to_detect: Some(61.5),
         seconds_to_isolate: None,
         verdict: None,
@@ -132,7 +134,20 @@ impl Desk for MemoryDesk {
     }
 
     fn verdicts(&self, filter: &VerdictFilter) -> Result<Verdicts, Refusal> {
-        self.read(filter, Verdicts { verdicts: Vec::<VerdictView>::new(), next: None })
+        let verdict = VerdictView {
+            incident_id: "inc-0".to_owned(),
+            finding_id: None,
+            device_id: "pump-7".to_owned(),
+            verdict: Verdict::BenignChange,
+            scope: VerdictScope::DeviceType,
+            applies_to: Some("pump".to_owned()),
+            kept_back: 4,
+            note: String::new(),
+            by: "the-analyst".to_owned(),
+            at: Moment(at(NOW)),
+            expires: Some(Moment(at("2026-02-01T00:00:00Z"))),
+        };
+        self.read(filter, Verdicts { verdicts: vec![verdict], next: None })
     }
 
     fn playbooks(&self) -> Result<Playbooks, Refusal> {
@@ -174,6 +189,20 @@ impl Desk for MemoryDesk {
         }
         if matches!(command, Command::Deny { action_id, .. } if action_id == "late") {
             return Err(Refusal::conflict("`late` is expired, not proposed", "nothing is to be done"));
+        }
+        if let Command::Verdict(request) = command
+            && request.preview
+        {
+            let preview = VerdictPreview {
+                since: Moment(at("2025-12-02T00:00:00Z")),
+                until: Moment(at(NOW)),
+                findings: 12,
+                incidents: 3,
+                devices: 2,
+                hides_true_incidents: vec!["inc-0".to_owned()],
+            };
+            let message = "a preview".to_owned();
+            return Ok(CommandOutcome { message, preview: Some(preview), ..CommandOutcome::default() });
         }
         commands.push((asked.clone(), command.clone()));
         let entry = Some(commands.len() as u64 - 1);

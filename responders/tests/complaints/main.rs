@@ -12,4 +12,5 @@ mod rules;
 mod steps;
 mod storm;
 mod town;
+mod verdicts;
 mod world;

@@ -164,12 +164,13 @@ fn a_verdict_frees_who_is_held_and_who_is_about_to_be() {
     let waiting = responders::engine::find::action_id("camera-1", &finding.incident_id, Level::Disable);
     assert_eq!(world.state(&waiting), State::Approved);
     let verdict = |word: &str| {
-        Command::Verdict(Verdict {
+        Command::Verdict(Box::new(Verdict {
             incident_id: "incident camera-1".to_owned(),
             finding_id: String::new(),
             verdict: word.into(),
             note: String::new(),
-        })
+            reach: None,
+        }))
     };
     assert_eq!(world.command("anna", verdict("true")), None);
     world.pass(5);

@@ -1,6 +1,6 @@
 //! What the HTTP API is answered from: the journal as it is followed here; and how a command comes to the process that acts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +17,11 @@ use responders::book;
 use responders::journal::entry::{self as journal, Called, ModeOf, Request};
 use responders::rights::Moment;
 use smol_str::SmolStr;
+use store::Home;
 
+use super::cases::cases;
 use super::commands::Sent;
+use super::verdicts;
 use super::view::{Shown, View};
 use crate::config::Config;
 use crate::live::judge::publisher::Publisher;
@@ -34,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub struct LiveDesk {
     pub config: Arc<Config>,
     pub view: View,
+    pub store: Arc<dyn Home>,
     pub publisher: Publisher,
     pub playbooks: CompiledPlaybooks,
 }
@@ -49,6 +53,46 @@ impl LiveDesk {
             Ok(false) => Err(away("no broker took the command in time".to_owned())),
             Err(error) => Err(away(format!("{error:#}"))),
         }
+    }
+
+    /// As the journal has it, and the action it is about.
+    fn translate(&self, command: &Command, now: EventTime) -> Result<(journal::Command, Option<String>), Refusal> {
+        use journal::Command as Ours;
+        Ok(match command {
+            Command::Approve { action_id, .. } => {
+                (Ours::Approve { action_id: action_id.clone() }, Some(action_id.clone()))
+            }
+            Command::Deny { action_id, note } => {
+                (Ours::Deny { action_id: action_id.clone(), reason: words(note, "denied") }, Some(action_id.clone()))
+            }
+            Command::Release { action_id, note } => (
+                Ours::Release { action_id: action_id.clone(), reason: words(note, "released") },
+                Some(action_id.clone()),
+            ),
+            Command::Extend { action_id, until, .. } => {
+                (Ours::Extend { action_id: action_id.clone(), until: until.0 }, Some(action_id.clone()))
+            }
+            Command::SetMode(request) => {
+                let of = match (&request.gateway, &request.playbook) {
+                    (Some(gateway), None) => ModeOf::Gateway(gateway.into()),
+                    (None, Some(playbook)) => ModeOf::Playbook(playbook.into()),
+                    (None, None) => ModeOf::All,
+                    (Some(_), Some(_)) => {
+                        return Err(Refusal::wrong(
+                            "both a gateway and a playbook are named",
+                            "name one of them, or none",
+                        ));
+                    }
+                };
+                (Ours::Mode { of, mode: request.mode }, None)
+            }
+            Command::Stop { note } => (Ours::Stop { on: true, reason: words(note, "stopped") }, None),
+            Command::Resume { note } => (Ours::Stop { on: false, reason: words(note, "resumed") }, None),
+            Command::Verdict(request) => {
+                let verdict = verdicts::resolved(request, &self.view, &*self.store, now)?;
+                (Ours::Verdict(Box::new(verdict)), None)
+            }
+        })
     }
 }
 
@@ -78,12 +122,10 @@ impl Desk for LiveDesk {
 
     fn incidents(&self, filter: &IncidentFilter) -> Result<Incidents, Refusal> {
         let shown = self.view.look();
-        let same = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-        let mut found: Vec<IncidentView> = incidents(&shown)
+        let mut found: Vec<IncidentView> = cases(&shown)
             .into_values()
-            .filter(|actions| actions.iter().any(|action| same(&filter.device, &action.proposal.device_id)))
-            .filter(|actions| actions.iter().any(|action| same(&filter.site, &action.proposal.site)))
-            .map(|actions| incident_view(&shown, &actions))
+            .filter(|case| case.fits(filter))
+            .filter_map(|case| case.view(&shown))
             .filter(|incident| filter.open.is_none_or(|open| open == incident.closed_at.is_none()))
             .collect();
         found.sort_by(|a, b| (b.opened_at.0, &b.incident_id).cmp(&(a.opened_at.0, &a.incident_id)));
@@ -95,13 +137,13 @@ impl Desk for LiveDesk {
 
     fn incident(&self, incident_id: &str) -> Result<IncidentDetail, Refusal> {
         let shown = self.view.look();
-        let actions = incidents(&shown).remove(incident_id).ok_or_else(|| unknown("incident", incident_id))?;
-        let finding_ids: BTreeSet<String> = actions.iter().map(|action| action.proposal.finding_id.clone()).collect();
+        let case = cases(&shown).remove(incident_id).unwrap_or_default();
+        let incident = case.view(&shown).ok_or_else(|| unknown("incident", incident_id))?;
         Ok(IncidentDetail {
-            incident: incident_view(&shown, &actions),
-            explanation: actions.last().map(|action| action.proposal.why.clone()).unwrap_or_default(),
-            finding_ids: finding_ids.into_iter().collect(),
-            actions: actions.into_iter().map(view_of).collect(),
+            incident,
+            explanation: case.explanation(),
+            finding_ids: case.finding_ids().into_iter().map(str::to_owned).collect(),
+            actions: case.actions.into_iter().map(view_of).collect(),
         })
     }
 
@@ -132,35 +174,9 @@ impl Desk for LiveDesk {
     }
 
     fn verdicts(&self, filter: &VerdictFilter) -> Result<Verdicts, Refusal> {
-        let shown = self.view.look();
-        let mut found = Vec::new();
-        for (at, by, verdict) in shown.book.verdicts().iter().rev() {
-            let device = shown.book.actions().find(|action| action.proposal.incident_id == verdict.incident_id);
-            let device_id = device.map(|action| action.proposal.device_id.to_string()).unwrap_or_default();
-            let is_wanted = filter.incident.as_ref().is_none_or(|id| *id == verdict.incident_id)
-                && filter.device.as_ref().is_none_or(|id| *id == device_id);
-            if is_wanted {
-                let said = serde_json::from_value(serde_json::Value::from(verdict.verdict.as_str()));
-                let said = said.map_err(|error| Refusal::new(500, error.to_string(), "look at the journal"))?;
-                found.push((
-                    *at,
-                    VerdictView {
-                        incident_id: verdict.incident_id.clone(),
-                        finding_id: Some(verdict.finding_id.clone()).filter(|id| !id.is_empty()),
-                        device_id,
-                        verdict: said,
-                        scope: Default::default(),
-                        note: verdict.note.clone(),
-                        by: by.to_string(),
-                        at: Moment(*at),
-                        expires: None,
-                    },
-                ));
-            }
-        }
-        let found: Vec<&(EventTime, VerdictView)> = found.iter().collect();
-        let key = |(at, _): &(EventTime, VerdictView)| u64::try_from(at.0).unwrap_or(0);
-        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), key)?;
+        let found = verdicts::listed(&self.view.look(), filter)?;
+        let found: Vec<&(u64, VerdictView)> = found.iter().collect();
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), |(entry, _)| *entry)?;
         Ok(Verdicts { verdicts: page.into_iter().map(|(_, verdict)| verdict.clone()).collect(), next })
     }
 
@@ -219,7 +235,14 @@ impl Desk for LiveDesk {
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {
         let caller = &asked.caller;
         let issued_at = EventTime(now_millis().saturating_mul(1_000));
-        let (translated, about) = translate(command)?;
+        if let Command::Verdict(request) = command
+            && request.preview
+        {
+            let preview = verdicts::previewed(request, &self.view, &*self.store, issued_at)?;
+            let message = "a preview: nothing was taken down".to_owned();
+            return Ok(CommandOutcome { message, preview: Some(preview), ..CommandOutcome::default() });
+        }
+        let (translated, about) = self.translate(command, issued_at)?;
         // A key that comes again with another command is another command.
         let command_id = match &asked.idempotency_key {
             Some(key) => stable_id(&["command", &caller.name, key, &words_of(&translated)]),
@@ -289,51 +312,14 @@ fn not_known_yet(problem: &str, deadline: EventTime, key: Option<&str>) -> Refus
     Refusal { retry_after: Some(PATIENCE.as_secs()), ..Refusal::unavailable(problem, remedy) }
 }
 
-fn translate(command: &Command) -> Result<(journal::Command, Option<String>), Refusal> {
-    use journal::Command as Ours;
-    Ok(match command {
-        Command::Approve { action_id, .. } => (Ours::Approve { action_id: action_id.clone() }, Some(action_id.clone())),
-        Command::Deny { action_id, note } => {
-            (Ours::Deny { action_id: action_id.clone(), reason: words(note, "denied") }, Some(action_id.clone()))
-        }
-        Command::Release { action_id, note } => {
-            (Ours::Release { action_id: action_id.clone(), reason: words(note, "released") }, Some(action_id.clone()))
-        }
-        Command::Extend { action_id, until, .. } => {
-            (Ours::Extend { action_id: action_id.clone(), until: until.0 }, Some(action_id.clone()))
-        }
-        Command::SetMode(request) => {
-            let of = match (&request.gateway, &request.playbook) {
-                (Some(gateway), None) => ModeOf::Gateway(gateway.into()),
-                (None, Some(playbook)) => ModeOf::Playbook(playbook.into()),
-                (None, None) => ModeOf::All,
-                (Some(_), Some(_)) => {
-                    return Err(Refusal::wrong("both a gateway and a playbook are named", "name one of them, or none"));
-                }
-            };
-            (Ours::Mode { of, mode: request.mode }, None)
-        }
-        Command::Stop { note } => (Ours::Stop { on: true, reason: words(note, "stopped") }, None),
-        Command::Resume { note } => (Ours::Stop { on: false, reason: words(note, "resumed") }, None),
-        Command::Verdict(request) => {
-            if request.preview {
-                return Err(Refusal::new(501, "a preview of a verdict is not there yet", "give it without `preview`"));
-            }
-            let verdict = journal::Verdict {
-                incident_id: request.incident.clone().unwrap_or_default(),
-                finding_id: request.finding.clone().unwrap_or_default(),
-                verdict: request.verdict.to_string().into(),
-                note: request.note.clone(),
-            };
-            (Ours::Verdict(verdict), None)
-        }
-    })
-}
-
-/// What a command asks for; until when is counted anew in each try.
+/// What a command asks for; until when is counted anew in each try, and what a verdict is about is looked up anew.
 fn words_of(command: &journal::Command) -> String {
     match command {
         journal::Command::Extend { action_id, .. } => format!("extend {action_id}"),
+        journal::Command::Verdict(verdict) => {
+            let of = verdict.reach.as_ref().map(|reach| &reach.of);
+            format!("verdict {} {} {} {of:?}", verdict.verdict, verdict.incident_id, verdict.finding_id)
+        }
         other => serde_json::to_string(other).unwrap_or_default(),
     }
 }
@@ -408,41 +394,6 @@ fn transition(row: &Action) -> Transition {
     let reason = if row.note.is_empty() { row.reason.clone() } else { format!("{}: {}", row.note, row.reason) };
     let by = Some(row.by.to_string()).filter(|by| !by.is_empty());
     Transition { entry: row.seq, at: Moment(row.at), state: row.state, by, reason }
-}
-
-/// Incidents that led to an action: others are in the store alone.
-fn incidents(shown: &Shown) -> BTreeMap<String, Vec<&book::Action>> {
-    let mut incidents: BTreeMap<String, Vec<&book::Action>> = BTreeMap::new();
-    for action in shown.book.actions() {
-        incidents.entry(action.proposal.incident_id.clone()).or_default().push(action);
-    }
-    for actions in incidents.values_mut() {
-        actions.sort_by_key(|action| action.proposed_at);
-    }
-    incidents
-}
-
-fn incident_view(shown: &Shown, actions: &[&book::Action]) -> IncidentView {
-    let first = &actions[0].proposal;
-    let findings: BTreeSet<&str> = actions.iter().map(|action| action.proposal.finding_id.as_str()).collect();
-    let isolated = actions.iter().find(|action| action.proposal.level.restricts() && action.verified_at.is_some());
-    let verdict = shown.book.verdicts().iter().rev().find(|(_, _, verdict)| verdict.incident_id == first.incident_id);
-    IncidentView {
-        incident_id: first.incident_id.clone(),
-        device_id: first.device_id.to_string(),
-        device_type: first.device_type.to_string(),
-        site: Some(first.site.to_string()).filter(|site| !site.is_empty()),
-        kind: first.kind,
-        severity: actions.iter().map(|action| action.proposal.severity).max().unwrap_or(first.severity),
-        opened_at: Moment(first.found_at),
-        closed_at: None,
-        findings: u32::try_from(findings.len()).unwrap_or(u32::MAX),
-        seconds_to_detect: Some(first.found_at.seconds_since(first.first_window)),
-        seconds_to_isolate: isolated
-            .and_then(|action| action.verified_at.map(|at| at.seconds_since(action.proposed_at))),
-        verdict: verdict
-            .and_then(|(_, _, verdict)| serde_json::from_value(serde_json::Value::from(verdict.verdict.as_str())).ok()),
-    }
 }
 
 /// As far as the journal tells.

@@ -5,9 +5,10 @@
 //! * [`commands`]: what people ask for
 //! * [`mirror`]: the journal in the table `actions`; [`masks`]: lanes know whom we restrict; [`telling`]: people and SIEMs
 //! * [`carrier`]: calls to a gateway of one's own, over topics
-//! * [`view`], [`desk`]: what the HTTP API shows and takes
+//! * [`view`], [`desk`]: what the HTTP API shows and takes; [`cases`]: its incidents; [`verdicts`]: what people say of them
 
 mod carrier;
+mod cases;
 mod commands;
 mod desk;
 mod directory;
@@ -16,6 +17,7 @@ mod lease;
 mod masks;
 pub mod mirror;
 mod telling;
+mod verdicts;
 mod view;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +38,7 @@ use responders::journal::entry::Called;
 use responders::journal::sign::Signer;
 use responders::respond::Responding;
 use responders::send::{Gate, Sender as Calls};
-use store::Store;
+use store::{Home, Store};
 
 use self::carrier::Topics;
 use self::commands::{Commands, Sent};
@@ -316,7 +318,9 @@ impl<'d> Desk<'d> {
         }
         for finding in &message.findings {
             let device = self.directory.device(&finding.device_id);
-            self.telling.finding(finding, device.as_deref(), is_told, clock());
+            if !self.responding.keeps_back(clock(), finding, &self.directory) {
+                self.telling.finding(finding, device.as_deref(), is_told, clock());
+            }
             self.until_written(|desk| {
                 let now = clock();
                 let (book, config) = (desk.responding.book(), &desk.config.responders);
@@ -328,7 +332,9 @@ impl<'d> Desk<'d> {
             self.until_written(|desk| Ok(desk.responding.sight(clock(), &seen(sighting))))?;
         }
         for incident in &message.incidents {
-            self.telling.incident(incident, is_told, clock());
+            if !self.responding.book().is_kept_back(&incident.incident_id, incident.findings) {
+                self.telling.incident(incident, is_told, clock());
+            }
         }
         self.answered = message.number;
         self.findings = self.findings.max(message.offset + 1);
@@ -463,13 +469,14 @@ fn told(error: &JournalError) -> anyhow::Error {
 ///
 /// # Errors
 /// It cannot listen; its tokens cannot be read.
-pub fn serve(config: &Arc<Config>, stop: &Stop) -> anyhow::Result<()> {
+pub fn serve(config: &Arc<Config>, store: Arc<dyn Home>, stop: &Stop) -> anyhow::Result<()> {
     let Some(api) = &config.api else { return Ok(()) };
     let kafka = &config.source.kafka;
     let view = View::default();
     let desk = LiveDesk {
         config: Arc::clone(config),
         view: view.clone(),
+        store,
         publisher: Publisher::to(kafka, &kafka.commands)?,
         playbooks: playbooks::load(config.responders.playbooks.as_deref())?,
     };

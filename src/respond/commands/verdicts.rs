@@ -1,19 +1,22 @@
 //! `vedette verdicts`: what people say that an incident was, through the API.
 
+use std::io::{BufRead, IsTerminal};
+
 use clap::{Args, Subcommand};
 use datasets::scorecard::text::{Table, counted, listed_briefly, minute, moment};
-use responders::api::command::{CommandOutcome, Verdict, VerdictRequest, VerdictScope};
-use responders::api::views::{VerdictFilter, Verdicts};
+use responders::api::command::{CommandOutcome, Verdict, VerdictPreview, VerdictRequest, VerdictScope};
+use responders::api::views::{VerdictFilter, VerdictView, Verdicts};
 use responders::playbook::Period;
 use responders::rights::Moment;
 use serde::de::DeserializeOwned;
 
 use super::connection::{ApiArgs, instant, now, outcome, show};
+use crate::config::Misuse;
 
 #[derive(Subcommand)]
 pub enum VerdictsCommand {
-    /// Say what an incident, or one finding of it, was. With `--preview` nothing is kept: it says what that would have changed
-    /// on history.
+    /// Say what an incident, or one finding of it, was. One that reaches beyond its incident says first what it would have kept
+    /// back of the last 30 days, and asks; with `--preview` that is all.
     Give(GiveArgs),
     /// What was said, latest first.
     List(ListArgs),
@@ -45,6 +48,9 @@ pub struct GiveArgs {
     /// Only say what it would have changed on history
     #[arg(long)]
     pub preview: bool,
+    /// Give it without asking, whatever the preview says
+    #[arg(long, conflicts_with = "preview")]
+    pub yes: bool,
     #[command(flatten)]
     pub api: ApiArgs,
 }
@@ -97,7 +103,20 @@ pub fn run(command: &VerdictsCommand) -> anyhow::Result<()> {
     match command {
         VerdictsCommand::Give(args) => {
             let what = args.incident.as_ref().or(args.finding.as_ref()).cloned().unwrap_or_default();
-            show(args.api.client()?.give_verdict(&request(args)), args.api.rights.json, |answer| given(&what, answer))
+            let (client, request, json) = (args.api.client()?, request(args), args.api.rights.json);
+            if args.preview || !keeps_back(args) {
+                return show(client.give_verdict(&request), json, |answer| given(&what, answer));
+            }
+            let preview = client.give_verdict(&VerdictRequest { preview: true, ..request.clone() })?.preview;
+            if let Some(preview) = &preview {
+                eprint!("{}", would(preview));
+            }
+            if !args.yes {
+                agreed()?;
+            }
+            let answer = client.give_verdict(&request)?;
+            // For programs, both in one.
+            show(Ok(CommandOutcome { preview, ..answer }), json, |answer| outcome(&what, answer))
         }
         VerdictsCommand::List(args) => {
             let filter = VerdictFilter {
@@ -126,10 +145,34 @@ fn request(args: &GiveArgs) -> VerdictRequest {
     }
 }
 
+/// Whether nobody is told of the like any more.
+fn keeps_back(args: &GiveArgs) -> bool {
+    args.scope != VerdictScope::Incident && args.verdict != Verdict::True
+}
+
+/// A yes at the terminal.
+fn agreed() -> anyhow::Result<()> {
+    let mut answer = String::new();
+    let is_asked = std::io::stdin().is_terminal();
+    if is_asked {
+        eprint!("Give it? [y/N] ");
+        std::io::stdin().lock().read_line(&mut answer)?;
+    }
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        return Ok(());
+    }
+    let why = if is_asked { "it was not given" } else { "it was not given: nobody is here to be asked" };
+    Err(Misuse(format!("{why}; look at what it would have kept back, and add `--yes`")).into())
+}
+
 fn given(what: &str, answer: &CommandOutcome) -> String {
     let Some(preview) = &answer.preview else { return outcome(what, answer) };
+    would(preview) + "nothing was taken down\n"
+}
+
+fn would(preview: &VerdictPreview) -> String {
     let mut out = format!(
-        "from {} to {} UTC it would have kept back {} of {} on {}; nothing was kept\n",
+        "from {} to {} UTC it would have kept back {} of {} on {}\n",
         moment(preview.since.0),
         moment(preview.until.0),
         counted(preview.findings, "finding"),
@@ -147,22 +190,40 @@ fn list(verdicts: &Verdicts) -> String {
     if verdicts.verdicts.is_empty() {
         return "no verdicts\n".to_owned();
     }
-    let mut table =
-        Table::new(&["!incident", "!at (UTC)", "!device", "verdict", "scope", "!expires (UTC)", "by", "note"]);
+    let mut table = Table::new(&[
+        "!incident",
+        "!at (UTC)",
+        "!device",
+        "verdict",
+        "scope",
+        "!expires (UTC)",
+        ">kept back",
+        "by",
+        "note",
+    ]);
     for verdict in &verdicts.verdicts {
         table.row([
             verdict.incident_id.clone(),
             minute(verdict.at.0),
             verdict.device_id.clone(),
             verdict.verdict.to_string(),
-            reach(verdict.scope).to_owned(),
+            reached(verdict),
             verdict.expires.map_or_else(|| "-".to_owned(), |at| minute(at.0)),
+            verdict.kept_back.to_string(),
             verdict.by.clone(),
             verdict.note.clone(),
         ]);
     }
     let more = if verdicts.next.is_some() { "there are more; `--limit` says how many are shown\n" } else { "" };
     table.render() + more
+}
+
+/// The device is in a column of its own.
+fn reached(verdict: &VerdictView) -> String {
+    match (&verdict.applies_to, verdict.scope) {
+        (Some(name), VerdictScope::DeviceType | VerdictScope::Site) => format!("{} {name}", reach(verdict.scope)),
+        _ => reach(verdict.scope).to_owned(),
+    }
 }
 
 fn reach(scope: VerdictScope) -> &'static str {
@@ -178,7 +239,6 @@ fn reach(scope: VerdictScope) -> &'static str {
 mod tests {
     use super::*;
     use fleet::EventTime;
-    use responders::api::command::VerdictPreview;
 
     #[test]
     fn words_as_people_write_them() {
@@ -194,6 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_says_whom_it_reaches_to_and_what_it_kept_back() {
+        let view = VerdictView {
+            incident_id: "i1".into(),
+            finding_id: None,
+            device_id: "lamp-1".into(),
+            verdict: Verdict::BenignChange,
+            scope: VerdictScope::Site,
+            applies_to: Some("north".into()),
+            kept_back: 17,
+            note: String::new(),
+            by: "anna".into(),
+            at: Moment(EventTime(0)),
+            expires: None,
+        };
+        let text = list(&Verdicts { verdicts: vec![view], next: None });
+        assert!(text.contains("site north") && text.contains("17"), "{text}");
+    }
+
+    #[test]
     fn a_preview_says_what_it_would_hide() {
         let preview = VerdictPreview {
             since: Moment(EventTime(0)),
@@ -204,7 +283,7 @@ mod tests {
             hides_true_incidents: vec!["i7".into()],
         };
         let text = given("i1", &CommandOutcome { preview: Some(preview), ..CommandOutcome::default() });
-        for part in ["12 findings of 3 incidents on 1 device", "nothing was kept", "i7"] {
+        for part in ["12 findings of 3 incidents on 1 device", "nothing was taken down", "i7"] {
             assert!(text.contains(part), "no `{part}` in {text}");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use fleet::{EventTime, FindingKind, Window};
+use fleet::{EventTime, Finding, FindingKind, Window};
 use serde::de::DeserializeOwned;
 use smol_str::SmolStr;
 
@@ -69,6 +69,10 @@ impl History for ClickHouseStore {
         }
         spells.sort_unstable();
         Ok(spells)
+    }
+
+    fn read_findings(&self, range: Range<EventTime>) -> Result<Vec<Finding>, Error> {
+        self.rows(&format!("WHERE {} ORDER BY emitted_at, finding_id", within("emitted_at", &range)))
     }
 
     fn read_restrictions(&self) -> Result<Vec<Restriction>, Error> {

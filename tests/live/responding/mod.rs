@@ -12,6 +12,7 @@
 mod agreement;
 mod bridge;
 mod device;
+mod judged;
 mod kills;
 mod mosquitto;
 mod own;

@@ -46,6 +46,11 @@ pub struct Plant {
 impl Plant {
     /// `name` is its topics' too; `more` is added to its configuration. `None`, and said so: something is missing here.
     pub fn start(name: &str, more: &str) -> Option<Plant> {
+        Plant::start_with(name, "", more)
+    }
+
+    /// The same with more in the section `[detect]`.
+    pub fn start_with(name: &str, detect: &str, more: &str) -> Option<Plant> {
         let what = "a response from end to end";
         if !are_there(what) || !is_there(what) {
             return None;
@@ -72,7 +77,7 @@ impl Plant {
         let topic = format!("{name}.raw");
         let toml = format!(
             "[[source.kafka.topics]]\nname = \"{topic}\"\nformat = \"native-json\"\nlive = true\n\
-             lateness_seconds = {LATENESS}\n[detect]\nhold_seconds = {HOLD}\n\
+             lateness_seconds = {LATENESS}\n[detect]\nhold_seconds = {HOLD}\n{detect}\n\
              [responders]\nmode = \"auto\"\nplaybooks = \"{}\"\n{more}\n\
              [gateways.broker]\nkind = \"mosquitto\"\nmode = \"auto\"\nurl = \"mqtts://localhost:{}\"\n\
              username = \"{ADMINISTRATOR}\"\npassword = {{ file = \"{}\" }}\ntls = {{ ca = \"{}\" }}\nown = [\"{BRIDGE}\"]\n\
@@ -172,7 +177,13 @@ impl Plant {
     /// `vedette actions`, as an operator asks.
     #[track_caller]
     pub fn ask(&self, words: &[&str]) -> String {
-        let arguments = [&["actions"], words, &["--url", self.url.as_str()]].concat();
+        self.run(&[&["actions"], words].concat())
+    }
+
+    /// A command that goes through the API.
+    #[track_caller]
+    pub fn run(&self, words: &[&str]) -> String {
+        let arguments = [words, &["--url", self.url.as_str()]].concat();
         let output = vedette_with(&arguments, &[(TOKEN_VARIABLE, self.token.as_str())]);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "vedette {arguments:?} failed:\n{errors}\n{}", self.service.said());

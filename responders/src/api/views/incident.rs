@@ -55,6 +55,9 @@ pub struct IncidentView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Moment>,
     pub findings: u32,
+    /// Findings among them that a verdict given before kept back: nobody was told of these, and nothing was done.
+    #[serde(default)]
+    pub kept_back: u32,
     /// Seconds from the first record of it to the finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_to_detect: Option<f64>,
@@ -148,6 +151,12 @@ pub struct VerdictView {
     pub device_id: String,
     pub verdict: Verdict,
     pub scope: VerdictScope,
+    /// The device, type or site that it reaches to beyond its incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applies_to: Option<String>,
+    /// Findings that it has kept back since, of late.
+    #[serde(default)]
+    pub kept_back: u32,
     pub note: String,
     pub by: String,
     pub at: Moment,

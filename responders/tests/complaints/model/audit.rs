@@ -93,6 +93,7 @@ pub fn audit(entries: &[Entry], configured: Mode, seed: u64) -> Told {
                 Command::Stop { on, .. } => is_stopped = *on,
                 _ => {}
             },
+            Body::KeptBack(kept) => panic!("{at}: no verdict reaches so far, and `{}` was kept back", kept.finding_id),
             Body::Commanded(_) | Body::Began(_) | Body::Ended(_) | Body::Called(_) | Body::Signed(_) => {}
         }
     }

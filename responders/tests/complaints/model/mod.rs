@@ -189,12 +189,13 @@ impl Run {
             17 => Command::Stop { on: self.random.gen_bool(0.3), reason },
             _ => {
                 let incident_id = self.world.action(&action_id).proposal.incident_id;
-                Command::Verdict(Verdict {
+                Command::Verdict(Box::new(Verdict {
                     incident_id,
                     finding_id: String::new(),
                     verdict: "false".into(),
                     note: String::new(),
-                })
+                    reach: None,
+                }))
             }
         };
         self.world.try_command(by, command).map(|_| ())

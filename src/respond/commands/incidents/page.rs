@@ -89,10 +89,17 @@ pub fn of_api(incidents: &Incidents) -> String {
             incident.findings.to_string(),
             seconds(incident.seconds_to_isolate),
             incident.verdict.map_or_else(|| "-".to_owned(), |verdict| verdict.to_string()),
-            if incident.closed_at.is_some() { "closed" } else { "open" }.to_owned(),
+            state(incident).to_owned(),
         ]);
     }
     table.render() + if incidents.next.is_some() { MORE } else { "" }
+}
+
+fn state(incident: &IncidentView) -> &'static str {
+    if incident.kept_back > 0 && incident.kept_back >= incident.findings {
+        return "kept back";
+    }
+    if incident.closed_at.is_some() { "closed" } else { "open" }
 }
 
 fn about_view(incident: &IncidentView) -> String {
@@ -118,7 +125,11 @@ pub fn detail(detail: &IncidentDetail) -> String {
         seconds(incident.seconds_to_isolate),
         wrap(&detail.explanation, "  "),
     );
-    out += &format!("\n{}\n", counted(detail.finding_ids.len() as u64, "finding"));
+    let kept_back = match incident.kept_back {
+        0 => String::new(),
+        some => format!(", {some} kept back by a verdict"),
+    };
+    out += &format!("\n{}{kept_back}\n", counted(detail.finding_ids.len() as u64, "finding"));
     for id in &detail.finding_ids {
         out += &format!("  {id}\n");
     }
@@ -203,13 +214,16 @@ mod tests {
             severity: Severity::High,
             opened_at: Moment(EventTime(0)),
             closed_at: None,
-            findings: 1,
+            findings: 2,
+            kept_back: 1,
             seconds_to_detect: Some(125.0),
             seconds_to_isolate: Some(1.23),
             verdict: Some(Verdict::True),
         };
         let text = of_api(&Incidents { incidents: vec![view.clone()], next: None });
         assert!(text.contains("devices of lamp") && text.contains("1.2 s") && text.contains("true"), "{text}");
+        let hidden = IncidentView { kept_back: 2, ..view.clone() };
+        assert!(of_api(&Incidents { incidents: vec![hidden], next: None }).contains("kept back"));
         let one = IncidentDetail {
             incident: view,
             explanation: "it calls home".into(),
@@ -217,9 +231,13 @@ mod tests {
             actions: vec![],
         };
         let text = detail(&one);
-        for part in
-            ["called true", "found within 2:05, isolated within 1.2 s", "it calls home", "\n  f1\n", "0 actions"]
-        {
+        for part in [
+            "called true",
+            "found within 2:05, isolated within 1.2 s",
+            "it calls home",
+            "1 finding, 1 kept back by a verdict\n  f1\n",
+            "0 actions",
+        ] {
             assert!(text.contains(part), "no `{part}` in\n{text}");
         }
         let told = stats(&IncidentStats { incidents: 3, isolated: 2, ..IncidentStats::default() });
