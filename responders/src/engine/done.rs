@@ -144,7 +144,7 @@ impl Engine {
             let names = self.may_act(action, name).and_then(|()| self.identity(action, name, directory));
             names
                 .ok()
-                .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun, directory).is_none())
+                .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun(&[]), directory).is_none())
                 .map(|names| (name, names))
         });
         match next {

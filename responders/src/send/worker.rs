@@ -1,63 +1,92 @@
-//! A gateway's thread.
+//! A gateway's threads: as many as it takes calls at the same time, with one queue and one breaker.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender as Out, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::Sender as Out;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, ENOUGH};
+use super::queue::Queue;
 use super::{Gate, boot_time};
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
 use crate::gateways::{Failure, FailureKind, Gateway};
 
-/// What may wait for one gateway.
-const WAITING: usize = 256;
-
 pub struct Worker {
-    jobs: SyncSender<Job>,
+    queue: Arc<Queue>,
 }
 
 impl Worker {
-    /// It ends when the worker is dropped, after the call in hand.
-    pub fn start(gateway: Box<dyn Gateway>, gate: Arc<Gate>, out: Out<Answer>) -> std::io::Result<Worker> {
-        let (jobs, waiting) = sync_channel(WAITING);
+    /// Its threads end when it is dropped, after the calls in hand.
+    pub fn start(gateway: Box<dyn Gateway>, gate: &Arc<Gate>, out: &Out<Answer>) -> std::io::Result<Worker> {
+        let worker = Worker { queue: Arc::default() };
+        let breaker = Arc::new(Mutex::new(Breaker::default()));
         let name = format!("gateway {}", gateway.about().name);
-        std::thread::Builder::new().name(name).spawn(move || work(gateway, &gate, &waiting, &out))?;
-        Ok(Worker { jobs })
+        for connector in gateway.beside().into_iter().chain([gateway]) {
+            let line = Line {
+                queue: Arc::clone(&worker.queue),
+                breaker: Arc::clone(&breaker),
+                gate: Arc::clone(gate),
+                out: out.clone(),
+            };
+            std::thread::Builder::new().name(name.clone()).spawn(move || line.work(connector))?;
+        }
+        Ok(worker)
     }
 
+    /// `false`: too much waits already.
     pub fn offer(&self, job: Job) -> bool {
-        match self.jobs.try_send(job) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        }
+        self.queue.offer(job)
     }
 }
 
-fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out: &Out<Answer>) {
-    let mut breaker = Breaker::default();
-    for job in waiting {
-        let answer = match breaker.wait(boot_time()) {
-            Some(left) => {
-                let words =
-                    format!("`{}` did not answer {} times in a row: it is left alone for a while", job.gateway, 5);
-                let failure = Failure { retry_after: Some(left), ..Failure::unreachable(words) };
-                Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) }
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+struct Line {
+    queue: Arc<Queue>,
+    breaker: Arc<Mutex<Breaker>>,
+    gate: Arc<Gate>,
+    out: Out<Answer>,
+}
+
+impl Line {
+    fn work(&self, mut gateway: Box<dyn Gateway>) {
+        while let Some(job) = self.queue.take() {
+            let answer = self.answer(gateway.as_mut(), &job);
+            let is_heard = self.out.send(answer).is_ok();
+            self.queue.finish(&job.order.device_id);
+            if !is_heard {
+                return;
             }
-            None => {
-                let (answer, was_sent) = call(gateway.as_mut(), gate, &job);
-                match &answer.said {
-                    // What was held back here says nothing of the gateway.
-                    _ if !was_sent => {}
-                    Said::Failed(failure) if failure.kind == FailureKind::Unreachable => breaker.failed(boot_time()),
-                    _ => breaker.succeeded(),
-                }
-                answer
+        }
+    }
+
+    fn answer(&self, gateway: &mut dyn Gateway, job: &Job) -> Answer {
+        let pass = match self.breaker().admit(boot_time()) {
+            Ok(pass) => pass,
+            Err(left) => {
+                let words =
+                    format!("`{}` did not answer {ENOUGH} times in a row: it is left alone for a while", job.gateway);
+                let failure = Failure { retry_after: Some(left), ..Failure::unreachable(words) };
+                return Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) };
             }
         };
-        if out.send(answer).is_err() {
-            return;
+        let (answer, was_sent) = call(gateway, &self.gate, job);
+        match &answer.said {
+            _ if !was_sent => self.breaker().was_not_sent(&pass),
+            Said::Failed(failure) if failure.kind == FailureKind::Unreachable => {
+                self.breaker().failed(&pass, boot_time());
+            }
+            _ => self.breaker().succeeded(),
         }
+        answer
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
