@@ -14,7 +14,7 @@ use crate::engine::find::Plan;
 use crate::engine::sight::Sighting;
 use crate::engine::time::Time;
 use crate::engine::{Directory, Engine};
-use crate::journal::entry::{Began, Body, Called, Command, Entry, Request};
+use crate::journal::entry::{Began, Body, Called, Command, Entry, Noted, Request};
 use crate::journal::sign::Signer;
 use crate::journal::{Journal, JournalError};
 use crate::send::Sender;
@@ -175,14 +175,32 @@ impl Responding {
     }
 
     fn answered(&mut self, now: EventTime, directory: &dyn Directory) -> Result<(), JournalError> {
-        while let Some(answer) = self.answers.front().cloned() {
-            let id = answer.action_id.clone();
-            let bodies = self.engine.done(now, answer, directory);
+        while !self.answers.is_empty() {
+            let (bodies, answers) = self.outcome(now, directory);
             self.write(now, bodies)?;
-            self.engine.free(&id);
-            self.answers.pop_front();
+            for answer in self.answers.drain(..answers) {
+                self.engine.free(&answer.action_id);
+            }
         }
         Ok(())
+    }
+
+    /// What comes of the first answers, in one write, and of how many. Each is about another action; but who turns to another
+    /// gateway counts against its cap, so the next is looked at when that is written down.
+    fn outcome(&mut self, now: EventTime, directory: &dyn Directory) -> (Vec<Body>, usize) {
+        let (mut bodies, mut answers) = (Vec::new(), 0);
+        for answer in &self.answers {
+            let came = self.engine.done(now, answer.clone(), directory);
+            let turns = came
+                .iter()
+                .any(|body| matches!(body, Body::Noted(note) if matches!(note.what, Noted::Rerouted { .. })));
+            bodies.extend(came);
+            answers += 1;
+            if turns {
+                break;
+            }
+        }
+        (bodies, answers)
     }
 
     /// Nothing is sent from here any more: whoever comes next need not wait.

@@ -156,7 +156,7 @@ impl Engine {
             let known = self.may_act(action, name).and_then(|()| self.identity(action, name, directory));
             known
                 .ok()
-                .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun, directory).is_none())
+                .filter(|_| self.cap(now, &action.proposal, Some(name), Counts::Begun(&[]), directory).is_none())
                 .map(|known| (name, known))
         });
         match next {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet::{EventTime, Mode, State};
 
 use super::done::ended;
-use super::guard::Counts;
+use super::guard::{Begun, Counts};
 use super::{Asked, Directory, Engine, seconds};
 use crate::book::{Action, LOOP};
 use crate::gateways::{FailureKind, Order};
@@ -43,17 +43,18 @@ impl Engine {
         self.vain.retain(|id, _| is_watched(id));
         self.sightings.retain(|id, _| is_open(id));
         let mut bodies = Vec::new();
-        let mut has_begun = false;
+        let mut begun: Vec<Begun<'_>> = Vec::new();
         for action in self.book.open() {
             let moved = match action.state {
-                // One at a time: the next is held against caps that count it.
-                State::Approved if has_begun => None,
-                State::Approved => self.begin(now, action, directory),
+                State::Approved => self.begin(now, action, &begun, directory),
                 _ => self.next_move(now, action, directory),
             };
             match moved {
                 Some(moved) => {
-                    has_begun |= moved.to == State::Applying;
+                    if moved.to == State::Applying {
+                        let gateway = moved.gateway.clone().unwrap_or_default();
+                        begun.push(Begun { proposal: &action.proposal, gateway });
+                    }
                     bodies.push(Body::Moved(Box::new(moved)));
                 }
                 None => bodies.extend(self.go_further(now, action, directory)),
@@ -138,7 +139,8 @@ impl Engine {
         }
     }
 
-    fn begin(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> Option<Move> {
+    /// `begun`: what begins before it in the same write, which caps count.
+    fn begin(&self, now: EventTime, action: &Action, begun: &[Begun<'_>], directory: &dyn Directory) -> Option<Move> {
         let patience = match self.config.max_age_seconds {
             0 => self.config.give_up_seconds,
             age => age.min(self.config.give_up_seconds),
@@ -156,6 +158,10 @@ impl Engine {
             Err(stopped) => return refused(stopped),
         }
         let proposal = &action.proposal;
+        if begun.iter().any(|other| other.proposal.device_id == proposal.device_id) {
+            // Whether that one holds it already is in the book by the next round.
+            return None;
+        }
         if self.book.holds(&proposal.device_id, proposal.level) {
             return refused(format!("another action holds `{}` to it already", proposal.device_id));
         }
@@ -167,10 +173,11 @@ impl Engine {
                 return None;
             }
             let free = self.may_act(action, gateway).and_then(|()| self.identity(action, gateway, directory));
-            let free = free.and_then(|known| match self.cap(now, proposal, Some(gateway), Counts::Begun, directory) {
-                Some(objection) => Err(objection),
-                None => Ok(known),
-            });
+            let free =
+                free.and_then(|known| match self.cap(now, proposal, Some(gateway), Counts::Begun(begun), directory) {
+                    Some(objection) => Err(objection),
+                    None => Ok(known),
+                });
             match free {
                 Ok(known) => {
                     let mut moved = Move::new(action.id(), State::Applying, LOOP, format!("through `{gateway}`"));

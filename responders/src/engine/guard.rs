@@ -129,7 +129,7 @@ impl Engine {
         now: EventTime,
         proposal: &Proposal,
         gateway: Option<&SmolStr>,
-        counts: Counts,
+        counts: Counts<'_>,
         directory: &dyn Directory,
     ) -> Option<String> {
         let caps = &self.config.caps;
@@ -140,7 +140,7 @@ impl Engine {
                 continue;
             }
             // What would have been done does not use up what may be done.
-            let is_meant = counts == Counts::Meant
+            let is_meant = matches!(counts, Counts::Meant)
                 && action.was_meant()
                 && (!action.is_dry() || proposal.mode == fleet::Mode::Observe);
             // What did not begin counts by the time of its finding: a dry run over history says what it would have said then.
@@ -163,6 +163,19 @@ impl Engine {
                 of_site.insert(&other.device_id);
             }
             if gateway.is_some_and(|gateway| action.gateway == *gateway) {
+                of_gateway.insert(&other.device_id);
+            }
+        }
+        let beside: &[Begun<'_>] = if let Counts::Begun(beside) = counts { beside } else { &[] };
+        for Begun { proposal: other, gateway: through } in beside {
+            in_hour.insert(&other.device_id);
+            if other.device_type == proposal.device_type {
+                of_type.insert(&other.device_id);
+            }
+            if other.site == proposal.site {
+                of_site.insert(&other.device_id);
+            }
+            if gateway == Some(through) {
                 of_gateway.insert(&other.device_id);
             }
         }
@@ -238,12 +251,19 @@ impl Engine {
 }
 
 /// What counts against a cap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Counts {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Counts<'a> {
     /// Whatever is to be done or was: asked when it is proposed.
     Meant,
-    /// What was begun: asked when it begins.
-    Begun,
+    /// What was begun, these among it, which are not in the book yet: asked when it begins.
+    Begun(&'a [Begun<'a>]),
+}
+
+/// What begins in the same write as what is asked about.
+#[derive(Clone, Debug)]
+pub(super) struct Begun<'a> {
+    pub proposal: &'a Proposal,
+    pub gateway: SmolStr,
 }
 
 /// Of a count and a share whichever is more.

@@ -2,7 +2,7 @@
 //!
 //! A gateway is four calls: apply, read back, undo, probe. What it can do, by which of a device's names, and how it answers
 //! when it is asked twice is declared ([`About`]), so that the loop knows what to expect before it sends anything. Calls
-//! block, within the gateway's time limit; each gateway has a thread of its own.
+//! block, within the gateway's time limit; each gateway has threads of its own, one or as many as it takes calls at once.
 
 pub mod addresses;
 pub mod aws;
@@ -258,6 +258,25 @@ pub trait Gateway: Send {
 
     /// Whether it answers and lets us in. Never changes anything.
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure>;
+
+    /// Further connectors to the same, for calls at the same time as this one's, each about another device. None where the
+    /// product's rate limit, its sessions, or what it changes by reading it first let one call through at a time.
+    fn beside(&self) -> Vec<Box<dyn Gateway>> {
+        Vec::new()
+    }
+}
+
+/// Calls at the same time that a gateway may be configured for.
+const MOST_WORKERS: u32 = 16;
+
+/// # Errors
+/// None, or more than anybody needs.
+fn check_workers(gateway: &str, workers: u32) -> Result<(), crate::Error> {
+    if (1..=MOST_WORKERS).contains(&workers) {
+        return Ok(());
+    }
+    let expected = format!("expected 1 to {MOST_WORKERS} calls at the same time");
+    Err(crate::Error::Wrong(format!("gateway `{gateway}`: `workers` is `{workers}`, {expected}")))
 }
 
 /// The right to send, for a short while. Only [`crate::send`] gives it: whoever holds one has been let through by mode, stop

@@ -3,6 +3,9 @@
 //! is still to be done.
 
 mod breaker;
+mod queue;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +17,6 @@ use std::time::Duration;
 use fleet::Mode;
 use smol_str::SmolStr;
 
-pub use self::breaker::Breaker;
 pub use self::worker::Load;
 use self::worker::Worker;
 use crate::engine::done::{Answer, Said};
@@ -136,7 +138,8 @@ pub fn probe(gateway: &mut dyn Gateway) -> Result<(), Failure> {
     gateway.probe(&Permit::until(boot_time() + time_limit))
 }
 
-/// Calls go out, answers come back; every gateway has a thread and a bounded queue, so one that hangs holds up no other.
+/// Calls go out, answers come back; every gateway has threads and a bounded queue of its own, so one that hangs holds up no
+/// other.
 pub struct Sender {
     gate: Arc<Gate>,
     home: Home,
@@ -162,7 +165,7 @@ impl Sender {
         let mut workers = BTreeMap::new();
         for gateway in gateways {
             let name = gateway.about().name.clone();
-            workers.insert(name, Worker::start(gateway, Arc::clone(&gate), out.clone())?);
+            workers.insert(name, Worker::start(gateway, &gate, &out)?);
         }
         Ok(Sender { gate, home: Home::Threads { workers, answers } })
     }
@@ -177,10 +180,10 @@ impl Sender {
     }
 
     /// How each gateway's thread stands; replays have none.
-    pub fn loads(&self) -> Vec<(SmolStr, Arc<Load>)> {
+    pub fn loads(&self) -> Vec<(SmolStr, Load)> {
         match &self.home {
             Home::Threads { workers, .. } => {
-                workers.iter().map(|(name, worker)| (name.clone(), Arc::clone(&worker.load))).collect()
+                workers.iter().map(|(name, worker)| (name.clone(), worker.load())).collect()
             }
             Home::Here { .. } => Vec::new(),
         }

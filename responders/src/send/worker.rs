@@ -1,99 +1,113 @@
-//! A gateway's thread.
+//! A gateway's threads: as many as it takes calls at the same time, with one queue and one breaker.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender as Out, SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::Sender as Out;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, ENOUGH};
+use super::queue::Queue;
 use super::{Gate, boot_time};
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
 use crate::gateways::{Failure, FailureKind, Gateway};
 
-/// What may wait for one gateway.
-const WAITING: usize = 256;
-
-/// How a gateway's thread stands, for whoever watches.
-#[derive(Debug, Default)]
+/// How a gateway stands, for whoever watches.
+#[derive(Clone)]
 pub struct Load {
-    waiting: AtomicUsize,
-    /// By [`boot_time`], milliseconds.
-    left_alone_until: AtomicU64,
+    queue: Arc<Queue>,
+    breaker: Arc<Mutex<Breaker>>,
 }
 
 impl Load {
-    /// Calls, the one in hand included.
+    /// Calls, those in hand included.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.queue.len()
     }
 
     /// Nothing is sent to it for a while, for it did not answer.
     pub fn is_left_alone(&self) -> bool {
-        millis(boot_time()) < self.left_alone_until.load(Ordering::Relaxed)
+        self.breaker().is_open(boot_time())
     }
-}
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub struct Worker {
-    jobs: SyncSender<Job>,
-    pub load: Arc<Load>,
+    load: Load,
 }
 
 impl Worker {
-    /// It ends when the worker is dropped, after the call in hand.
-    pub fn start(gateway: Box<dyn Gateway>, gate: Arc<Gate>, out: Out<Answer>) -> std::io::Result<Worker> {
-        let (jobs, waiting) = sync_channel(WAITING);
+    /// Its threads end when it is dropped, after the calls in hand.
+    pub fn start(gateway: Box<dyn Gateway>, gate: &Arc<Gate>, out: &Out<Answer>) -> std::io::Result<Worker> {
+        let worker = Worker { load: Load { queue: Arc::default(), breaker: Arc::default() } };
         let name = format!("gateway {}", gateway.about().name);
-        let load = Arc::new(Load::default());
-        let of_thread = Arc::clone(&load);
-        std::thread::Builder::new().name(name).spawn(move || work(gateway, &gate, &waiting, &out, &of_thread))?;
-        Ok(Worker { jobs, load })
+        for connector in gateway.beside().into_iter().chain([gateway]) {
+            let line = Line {
+                queue: Arc::clone(&worker.load.queue),
+                breaker: Arc::clone(&worker.load.breaker),
+                gate: Arc::clone(gate),
+                out: out.clone(),
+            };
+            std::thread::Builder::new().name(name.clone()).spawn(move || line.work(connector))?;
+        }
+        Ok(worker)
     }
 
+    pub fn load(&self) -> Load {
+        self.load.clone()
+    }
+
+    /// `false`: too much waits already.
     pub fn offer(&self, job: Job) -> bool {
-        self.load.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.jobs.try_send(job) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.load.waiting.fetch_sub(1, Ordering::Relaxed);
-                false
-            }
-        }
+        self.load.queue.offer(job)
     }
 }
 
-fn work(mut gateway: Box<dyn Gateway>, gate: &Gate, waiting: &Receiver<Job>, out: &Out<Answer>, load: &Load) {
-    let mut breaker = Breaker::default();
-    for job in waiting {
-        let answer = match breaker.wait(boot_time()) {
-            Some(left) => {
-                let words =
-                    format!("`{}` did not answer {} times in a row: it is left alone for a while", job.gateway, 5);
-                let failure = Failure { retry_after: Some(left), ..Failure::unreachable(words) };
-                Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) }
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.load.queue.close();
+    }
+}
+
+struct Line {
+    load: Load,
+    gate: Arc<Gate>,
+    out: Out<Answer>,
+}
+
+impl Line {
+    fn work(&self, mut gateway: Box<dyn Gateway>) {
+        while let Some(job) = self.load.queue.take() {
+            let answer = self.answer(gateway.as_mut(), &job);
+            let is_heard = self.out.send(answer).is_ok();
+            self.load.queue.finish(&job.order.device_id);
+            if !is_heard {
+                return;
             }
-            None => {
-                let (answer, was_sent) = call(gateway.as_mut(), gate, &job);
-                match &answer.said {
-                    // What was held back here says nothing of the gateway.
-                    _ if !was_sent => {}
-                    Said::Failed(failure) if failure.kind == FailureKind::Unreachable => breaker.failed(boot_time()),
-                    _ => breaker.succeeded(),
-                }
-                let until = breaker.wait(boot_time()).map_or(Duration::ZERO, |left| boot_time() + left);
-                load.left_alone_until.store(millis(until), Ordering::Relaxed);
-                answer
+        }
+    }
+
+    fn answer(&self, gateway: &mut dyn Gateway, job: &Job) -> Answer {
+        let pass = match self.load.breaker().admit(boot_time()) {
+            Ok(pass) => pass,
+            Err(left) => {
+                let words =
+                    format!("`{}` did not answer {ENOUGH} times in a row: it is left alone for a while", job.gateway);
+                let failure = Failure { retry_after: Some(left), ..Failure::unreachable(words) };
+                return Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) };
             }
         };
-        load.waiting.fetch_sub(1, Ordering::Relaxed);
-        if out.send(answer).is_err() {
-            return;
+        let (answer, was_sent) = call(gateway, &self.gate, job);
+        match &answer.said {
+            _ if !was_sent => self.load.breaker().was_not_sent(&pass),
+            Said::Failed(failure) if failure.kind == FailureKind::Unreachable => {
+                self.load.breaker().failed(&pass, boot_time());
+            }
+            _ => self.load.breaker().succeeded(),
         }
+        answer
     }
 }
 

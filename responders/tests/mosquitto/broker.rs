@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use responders::gateways::mosquitto::{Mosquitto, MosquittoConfig};
 use responders::secret::Secret;
@@ -110,6 +110,7 @@ impl Broker {
             tls: TlsConfig { ca: Some(self.path("ca.pem").into()), ..TlsConfig::default() },
             own: vec!["bridge".into()],
             time_limit_seconds: 2,
+            workers: 4,
         }
     }
 
@@ -167,12 +168,17 @@ impl Broker {
     }
 
     pub fn device(&self, username: &str) -> Device {
+        self.device_that_tries(username, Duration::from_millis(20))
+    }
+
+    /// It waits so long before it connects again.
+    pub fn device_that_tries(&self, username: &str, every: Duration) -> Device {
         let (client, connection) = Client::new(self.options(username, username), 10);
         let state = Arc::new(State::default());
         let seen = Arc::clone(&state);
-        let thread = std::thread::spawn(move || seen.follow(connection));
+        let thread = std::thread::spawn(move || seen.follow(connection, every));
         let device = Device { client, state, thread: Some(thread), username: username.to_owned() };
-        wait_for("a device to connect", Duration::from_secs(5), || device.is_connected());
+        wait_for("a device to connect", Duration::from_secs(10), || device.is_connected());
         device
     }
 }
@@ -195,9 +201,9 @@ struct State {
 }
 
 impl State {
-    fn follow(&self, mut connection: Connection) {
+    fn follow(&self, mut connection: Connection, every: Duration) {
         while !self.ends.load(Ordering::Relaxed) {
-            match connection.recv_timeout(Duration::from_millis(50)) {
+            match connection.recv_timeout(every.clamp(Duration::from_millis(50), Duration::from_millis(250))) {
                 Ok(Ok(Event::Incoming(Packet::ConnAck(_)))) => self.connected.store(true, Ordering::Relaxed),
                 Ok(Ok(Event::Incoming(Packet::PubAck(_)))) => {
                     self.acknowledged.fetch_add(1, Ordering::Relaxed);
@@ -208,7 +214,10 @@ impl State {
                     }
                     *self.last.lock().expect("nobody panics with it") = error.to_string();
                     // As devices do: it tries again and again.
-                    std::thread::sleep(Duration::from_millis(20));
+                    let until = Instant::now() + every;
+                    while Instant::now() < until && !self.ends.load(Ordering::Relaxed) {
+                        std::thread::sleep(every.min(Duration::from_millis(50)));
+                    }
                 }
                 _ => {}
             }
@@ -240,7 +249,7 @@ impl Device {
         if !self.is_connected() || self.client.try_publish(topic, QoS::AtLeastOnce, false, "21.5").is_err() {
             return false;
         }
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while began.elapsed() < Duration::from_secs(2) {
             if self.state.acknowledged.load(Ordering::Relaxed) > before {
                 return true;

@@ -1,6 +1,8 @@
 //! The real Mosquitto with dynamic security over TLS, and real clients: who is disabled is cut off and stays out, and nobody
 //! else notices.
 
+#[path = "../isolating/mod.rs"]
+mod isolating;
 #[path = "../../../tests/not_run/mod.rs"]
 mod not_run;
 #[path = "../programs/mod.rs"]
@@ -10,6 +12,7 @@ mod broker;
 mod failures;
 mod others;
 mod quarantine;
+mod storm;
 
 use fleet::Level;
 use responders::gateways::{Key, Order, Permit};

@@ -1,5 +1,7 @@
 //! The real nftables, on a gateway between namespaces, with traffic that stops and flows again.
 
+#[path = "../isolating/mod.rs"]
+mod isolating;
 #[path = "../../../tests/not_run/mod.rs"]
 mod not_run;
 #[path = "../programs/mod.rs"]
@@ -10,6 +12,7 @@ mod levels;
 mod others;
 mod quarantine;
 mod site;
+mod storm;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

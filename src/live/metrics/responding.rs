@@ -53,7 +53,7 @@ pub type WaitingSince = Arc<Mutex<Option<Instant>>>;
 
 /// How responding stands now.
 pub struct Standing {
-    gateways: Vec<(SmolStr, Arc<Load>)>,
+    gateways: Vec<(SmolStr, Load)>,
     mirror: WaitingSince,
     approvals: AtomicU64,
     /// Messages that wait, by sink.
@@ -62,7 +62,7 @@ pub struct Standing {
 
 impl Standing {
     /// Shown from now on, in place of whatever was, until it is dropped.
-    pub fn show(gateways: Vec<(SmolStr, Arc<Load>)>, mirror: WaitingSince) -> Arc<Standing> {
+    pub fn show(gateways: Vec<(SmolStr, Load)>, mirror: WaitingSince) -> Arc<Standing> {
         let standing = Standing { gateways, mirror, approvals: AtomicU64::new(0), sinks: Mutex::default() };
         let standing = Arc::new(standing);
         *lock(&SHOWN) = Arc::downgrade(&standing);

@@ -36,8 +36,8 @@ const ISOLATED_WITHIN: Duration = Duration::from_secs((WINDOW + LATENESS + HOLD 
 /// Of a neighbour that tells something every 300 ms.
 const LONGEST_GAP: Duration = Duration::from_secs(2);
 const BAD: usize = 6;
-/// Decision to read back, 95 of 100; seconds. The goal is 5; these are twenty at one instant, asked for one after the other beside
-/// whatever else is tested on the machine.
+/// Decision to read back, 95 of 100; seconds. The goal is 5; these are twenty at one instant, through Kafka, beside whatever else is
+/// tested on the machine; `benches/respond` measures it alone.
 const TIME_TO_ISOLATE: f64 = 20.0;
 
 #[test]

@@ -21,7 +21,7 @@ use self::command::{
     enable, get_client, remove_role,
 };
 use self::link::{Broker, Link};
-use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Permit, Repeat, Undone};
+use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Permit, Repeat, Undone, check_workers};
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::tls::TlsConfig;
@@ -46,26 +46,36 @@ pub struct MosquittoConfig {
     /// How long one call may take.
     #[serde(default = "ten")]
     pub time_limit_seconds: u32,
+    /// Calls at the same time, each over a connection of its own.
+    #[serde(default = "four")]
+    pub workers: u32,
 }
 
 fn ten() -> u32 {
     10
 }
 
+fn four() -> u32 {
+    4
+}
+
 pub struct Mosquitto {
     about: About,
     link: Link,
+    workers: u32,
 }
 
 impl Mosquitto {
     /// # Errors
-    /// The URL is none, or has no TLS and leaves this machine; what [`TlsConfig::client`] says; a time limit of nothing.
+    /// The URL is none, or has no TLS and leaves this machine; what [`TlsConfig::client`] says; a time limit of
+    /// nothing, or too many workers.
     pub fn new(name: impl Into<SmolStr>, config: MosquittoConfig) -> Result<Mosquitto, Error> {
         let name = name.into();
         if config.time_limit_seconds == 0 {
             let message = format!("gateway `{name}`: `time_limit_seconds` is `0`, expected at least 1");
             return Err(Error::Wrong(message));
         }
+        check_workers(&name, config.workers)?;
         let broker = Broker::new(&name, &config)?;
         let ability = |level| Ability {
             level,
@@ -83,7 +93,7 @@ impl Mosquitto {
             time_limit: Duration::from_secs(u64::from(config.time_limit_seconds)),
             own: own.map(|username| (Key::Username, username.clone())).collect(),
         };
-        Ok(Mosquitto { about, link: Link::new(broker) })
+        Ok(Mosquitto { about, link: Link::new(broker), workers: config.workers })
     }
 
     fn deadline(&self, permit: &Permit) -> Result<Instant, Failure> {
@@ -236,5 +246,12 @@ impl Gateway for Mosquitto {
         let username = self.link.username().to_owned();
         let deadline = self.deadline(permit)?;
         self.look(&username, deadline).map(|_| ())
+    }
+
+    fn beside(&self) -> Vec<Box<dyn Gateway>> {
+        let another = |_| -> Box<dyn Gateway> {
+            Box::new(Mosquitto { about: self.about.clone(), link: self.link.another(), workers: 1 })
+        };
+        (1..self.workers).map(another).collect()
     }
 }

@@ -22,7 +22,9 @@ use self::rules::{Rules, TABLE, rules};
 use self::run::{Ended, run};
 use self::state::{Element, State, delete, seconds_left};
 use self::target::{Target, addresses};
-use super::{Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone};
+use super::{
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone, check_workers,
+};
 use crate::error::Error;
 
 /// Tries of a change that somebody else's was faster than.
@@ -54,6 +56,9 @@ pub struct NftConfig {
     pub own: Vec<SmolStr>,
     /// How long one call may take.
     pub time_limit_seconds: u32,
+    /// Calls at the same time, of up to seven programs each; over ssh, which takes ten sign-ins at once as it is installed, it
+    /// is mostly waiting.
+    pub workers: u32,
 }
 
 impl Default for NftConfig {
@@ -68,10 +73,12 @@ impl Default for NftConfig {
             by_hardware: false,
             own: Vec::new(),
             time_limit_seconds: 10,
+            workers: 4,
         }
     }
 }
 
+#[derive(Clone)]
 pub struct Nftables {
     about: About,
     rules: Rules,
@@ -79,11 +86,12 @@ pub struct Nftables {
     conntrack: Vec<String>,
     ip: Vec<String>,
     by_hardware: bool,
+    workers: u32,
 }
 
 impl Nftables {
     /// # Errors
-    /// A command without words, an own name that is no address, a rate or time limit of nothing.
+    /// A command without words, an own name that is no address, a rate or time limit of nothing, too many workers.
     pub fn new(name: impl Into<SmolStr>, config: NftConfig) -> Result<Nftables, Error> {
         let name = name.into();
         let wrong = |what: String| Err(Error::Wrong(format!("gateway `{name}`: {what}")));
@@ -93,6 +101,7 @@ impl Nftables {
         if config.time_limit_seconds == 0 || config.throttle_kilobytes == Some(0) {
             return wrong("`time_limit_seconds` or `throttle_kilobytes` is `0`, expected at least 1".to_owned());
         }
+        check_workers(&name, config.workers)?;
         let mut own = Vec::new();
         for text in &config.own {
             let key = match (text.parse::<std::net::IpAddr>(), text.parse::<fleet::Mac>()) {
@@ -130,6 +139,7 @@ impl Nftables {
             ip: config.ip.unwrap_or_else(|| beside("ip")),
             nft: config.run,
             by_hardware: config.by_hardware,
+            workers: config.workers,
         })
     }
 
@@ -307,6 +317,11 @@ impl Gateway for Nftables {
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
         let ended = run(&self.nft, &["-j", "list", "tables"], "", self.deadline(permit)?)?;
         let_through(&self.nft, ended).map(|_| ())
+    }
+
+    /// Each call changes the table in a transaction of its own, and creates what it adds: calls do not undo each other's.
+    fn beside(&self) -> Vec<Box<dyn Gateway>> {
+        (1..self.workers).map(|_| -> Box<dyn Gateway> { Box::new(self.clone()) }).collect()
     }
 }
 
