@@ -45,8 +45,7 @@ impl Worker {
         let name = format!("gateway {}", gateway.about().name);
         for connector in gateway.beside().into_iter().chain([gateway]) {
             let line = Line {
-                queue: Arc::clone(&worker.load.queue),
-                breaker: Arc::clone(&worker.load.breaker),
+                load: worker.load(),
                 gate: Arc::clone(gate),
                 out: out.clone(),
             };
