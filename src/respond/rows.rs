@@ -191,6 +191,8 @@ pub(crate) fn proposed(id: &str, level: fleet::Level, mode: Mode, at: EventTime)
         ttl_seconds: None,
         answer_by: None,
         approvals: 1,
+        ask_for: Vec::new(),
+        after: None,
         if_still_talking: None,
         why: "x".to_owned(),
         first_window: at,
@@ -238,8 +240,9 @@ mod tests {
                 finding_id: String::new(),
                 verdict: "false".into(),
                 note: String::new(),
+                reach: None,
             };
-            let (command_id, by, command) = ("c".to_owned(), "alice".into(), Command::Verdict(verdict));
+            let (command_id, by, command) = ("c".to_owned(), "alice".into(), Command::Verdict(Box::new(verdict)));
             let body = Body::Commanded(Box::new(Commanded { command_id, by, command, refused: None, offset: None }));
             let at = EventTime(0);
             mirror.verdicts(&Entry { seq: 9, at, previous: "".into(), body, hash: "".into() }).len()

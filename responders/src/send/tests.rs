@@ -87,6 +87,7 @@ fn job(device: &str, number: usize) -> Job {
         device_id: device.into(),
         level: Level::Quarantine,
         names: BTreeMap::new(),
+        further: vec![],
         until: None,
         note: "vedette incident".to_owned(),
         receipt: None,

@@ -44,11 +44,7 @@ impl Worker {
         let worker = Worker { load: Load { queue: Arc::default(), breaker: Arc::default() } };
         let name = format!("gateway {}", gateway.about().name);
         for connector in gateway.beside().into_iter().chain([gateway]) {
-            let line = Line {
-                load: worker.load(),
-                gate: Arc::clone(gate),
-                out: out.clone(),
-            };
+            let line = Line { load: worker.load(), gate: Arc::clone(gate), out: out.clone() };
             std::thread::Builder::new().name(name.clone()).spawn(move || line.work(connector))?;
         }
         Ok(worker)
@@ -168,13 +164,14 @@ mod tests {
     fn who_does_not_answer_is_seen_to_be_left_alone() {
         let (out, answers) = std::sync::mpsc::channel();
         let gate = Arc::new(Gate::new(Box::new(Alone), None));
-        let worker = Worker::start(Box::new(Silent(Recording::new())), gate, out).unwrap();
+        let worker = Worker::start(Box::new(Silent(Recording::new())), &gate, &out).unwrap();
         let order = Order {
             action_id: "action-1".to_owned(),
             incident_id: "incident-1".to_owned(),
             device_id: "pump-1".into(),
             level: Level::Quarantine,
             names: Default::default(),
+            further: vec![],
             until: None,
             note: "vedette incident-1".to_owned(),
             receipt: None,

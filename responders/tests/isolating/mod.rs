@@ -109,6 +109,9 @@ impl Loop {
             ttl_seconds: Some(3_600),
             answer_seconds: 60,
             approvals: 1,
+            ask: vec![],
+            ask_for: vec![],
+            stops: false,
             if_still_talking: None,
         }
     }

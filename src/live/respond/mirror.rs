@@ -2,8 +2,8 @@
 //! response. The thread reads the journal by itself, so nothing waits for the store but what it has in hand. Every row has a name
 //! of its own in the store, so what is written again is there once.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 

@@ -18,7 +18,7 @@ use super::{
     Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names,
 };
 use crate::error::Error;
-use crate::rest::{self, Rest, shortened};
+use crate::rest::{self, Rest};
 use crate::secret::Secret;
 use crate::signature;
 use crate::tls::TlsConfig;
