@@ -44,7 +44,7 @@ pub(crate) struct Known {
     has: Vec<u8>,
     pub(super) of_inventory: u32,
     /// The inventory gives as many addresses.
-    declared: usize,
+    pub(super) declared: usize,
     max_devices: usize,
     /// To be told to other routers; `None`: there are none.
     changes: Option<Changes>,
