@@ -283,8 +283,11 @@ impl Desk for LiveDesk {
 fn not_known_yet(problem: &str, deadline: EventTime, key: Option<&str>) -> Refusal {
     let problem = format!("what comes of it is not known yet, it may be carried out until {deadline}: {problem}");
     let remedy = match key {
-        Some(key) => format!("ask again with the same `Idempotency-Key`, `{key}`: it is carried out once, and what came of it is told"),
-        None => "look at what it is about before asking again; with an `Idempotency-Key` it would be carried out once".to_owned(),
+        Some(key) => format!(
+            "ask again with the same `Idempotency-Key`, `{key}`: it is carried out once, and what came of it is told"
+        ),
+        None => "look at what it is about before asking again; with an `Idempotency-Key` it would be carried out once"
+            .to_owned(),
     };
     Refusal { retry_after: Some(PATIENCE.as_secs()), ..Refusal::unavailable(problem, remedy) }
 }
