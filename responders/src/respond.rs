@@ -21,6 +21,9 @@ use crate::send::Sender;
 
 /// Entries between two signatures, at most.
 const SIGNED_EVERY: u64 = 100;
+/// Calls in hand when it ends are waited for so long, a look at a time.
+const LAST_CALLS: Duration = Duration::from_secs(2);
+const LAST_CALL: Duration = Duration::from_millis(50);
 /// Rounds of one turn: what has not settled by then goes on in the next one.
 const ROUNDS: usize = 64;
 
@@ -148,7 +151,7 @@ impl Responding {
                 if self.sender.send(job) {
                     sent = true;
                 } else {
-                    self.engine.free(&id);
+                    self.engine.not_taken(now, &id);
                 }
             }
             self.answers.extend(self.sender.answers(wait));
@@ -210,9 +213,25 @@ impl Responding {
     pub fn end(&mut self, now: EventTime) -> Result<(), JournalError> {
         let Some(owner) = self.owner.clone() else { return Ok(()) };
         self.sender.gate().close();
+        if !self.is_answered() {
+            // A call is still out: whoever comes next waits until none can be.
+            return self.sign(now, 1);
+        }
         self.sign(now, 1)?;
         let now = self.look(now);
         self.write(now, vec![Body::Ended(Began { owner, release: env!("CARGO_PKG_VERSION").to_owned() })])
+    }
+
+    /// Whether all calls have ended. What came of the last ones is not written down: who begins reads it back.
+    fn is_answered(&mut self) -> bool {
+        let mut left = LAST_CALLS;
+        while self.engine.is_calling() && !left.is_zero() {
+            for answer in self.sender.answers(LAST_CALL) {
+                self.engine.free(&answer.action_id);
+            }
+            left = left.saturating_sub(LAST_CALL);
+        }
+        !self.engine.is_calling()
     }
 
     /// Vouches for what was written, if that is at least so much.

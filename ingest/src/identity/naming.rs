@@ -63,7 +63,8 @@ impl Known {
         let Some(key) = self.key_of(device) else { return Vec::new() };
         let Some(Ok(first)) = self.address(key, since) else { return Vec::new() };
         let (mut now, mut lost) = (Vec::new(), Vec::new());
-        for (address, holders) in self.leases.each() {
+        for address in self.addresses_of(key) {
+            let holders = self.leases.holders(address);
             let Some(place) = holders.iter().rposition(|lease| lease.device == key) else { continue };
             let newest = holders.last().map_or(NOBODY, |lease| lease.device);
             if newest != key {

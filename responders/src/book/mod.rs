@@ -172,6 +172,11 @@ impl Book {
         kept > 0 && kept >= findings as usize
     }
 
+    /// Whether a verdict kept back any finding of an incident.
+    pub fn is_partly_kept_back(&self, incident_id: &str) -> bool {
+        self.all_kept_back().any(|kept| kept.incident_id == incident_id)
+    }
+
     /// Entries since the last signature.
     pub fn unsigned(&self) -> u64 {
         self.unsigned

@@ -252,6 +252,10 @@ impl Engine {
         self.calling.remove(action_id);
     }
 
+    pub fn is_calling(&self) -> bool {
+        !self.calling.is_empty()
+    }
+
     /// When something is due next, without anything coming in; `None`: nothing.
     pub fn next(&self, now: EventTime) -> Option<EventTime> {
         let of = |action: &Action| {

@@ -106,7 +106,9 @@ impl Engine {
         directory: &dyn Directory,
     ) -> Vec<Body> {
         let id = action_id(&finding.device_id, &finding.incident_id, plan.level);
+        let mut is_in_doubt = false;
         if let Some(before) = self.book.action(&id) {
+            is_in_doubt = before.in_doubt_until().is_some_and(|until| now < until);
             let is_news = finding.emitted_at > before.proposal.found_at;
             let is_near = finding.emitted_at.minus(before.proposal.found_at) <= seconds(NEAR);
             let may_again = match before.state {
@@ -167,6 +169,10 @@ impl Engine {
                 false => self.is_done(&before.id, plan.level.restricts() && mode != Mode::Observe).err(),
             }
         });
+        // What may come through still is known under this id: it is forgotten only where the device is to be held anyway.
+        if is_in_doubt && (objection.is_some() || mode != Mode::Auto) {
+            return Vec::new();
+        }
         if let Some(objection) = &objection
             && self.book.action(&id).is_some_and(|before| before.reason == *objection)
         {

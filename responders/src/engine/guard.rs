@@ -99,7 +99,10 @@ impl Engine {
         if device.standing == Standing::Shared {
             return self.standing_objection(Some(&device));
         }
-        let further = directory.addresses(&proposal.device_id, proposal.found_at);
+        let further = match action.further.is_empty() {
+            true => Vec::new(),
+            false => directory.addresses(&proposal.device_id, proposal.found_at),
+        };
         let mut lost = further.into_iter().filter(|(address, _)| action.further.contains(address));
         if let Some(reason) = lost.find_map(|(_, usable)| usable.err()) {
             return Some(reason);

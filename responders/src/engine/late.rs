@@ -28,18 +28,25 @@ impl Engine {
         due.take(LOOKS.saturating_sub(under_way)).map(job).collect()
     }
 
-    /// Every so often, at once where nobody has looked in this life, and once after nothing can come through any more.
+    /// Every so often, and once after nothing can come through any more; where nobody has looked in this life at once, however
+    /// long ago it was.
     fn is_look_due(&self, now: EventTime, action: &Action) -> bool {
         let Some(until) = action.in_doubt_until() else { return false };
         let id = action.id();
         let is_silent = self.unreadable.contains(id) || self.leaves_nothing(action);
-        if is_silent || self.calling.contains_key(id) || self.is_anothers(action) {
+        if is_silent || self.calling.contains_key(id) || self.post(&action.gateway).is_none() {
             return false;
         }
         let is_old = |at: &EventTime| now.minus(*at) >= seconds(self.config.recheck_seconds);
-        match (self.checked.get(id), self.vain.get(id)) {
-            (None, None) => now < until,
-            (checked, vain) => checked.is_none_or(|at| *at < until && is_old(at)) && vain.is_none_or(is_old),
+        let is_due = self.checked.get(id).is_none_or(|at| *at < until && is_old(at));
+        is_due && self.vain.get(id).is_none_or(is_old) && !self.is_anothers(action)
+    }
+
+    /// A call that was not taken is another time's; a look that was not leaves its place to others.
+    pub fn not_taken(&mut self, now: EventTime, action_id: &str) {
+        self.free(action_id);
+        if self.book.action(action_id).is_some_and(|action| action.state.is_final()) {
+            self.vain.insert(action_id.to_owned(), now);
         }
     }
 

@@ -102,6 +102,11 @@ impl Gateway for EachAddress {
         self.gateway.about()
     }
 
+    fn beside(&self) -> Vec<Box<dyn Gateway>> {
+        let each = |gateway| -> Box<dyn Gateway> { Box::new(EachAddress::new(gateway)) };
+        self.gateway.beside().into_iter().map(each).collect()
+    }
+
     /// Refused for the first address it is refused; for a further one, the receipt says so ([`left_out`]).
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         // What was refused before is asked again.

@@ -45,6 +45,8 @@ impl Mirroring {
         let work = move || {
             let wanted = || wanted() && until.load(Ordering::SeqCst) > 0;
             if let Err(error) = write(&config.source.kafka, &log, &*store, &until, &since, &wanted) {
+                // It waits from now on, for another life.
+                lock(&since).get_or_insert_with(Instant::now);
                 let error = format!("{error:#}");
                 tracing::error!(
                     error,

@@ -256,7 +256,7 @@ impl<'d> Desk<'d> {
         let responding = begun.map_err(|error| told(&error))?;
         for row in untold {
             let device = directory.device(&row.device_id);
-            telling.action(&row, device.as_deref(), clock());
+            telling.again(&row, device.as_deref(), clock());
         }
         let told = journal.lock().unwrap_or_else(PoisonError::into_inner).told();
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
@@ -332,7 +332,13 @@ impl<'d> Desk<'d> {
             self.until_written(|desk| Ok(desk.responding.sight(clock(), &seen(sighting))))?;
         }
         for incident in &message.incidents {
-            if !self.responding.book().is_kept_back(&incident.incident_id, incident.findings) {
+            let book = self.responding.book();
+            // What was kept back makes an incident no graver; those findings that were not do so by themselves.
+            let is_kept_back = match incident.closed_at {
+                None => book.is_partly_kept_back(&incident.incident_id),
+                Some(_) => book.is_kept_back(&incident.incident_id, incident.findings),
+            };
+            if !is_kept_back {
                 self.telling.incident(incident, is_told, clock());
             }
         }

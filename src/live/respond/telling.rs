@@ -121,6 +121,15 @@ impl Telling {
         }
     }
 
+    /// Written in a former life, and it is not known whether a sink took it.
+    pub fn again(&mut self, row: &Action, device: Option<&Device>, now: EventTime) {
+        if let Some(change) = self.change(row) {
+            self.teller.lock().not_told(&change);
+            let messages = self.teller.lock().change(&change, device, &Names::new(), now);
+            self.put(messages, false);
+        }
+    }
+
     fn change(&mut self, row: &Action) -> Option<Change> {
         if !row.note.is_empty() {
             return None;

@@ -170,6 +170,11 @@ impl Teller {
         self.told.changes.insert((change.action_id.clone(), change.from, change.to), change.at);
     }
 
+    /// It was put into an outbox, and perhaps nobody took it from there.
+    pub fn not_told(&mut self, change: &Change) {
+        self.told.changes.remove(&(change.action_id.clone(), change.from, change.to));
+    }
+
     /// A failure is high at least: something is not as people believe it to be.
     pub fn change(
         &mut self,
