@@ -11,8 +11,8 @@ use super::{Period, Playbook, Step, Written};
 use crate::error::Error;
 
 /// How long something may last, and how long an answer may take.
-pub(super) const TTL: RangeInclusive<Period> = Period::minutes(1)..=Period::days(30);
-pub(super) const ANSWER: RangeInclusive<Period> = Period::minutes(1)..=Period::days(1);
+pub(super) const TTL: RangeInclusive<Period> = Period::SECOND..=Period::days(30);
+pub(super) const ANSWER: RangeInclusive<Period> = Period::SECOND..=Period::days(1);
 const MOST_STEPS: usize = 16;
 const LONGEST_ID: usize = 64;
 

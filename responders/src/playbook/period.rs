@@ -15,6 +15,8 @@ const MOST: u32 = 90 * 86_400;
 pub struct Period(u32);
 
 impl Period {
+    pub const SECOND: Period = Period(1);
+
     pub const fn minutes(minutes: u32) -> Period {
         Period(minutes * 60)
     }

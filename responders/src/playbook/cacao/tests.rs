@@ -322,7 +322,7 @@ fn lengths_of_time_that_cannot_be_are_replaced_and_told() {
     steps["start--33333333-3333-4333-8333-333333333333"]["on_completion"] = json!("action--ask");
     let manual = json!([{ "type": "manual", "command": "may it?" }]);
     let ask =
-        json!({ "type": "action", "timeout": 5000, "commands": manual, "on_success": cut, "on_failure": "end--1" });
+        json!({ "type": "action", "timeout": 2 * 86_400_000_u64, "commands": manual, "on_success": cut, "on_failure": "end--1" });
     let free = json!([{ "type": "bash", "command": "x", "playbook_activity": "revert-system" }]);
     let free = json!({ "type": "action", "delay": 40 * 86_400_000_u64, "commands": free });
     steps.insert("action--ask".to_owned(), ask);
@@ -330,7 +330,7 @@ fn lengths_of_time_that_cannot_be_are_replaced_and_told() {
     let imported = import(&document.to_string()).unwrap();
     assert_eq!(imported.playbook.approval.within, Period::minutes(15));
     assert_eq!(imported.playbook.steps[0].ttl, Some(Period::hours(4)));
-    assert!(why(&imported, "/workflow/action--ask/timeout").contains("1m to 1d"));
+    assert!(why(&imported, "/workflow/action--ask/timeout").contains("1s to 1d"));
     assert!(why(&imported, ACTION).contains("40d is out of bounds"));
 }
 
