@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use responders::gateways::addresses::EachAddress;
+
 use crate::isolating::{Loop, device, quantile};
 use crate::programs::told;
 use crate::site::{SERVER, Site};
@@ -13,7 +15,7 @@ const GOAL: Duration = Duration::from_secs(5);
 fn twenty_at_one_instant_are_isolated_within_five_seconds() {
     let Some(mut site) = Site::new() else { return };
     let names: Vec<String> = (1..=20).map(device).collect();
-    let mut all = Loop::begin(Box::new(gateway(&site)), 20);
+    let mut all = Loop::begin(Box::new(EachAddress::new(Box::new(gateway(&site)))), 20);
     let mut times = all.isolate(&names);
     assert_eq!(times.len(), 20);
     let most = quantile(&mut times, 0.95);
