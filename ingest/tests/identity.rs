@@ -6,7 +6,7 @@ use fleet::device::Standing;
 use fleet::reading::{Flow, Outcome, Session, SessionEvent};
 use fleet::{Fact, Kind, Role};
 use ingest::Config;
-use ingest::identity::{Inventory, Learned, Router, Routes};
+use ingest::identity::{Inventory, Learned, NameKind, Router, Routes};
 use support::readings::{at, flow, message, reading, sign_in, unanswered};
 
 const MAC_A: &str = "02:00:00:00:00:0a";
@@ -322,7 +322,7 @@ fn a_device_with_both_families_is_known_by_all_its_addresses() {
         let all = router.addresses("a", at(0));
         all.into_iter().filter(|(_, usable)| usable.is_ok()).map(|(address, _)| address.to_string()).collect()
     };
-    let first = router.names("a", at(0)).into_iter().find(|(kind, _)| *kind == ingest::identity::NameKind::Ip);
+    let first = router.names("a", at(0)).into_iter().find(|(kind, _)| *kind == NameKind::Ip);
     assert_eq!(first.unwrap().1.unwrap(), "192.168.1.77", "the newest IPv4 address is the first name");
     assert_eq!(usable(&router), ["fd00::a2", "fd00::a1", "192.168.1.10"], "what the inventory declares is its own");
 
@@ -332,4 +332,80 @@ fn a_device_with_both_families_is_known_by_all_its_addresses() {
     let lost: Vec<_> = router.addresses("a", at(0)).into_iter().filter_map(|(_, usable)| usable.err()).collect();
     assert_eq!(lost, ["the IP address `fd00::a1` is that of `b` now"]);
     assert!(router.addresses("a", at(11)).iter().all(|(_, usable)| usable.is_ok()), "before what is acted upon");
+}
+
+/// Whoever acts on a device goes by these names: one that is others' too, or one of several, must not be used.
+#[test]
+fn names_that_are_others_too_or_not_the_only_ones_are_refused_in_words() {
+    use NameKind::{Certificate, ClientId, Ip, Mac, Username};
+    type Expected<'e> = &'e [(NameKind, Result<&'e str, &'e str>)];
+    const MAC_C: &str = "02:00:00:00:00:0c";
+    let mut router = router(&format!(
+        "device_id,device_type,mac,ip,client_id,certificate,username\n\
+         a,plug,{MAC_A},192.168.1.10,everybody,cert-a,user-a\n\
+         b,plug,{MAC_B},192.168.1.11,everybody,shared-cert,user-b\n\
+         c,plug,,192.168.1.12,everybody,shared-cert,staff\n\
+         d,plug,{MAC_C}|02:00:00:00:00:0d,192.168.1.13,d-2|d-1,cert-d|cert-e,staff\n\
+         e,plug,,192.168.1.14,e|everybody,,\n\
+         f,plug,,192.168.1.14,,,user-f|user-g\n\
+         g,plug,,,,,\n"
+    ));
+    let everybody = (ClientId, Err("the client id `everybody` is that of several devices"));
+    let shared_cert = (Certificate, Err("the certificate `shared-cert` is that of several devices"));
+    let staff = (Username, Err("the user name `staff` is that of several devices"));
+    let fourteen = (Ip, Err("the IP address `192.168.1.14` is that of several devices"));
+    let two = |what: &str| format!("it has 2 of kind {what}; a gateway is told one");
+    let (macs, clients) =
+        (two(&format!("MAC address: `{MAC_C}`, `02:00:00:00:00:0d`")), two("client id: `d-1`, `d-2`"));
+    let (certificates, users) = (two("certificate: `cert-d`, `cert-e`"), two("user name: `user-f`, `user-g`"));
+    let all: [(&str, Expected<'_>); 8] = [
+        (
+            "a",
+            &[
+                (Mac, Ok(MAC_A)),
+                everybody,
+                (Certificate, Ok("cert-a")),
+                (Username, Ok("user-a")),
+                (Ip, Ok("192.168.1.10")),
+            ],
+        ),
+        ("b", &[(Mac, Ok(MAC_B)), everybody, shared_cert, (Username, Ok("user-b")), (Ip, Ok("192.168.1.11"))]),
+        ("c", &[everybody, shared_cert, staff, (Ip, Ok("192.168.1.12"))]),
+        (
+            "d",
+            &[
+                (Mac, Err(&macs)),
+                (ClientId, Err(&clients)),
+                (Certificate, Err(&certificates)),
+                staff,
+                (Ip, Ok("192.168.1.13")),
+            ],
+        ),
+        // It has one of its own beside the shared one.
+        ("e", &[(ClientId, Ok("e")), fourteen]),
+        ("f", &[(Username, Err(&users)), fourteen]),
+        ("g", &[]),
+        ("nobody", &[]),
+    ];
+    for (device, expected) in all {
+        assert_eq!(borrowed(&router.names(device, at(0))), expected, "{device}");
+    }
+
+    // Another device is met at the address of one, and at one of its own that is not declared.
+    assert_eq!(whose(&mut router, 5, &format!("{MAC_B} 192.168.1.10"), to_internet()), ["b"]);
+    let ip = |device: &str, since: i64| router.names(device, at(since)).into_iter().find(|(kind, _)| *kind == Ip);
+    let lost = Some((Ip, Err("the IP address `192.168.1.10` is that of `b` now".to_owned())));
+    assert_eq!(
+        (ip("a", 0), ip("a", 9)),
+        (lost.clone(), lost),
+        "an address that is lost is not used, whenever that was"
+    );
+    assert_eq!(ip("b", 0), Some((Ip, Ok("192.168.1.10".into()))));
+    let stranger = format!("{STRANGER} 192.168.1.90");
+    assert_eq!(whose(&mut router, 6, &stranger, to_internet()), [format!("unknown:{STRANGER}")]);
+    assert_eq!(router.names(&format!("unknown:{STRANGER}"), at(0)), [], "the inventory does not say who that is");
+}
+
+fn borrowed(names: &[(NameKind, ingest::identity::Usable)]) -> Vec<(NameKind, Result<&str, &str>)> {
+    names.iter().map(|(kind, name)| (*kind, name.as_deref().map_err(String::as_str))).collect()
 }

@@ -6,6 +6,7 @@ use fleet::Level;
 use responders::engine::Post;
 use responders::gateways::Gateway;
 use responders::gateways::topic::{Carrier, TopicConfig};
+use smol_str::SmolStr;
 
 use super::playbooks::CompiledPlaybooks;
 use crate::config::{Config, Misuse};
@@ -62,33 +63,81 @@ pub fn wanting(playbooks: &CompiledPlaybooks, posts: &[Post]) -> Vec<String> {
     let mut wanting = BTreeSet::new();
     for playbook in playbooks.iter() {
         for step in &playbook.steps {
-            let named = (!step.is_auto()).then_some(&step.gateway);
             for level in step.levels().filter(|level| level.restricts()) {
-                if named.is_some_and(|name| level == step.level && !posts.iter().any(|post| post.about.name == *name)) {
-                    let name = named.map_or("", |name| name.as_str());
-                    wanting.insert(format!(
-                        "playbook `{}` names the gateway `{name}`, which is not configured",
-                        playbook.id
-                    ));
-                } else if !posts
-                    .iter()
-                    .any(|post| can(post, level, named.filter(|_| level == step.level).map(|name| name.as_str())))
-                {
-                    wanting.insert(format!("playbook `{}` asks for {level}, which no gateway can give", playbook.id));
-                }
+                // Another level may be given by any gateway.
+                let named = (!step.is_auto() && level == step.level).then_some(&step.gateway);
+                wanting.extend(lack(posts, level, named).map(|what| format!("playbook `{}` {what}", playbook.id)));
             }
         }
     }
     wanting.into_iter().collect()
 }
 
-fn can(post: &Post, level: Level, named: Option<&str>) -> bool {
-    named.is_none_or(|name| post.about.name == name) && post.about.ability(level).is_some()
+fn lack(posts: &[Post], level: Level, named: Option<&SmolStr>) -> Option<String> {
+    let can = |post: &Post| post.about.ability(level).is_some();
+    match named {
+        None if posts.iter().any(can) => None,
+        None => Some(format!("asks for {level}, which no gateway can give")),
+        Some(name) => match posts.iter().find(|post| post.about.name == *name) {
+            None => Some(format!("names the gateway `{name}`, which is not configured")),
+            Some(post) if can(post) => None,
+            Some(_) => Some(format!("asks the gateway `{name}` for {level}, which it cannot give")),
+        },
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use responders::gateways::recording::Recording;
+    use responders::playbook::{Playbook, Playbooks};
+
     use super::*;
+
+    /// A gateway that gives these levels and no other.
+    fn post(name: &str, levels: &[Level]) -> Post {
+        let mut about = Recording::new().about().clone();
+        about.name = name.into();
+        about.abilities.retain(|ability| levels.contains(&ability.level));
+        Post { about, mode: fleet::Mode::Auto, sites: Vec::new() }
+    }
+
+    #[test]
+    fn what_no_gateway_can_give_is_told_and_nothing_else() {
+        let wanting = |steps: &str, posts: &[Post]| {
+            let text = format!("id = \"p\"\ntitle = \"t\"\nwhen = \"true\"\n[[step]]\nlevel = \"notify\"\n{steps}");
+            let playbook = Playbook::parse(&text, "p.toml").unwrap_or_else(|error| panic!("{error}"));
+            let compiled = CompiledPlaybooks::compile(Playbooks::new(vec![playbook]).unwrap()).unwrap();
+            super::wanting(&compiled, posts)
+        };
+        let quarantine = |rest: &str| format!("[[step]]\nlevel = \"quarantine\"\nttl = \"1h\"\n{rest}");
+        let core = post("core", &[Level::Quarantine]);
+        let edge = post("edge", &[Level::Throttle, Level::Disable]);
+        let escalates = "escalate = { after = 1, within = \"1d\", level = \"disable\" }\n";
+        let talking = "still_talking = { level = \"disable\" }\n";
+        let no_disable = ["playbook `p` asks for disable, which no gateway can give"];
+        for (steps, posts, told) in [
+            (String::new(), vec![], &[] as &[&str]),
+            (quarantine(""), vec![core.clone()], &[]),
+            (quarantine(""), vec![edge.clone(), core.clone()], &[]),
+            (quarantine(""), vec![edge.clone()], &["playbook `p` asks for quarantine, which no gateway can give"]),
+            (quarantine(escalates), vec![core.clone()], &no_disable),
+            (quarantine(talking), vec![core.clone()], &no_disable),
+            (quarantine(&format!("gateway = \"core\"\n{escalates}")), vec![core.clone(), edge.clone()], &[]),
+            (quarantine("gateway = \"core\"\n"), vec![core.clone()], &[]),
+            (
+                quarantine("gateway = \"cores\"\n"),
+                vec![core.clone()],
+                &["playbook `p` names the gateway `cores`, which is not configured"],
+            ),
+            (
+                quarantine("gateway = \"edge\"\n"),
+                vec![core.clone(), edge.clone()],
+                &["playbook `p` asks the gateway `edge` for quarantine, which it cannot give"],
+            ),
+        ] {
+            assert_eq!(wanting(&steps, &posts), told, "{steps}");
+        }
+    }
 
     #[test]
     fn a_topic_of_a_gateway_has_no_other_purpose() {

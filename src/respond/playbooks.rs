@@ -178,3 +178,6 @@ fn array(kind: Kind, value: Value) -> ArrayRef {
         (Kind::Bool, _) => Arc::new(BooleanArray::from(vec![None])),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! `VEDETTE_DATA`, or `../shared/data` beside the project, has the recordings that cannot be shipped (README, "Data"). Tests
 //! that need them say loudly when they did not run.
 
+mod audit;
 mod automatic;
 mod bad_input;
 mod demo;
@@ -11,6 +12,7 @@ mod interrupted;
 #[path = "../not_run/mod.rs"]
 mod not_run;
 mod people;
+mod playbooks;
 mod purity;
 mod recordings;
 mod support;

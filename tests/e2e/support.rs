@@ -90,6 +90,33 @@ pub fn lamp_flows(minutes: u32) -> String {
     lines
 }
 
+/// Lamps of which the first scans its network from ten minutes after the two hours of learning on: a store, in mode `auto`,
+/// in which it alone was quarantined.
+pub fn scanned(folder: &Path) -> PathBuf {
+    let mut lines = String::new();
+    for (number, line) in lamp_flows(150).lines().enumerate() {
+        lines.push_str(line);
+        lines.push('\n');
+        let (minute, is_first) = (number / 4, number % 4 == 0);
+        if minute < 130 || !is_first {
+            continue;
+        }
+        let unanswered = line
+            .replace("\"id.resp_p\":443", "\"id.resp_p\":23")
+            .replace("\"resp_bytes\":900,\"conn_state\":\"SF\"", "\"resp_bytes\":0,\"conn_state\":\"S0\"")
+            .replace("\"resp_pkts\":4", "\"resp_pkts\":0");
+        for host in 1..=100 {
+            lines.push_str(&unanswered.replace("203.0.113.9", &format!("10.0.{minute}.{host}")));
+            lines.push('\n');
+        }
+    }
+    let store = folder.join("store");
+    replay(&lamp_set(folder, lines.as_bytes(), 120), &store, &["--mode", "auto"]);
+    let verified = "select distinct device_id from actions where level = 'quarantine' and state = 'verified'";
+    assert_eq!(query(&store, verified), [serde_json::json!({ "device_id": "lamp-1" })]);
+    store
+}
+
 /// Writes a data set of one file of Zeek JSON lines, four lamps, learning until `learn_minutes` after the first record.
 pub fn lamp_set(folder: &Path, lines: &[u8], learn_minutes: i64) -> PathBuf {
     std::fs::write(folder.join("flows.jsonl"), lines).expect("the test folder can be written");

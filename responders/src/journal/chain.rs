@@ -160,7 +160,8 @@ impl fmt::Display for What {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::entry::Called;
+    use crate::journal::entry::{Called, Signed};
+    use crate::journal::sign::Signer;
 
     fn call(status: u16) -> Body {
         Body::Called(Called {
@@ -245,5 +246,33 @@ mod tests {
         let (_, forged) = chain.seal(EventTime(1), call(599)).unwrap();
         lines[1] = forged;
         assert_eq!(first_fault(&lines), Some(Fault { seq: 3, what: What::Unchained }));
+    }
+
+    #[test]
+    fn a_forged_signature_is_found_and_a_true_one_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let [signer, stranger] = ["ours", "theirs"].map(|name| Signer::open(&folder.path().join(name)).unwrap());
+        let mut chain = Chain::default();
+        journal(3).iter().for_each(|line| _ = chain.read(line).unwrap());
+        let (signed, earlier) = (signer.sign(&chain.head), signer.sign(GENESIS));
+        let mut flipped = signed.signature.to_string();
+        flipped.replace_range(..1, if flipped.starts_with('0') { "1" } else { "0" });
+        for (what, forged) in [
+            ("of an earlier entry", earlier.clone()),
+            ("an earlier one's, said to be of this one", Signed { head: signed.head.clone(), ..earlier }),
+            ("said to be somebody else's", Signed { key: stranger.public_key(), ..signed.clone() }),
+            ("somebody else's, said to be ours", Signed { key: signer.public_key(), ..stranger.sign(&chain.head) }),
+            ("changed", Signed { signature: flipped.into(), ..signed.clone() }),
+            ("none", Signed { signature: "".into(), ..signed.clone() }),
+        ] {
+            // The chain itself is right: whoever forges can compute hashes.
+            let (_, line) = chain.seal(EventTime(9), Body::Signed(forged)).unwrap();
+            let fault = Fault { seq: 4, what: What::Signature };
+            assert_eq!(chain.clone().read(&line), Err(fault), "{what}");
+            assert_eq!(read_alone(&line), Err(What::Signature), "{what}");
+        }
+        let (entry, line) = chain.seal(EventTime(9), Body::Signed(signed)).unwrap();
+        assert_eq!(read_alone(&line).as_ref(), Ok(&entry));
+        assert_eq!(chain.read(&line), Ok(entry));
     }
 }

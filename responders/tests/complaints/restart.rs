@@ -2,7 +2,8 @@
 
 use fleet::{EventTime, Level, Mode, State};
 use responders::engine::due::Call;
-use responders::journal::entry::Command;
+use responders::journal::entry::{Body, Command};
+use responders::journal::sign::Signer;
 
 use crate::gateway::{Fault, TIME_LIMIT};
 use crate::world::{World, plan};
@@ -415,4 +416,36 @@ fn an_old_finding_brought_back_what_a_person_had_let_go() {
         world.find(&other, &[plan(Level::Quarantine)]);
         assert_eq!(world.book().actions().count(), 1, "denied: {denies}");
     }
+}
+
+#[test]
+fn every_hundred_entries_are_signed_and_the_last_ones_of_who_says_goodbye() {
+    let mut world = World::new();
+    let key = world.folder.path().join("journal.key");
+    world.config.signing_key = Some(key.clone());
+    world.begin();
+    for number in 1..=40 {
+        world.hit(&format!("meter-{number}"), &plan(Level::Quarantine));
+    }
+    // Who is killed signs nothing more; who comes next goes on counting.
+    world.kill();
+    world.begin();
+    let now = world.clock();
+    world.life().end(now).unwrap();
+
+    // Reading them verifies every signature.
+    let entries = world.entries();
+    let key = Signer::open(&key).unwrap().public_key();
+    let mut signed = Vec::new();
+    for entry in &entries {
+        if let Body::Signed(signature) = &entry.body {
+            assert_eq!((&signature.key, &signature.head), (&key, &entry.previous));
+            signed.push(entry.seq);
+        }
+    }
+    let [first, second, last] = signed.as_slice() else { panic!("signed are {signed:?} of {}", entries.len()) };
+    // A turn is signed as a whole.
+    assert!((100..110).contains(first) && (100..110).contains(&(second - first)), "{signed:?}");
+    assert!(matches!(entries.last().unwrap().body, Body::Ended(_)));
+    assert_eq!(*last, entries.len() as u64 - 1, "all but the goodbye");
 }

@@ -15,6 +15,7 @@ use responders::gateways::addresses::EachAddress;
 use responders::gateways::{Gateway, Key};
 use responders::journal::entry::{Command, Entry, Request};
 use responders::journal::file::{FileJournal, look};
+use responders::journal::sign::Signer;
 use responders::journal::{Journal, JournalError};
 use responders::respond::Responding;
 use responders::send::{Alone, Gate, Lease, Sender};
@@ -158,7 +159,9 @@ impl World {
         };
         let journal =
             Box::new(Mortal { journal, fuse: Arc::clone(&self.fuse), full_after: Arc::clone(&self.full_after) });
-        self.life = Some(Responding::begin(engine, journal, sender, None, Some((self.clock(), "test".to_owned())))?);
+        let signer = self.config.signing_key.as_deref().map(|path| Signer::open(path).expect("a key"));
+        let owner = Some((self.clock(), "test".to_owned()));
+        self.life = Some(Responding::begin(engine, journal, sender, signer, owner)?);
         Ok(())
     }
 

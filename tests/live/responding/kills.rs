@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use responders::book::Book;
 use responders::journal::entry::{Body, Command, Entry, Request};
+use responders::journal::sign::Signer;
 use serde_json::json;
 
 use super::agreement::{demand_agreement, pairs_met};
@@ -27,7 +29,7 @@ use crate::cases::site::Site;
 use crate::cases::stream::{SECOND, Sender, now, to};
 use crate::engine::{Engine, with_engine};
 use crate::kafka::{Broker, are_there};
-use crate::vedette::{Service, text};
+use crate::vedette::{Service, succeed, text};
 
 /// What is waited for before a kill, in turns.
 const TARGETS: [State; 7] = [
@@ -108,9 +110,19 @@ fn killed_between_two_transitions_journal_table_and_gateway_agree() {
     let least = if kills >= 30 { 6 } else { 3 };
     assert!(met.len() >= least, "only {} pairs of transitions were met, expected {least}", met.len());
     demand_agreement(&entries, &site, &engine, &mosquitto);
+    all_is_signed(&entries, &site, &folder.path().join("journal.key"));
 }
 
-fn site(kafka: &Broker, engine: &Engine, mosquitto: &Mosquitto, folder: &std::path::Path, devices: usize) -> Site {
+/// By every process with the one key; the last one said goodbye, and signed before.
+fn all_is_signed(entries: &[Entry], site: &Site, key: &Path) {
+    let key = Signer::open(key).expect("the first process made it").public_key();
+    let told = succeed(&["audit", "verify", "--config", text(&site.config), "--key", &key]);
+    let last = entries.last().map_or(0, |entry| entry.seq);
+    let signed = format!("signed through entry {}\n", last - 1);
+    assert!(told.contains(&format!(": {last} entries, ")) && told.contains(&signed), "{last}: {told}");
+}
+
+fn site(kafka: &Broker, engine: &Engine, mosquitto: &Mosquitto, folder: &Path, devices: usize) -> Site {
     let path = |name: &str| folder.join(name);
     let names: Vec<String> = (0..devices).map(name).collect();
     let client = |name: &String| json!({ "command": "createClient", "username": name, "password": PASSWORD });
