@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use fleet::Level;
 use responders::engine::Post;
-use responders::gateways::Gateway;
 use responders::gateways::topic::{Carrier, TopicConfig};
+use responders::gateways::{Gateway, Key};
 use smol_str::SmolStr;
 
 use super::playbooks::CompiledPlaybooks;
@@ -86,6 +86,18 @@ fn lack(posts: &[Post], level: Level, named: Option<&SmolStr>) -> Option<String>
     }
 }
 
+/// Gateways that go by addresses, of either kind, and know none that is never a target: their own would be taken for a device's.
+/// nftables asks its machine for them.
+pub fn unguarded(posts: &[Post]) -> Vec<&str> {
+    let goes_by = |post: &Post| post.about.abilities.iter().any(|ability| ability.keys.iter().any(is_address));
+    let knows = |post: &Post| post.about.product == "nftables" || post.about.own.iter().any(|(key, _)| is_address(key));
+    posts.iter().filter(|post| goes_by(post) && !knows(post)).map(|post| post.about.name.as_str()).collect()
+}
+
+fn is_address(key: &Key) -> bool {
+    matches!(key, Key::Ip | Key::Mac)
+}
+
 #[cfg(test)]
 mod tests {
     use responders::gateways::recording::Recording;
@@ -137,6 +149,35 @@ mod tests {
         ] {
             assert_eq!(wanting(&steps, &posts), told, "{steps}");
         }
+    }
+
+    #[test]
+    fn who_could_be_told_of_its_own_address_is_named() {
+        let text = r#"
+            [gateways.router]
+            kind = "nftables"
+            [gateways.firewall]
+            kind = "openc2"
+            url = "https://firewall.example"
+            [gateways.guarded]
+            kind = "openc2"
+            url = "https://firewall.example"
+            own = { ip = ["10.20.0.1"] }
+            [gateways.bridged]
+            kind = "openc2"
+            url = "https://firewall.example"
+            own = { client_id = ["bridge"] }"#;
+        let (_, mut posts) = open(&toml::from_str(text).unwrap()).unwrap();
+        assert_eq!(
+            posts.iter().map(|post| post.about.name.as_str()).collect::<Vec<_>>(),
+            ["bridged", "firewall", "guarded", "router"]
+        );
+        assert_eq!(unguarded(&posts), ["bridged", "firewall"]);
+        // A broker's.
+        for ability in posts.iter_mut().flat_map(|post| &mut post.about.abilities) {
+            ability.keys = vec![Key::ClientId];
+        }
+        assert!(unguarded(&posts).is_empty());
     }
 
     #[test]

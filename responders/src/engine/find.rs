@@ -223,7 +223,8 @@ impl Engine {
         asked.max(if self.config.four_eyes.contains(&level) { 2 } else { 1 })
     }
 
-    /// A device's own gateways first, in the inventory's order; without any, those that stand for its site.
+    /// The one the playbook names; else the device's own, in the inventory's order; where it has none, those that stand for its
+    /// site. Of them those that can: never one beside a device's own, which would not see its traffic.
     pub(super) fn gateways(
         &self,
         level: Level,

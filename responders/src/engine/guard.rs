@@ -55,7 +55,7 @@ impl Engine {
     ) -> Option<String> {
         self.standing_objection(device)
             .or_else(|| self.cap(now, proposal, proposal.gateways.first(), Counts::Meant, directory))
-            .or_else(|| self.gateway_objection(proposal))
+            .or_else(|| self.gateway_objection(proposal, directory))
     }
 
     fn standing_objection(&self, device: Option<&Device>) -> Option<String> {
@@ -119,11 +119,21 @@ impl Engine {
     }
 
     /// In a dry run a gateway may be missing: the reason says what would be done if there were one.
-    fn gateway_objection(&self, proposal: &Proposal) -> Option<String> {
+    fn gateway_objection(&self, proposal: &Proposal, directory: &dyn Directory) -> Option<String> {
+        let Proposal { device_id, level, .. } = proposal;
         if !proposal.gateways.is_empty() || self.posts.is_empty() && proposal.mode == fleet::Mode::Observe {
             return None;
         }
-        Some(format!("no gateway of device `{}` can give the level {}", proposal.device_id, proposal.level))
+        let own = directory.gateways(device_id);
+        let can = |name: &SmolStr| self.post(name).is_some_and(|post| post.about.ability(*level).is_some());
+        if own.is_empty() || own.iter().any(can) {
+            return Some(format!("no gateway of device `{device_id}` can give the level {level}"));
+        }
+        Some(format!(
+            "the inventory names `{}` as gateways of device `{device_id}`, of which none is configured and can give the level \
+             {level}; name one there that can",
+            own.join(" ")
+        ))
     }
 
     /// Whether one device more would be too many, itself not counted.

@@ -157,6 +157,8 @@ fn resolve(table: &mut toml::Table, folder: &std::path::Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
 
     fn parse(text: &str) -> Result<GatewayConfig, String> {
@@ -185,6 +187,92 @@ mod tests {
             assert!(problem.contains(words), "{problem}");
         }
     }
+
+    /// With the defaults of what is not said.
+    fn filled(gateway: &GatewayConfig) -> toml::Table {
+        fn of<T: DeserializeOwned + Serialize>(gateway: &GatewayConfig) -> toml::Table {
+            toml::Table::try_from(gateway.read::<T>().unwrap()).unwrap()
+        }
+        match gateway.kind {
+            Kind::Http => of::<HttpConfig>(gateway),
+            Kind::Mosquitto => of::<MosquittoConfig>(gateway),
+            Kind::Nftables => of::<NftConfig>(gateway),
+            Kind::AwsIot => of::<AwsConfig>(gateway),
+            Kind::OpenC2 => of::<OpenC2Config>(gateway),
+            Kind::Webhook => of::<WebhookConfig>(gateway),
+            Kind::Kafka => of::<TopicConfig>(gateway),
+            Kind::Radius => of::<RadiusConfig>(gateway),
+        }
+    }
+
+    type Keys = BTreeSet<String>;
+
+    /// Of each table within that has keys of its own: those that are there, and those that may be, which is what the error
+    /// about another one lists. `found` is by kind and place.
+    fn look(gateway: &GatewayConfig, place: &mut Vec<String>, found: &mut BTreeMap<String, (Keys, Keys)>) {
+        let mut odd = gateway.clone();
+        let here = place.iter().fold(&mut odd.rest, |table, key| match table.get_mut(key).unwrap() {
+            toml::Value::Array(tables) => tables[0].as_table_mut().unwrap(),
+            within => within.as_table_mut().unwrap(),
+        });
+        let is_table = |value: &toml::Value| value.as_array().and_then(|all| all.first()).unwrap_or(value).is_table();
+        let within: Vec<String> =
+            here.iter().filter(|(_, value)| is_table(value)).map(|(key, _)| key.clone()).collect();
+        let keys: Keys = here.keys().cloned().collect();
+        here.insert("?".to_owned(), 0.into());
+        let problem = odd.check().err().map(|error| error.message().to_owned()).unwrap_or_default();
+        if let Some(listed) = problem.strip_prefix("unknown field `?`, expected ") {
+            let (said, may) = found.entry(format!("{:?} {}", gateway.kind, place.join("."))).or_default();
+            said.extend(keys);
+            may.extend(listed.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+        for key in within {
+            place.push(key);
+            look(gateway, place, found);
+            place.pop();
+        }
+    }
+
+    #[test]
+    fn the_documented_keys_are_all_there_are_and_their_values_the_defaults() {
+        #[derive(Deserialize)]
+        struct Page {
+            gateways: BTreeMap<String, GatewayConfig>,
+        }
+        let page = include_str!("../../../docs/gateways.md").split("## Every key").nth(1).unwrap();
+        let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let gateways = toml::from_str::<Page>(block).unwrap().gateways;
+        let mut found = BTreeMap::new();
+        for (name, gateway) in &gateways {
+            look(gateway, &mut Vec::new(), &mut found);
+            let mut least = gateway.clone();
+            for key in gateway.rest.keys() {
+                let value = least.rest.remove(key).unwrap();
+                if least.check().is_err() {
+                    least.rest.insert(key.clone(), value);
+                }
+            }
+            for (key, default) in filled(&least) {
+                let is_nothing = default.as_table().is_some_and(toml::Table::is_empty)
+                    || default.as_array().is_some_and(Vec::is_empty);
+                if let Some(value) = gateway.rest.get(&key).filter(|_| !is_nothing) {
+                    assert_eq!(*value, default, "the default of gateways.{name}.{key}");
+                }
+            }
+        }
+        for (place, (said, may)) in &found {
+            assert_eq!(said, may, "of {place}");
+        }
+        let kinds: Keys = found.keys().filter_map(|place| place.strip_suffix(' ').map(str::to_owned)).collect();
+        let all = ["AwsIot", "Http", "Kafka", "Mosquitto", "Nftables", "OpenC2", "Radius", "Webhook"];
+        assert_eq!(kinds, all.map(str::to_owned).into());
+        let within = ["AwsIot tls", "Kafka abilities", "OpenC2 rules.ours", "Radius quarantine"];
+        assert!(within.iter().all(|place| found.contains_key(*place)), "{:?}", found.keys());
+        let common: toml::Table = block.split("\n\n").next().and_then(|first| toml::from_str(first).ok()).unwrap();
+        let first = common["gateways"]["broker"].as_table().unwrap();
+        assert_eq!((first["mode"].as_str(), first["sites"].as_array()), (Some("auto"), Some(&Vec::new())));
+    }
+
     #[test]
     fn the_examples_of_a_gateway_of_ones_own_are_as_documented() {
         let page = include_str!("../../../docs/gateways-own.md");

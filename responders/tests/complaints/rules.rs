@@ -5,7 +5,7 @@ use responders::engine::due::Call;
 use responders::journal::entry::{Command, ModeOf};
 
 use crate::gateway::Fault;
-use crate::world::{World, micros, plan};
+use crate::world::{BROKER, FIREWALL, World, micros, plan};
 
 #[test]
 fn after_its_release_a_device_is_on_probation_whatever_comes_of_the_next_finding() {
@@ -80,6 +80,58 @@ fn the_least_of_three_modes_holds_for_the_gateway_that_is_used() {
     world.now = world.now.plus_seconds(60);
     world.hit("camera-1", &plan(Level::Quarantine));
     assert_eq!(world.state(&id), State::Proposed, "the next finding asks");
+}
+
+#[test]
+fn a_devices_own_gateways_are_asked_in_the_inventorys_order_and_nobody_else() {
+    let own = |world: &mut World, names: &[&str]| {
+        world.town.gateways.insert("camera-1".into(), names.iter().map(|name| (*name).into()).collect());
+    };
+    let asked = |world: &World, id: &str| world.action(id).proposal.gateways;
+    // The configuration has the broker first, and the firewall is another site's: the inventory's word comes before both.
+    let mut world = World::new();
+    world.sites.insert(FIREWALL.into(), vec!["yard".into()]);
+    own(&mut world, &[FIREWALL, BROKER]);
+    let mut world = world.begun();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!((world.state(&id), asked(&world, &id)), (State::Verified, vec![FIREWALL.into(), BROKER.into()]));
+    assert_eq!((world.firewall().site().count(Call::Apply), world.broker().site().count(Call::Apply)), (1, 0));
+    // Of the device's own, those that can.
+    let id = world.hit("camera-1", &plan(Level::Disable));
+    assert_eq!((world.state(&id), asked(&world, &id)), (State::Verified, vec![BROKER.into()]));
+
+    // Its own cannot, or are not configured: another that could, for all sites, is not asked.
+    for names in [&[FIREWALL][..], &["switch"], &["switch", FIREWALL]] {
+        let mut world = World::new();
+        own(&mut world, names);
+        let mut world = world.begun();
+        let id = world.hit("camera-1", &plan(Level::Disable));
+        assert_eq!((world.state(&id), asked(&world, &id)), (State::Refused, Vec::new()), "with {names:?}");
+        let reason = world.action(&id).reason;
+        assert!(reason.contains(&format!("`{}`", names.join(" "))) && reason.contains("disable"), "{reason}");
+        assert!(world.broker().site().calls.is_empty() && world.firewall().site().calls.is_empty());
+    }
+}
+
+#[test]
+fn without_gateways_of_its_own_those_of_its_site_stand_for_a_device() {
+    for (brokers, expected) in [
+        (vec!["yard".into()], vec![FIREWALL.into()]),
+        (vec!["yard".into(), "hall".into()], vec![BROKER.into(), FIREWALL.into()]),
+    ] {
+        let mut world = World::new();
+        world.sites.insert(BROKER.into(), brokers);
+        let mut world = world.begun();
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        assert_eq!((world.state(&id), world.action(&id).proposal.gateways), (State::Verified, expected));
+    }
+    // The only one that could is another site's.
+    let mut world = World::new();
+    world.sites.insert(BROKER.into(), vec!["yard".into()]);
+    let mut world = world.begun();
+    let id = world.hit("camera-1", &plan(Level::Disable));
+    assert_eq!(world.state(&id), State::Refused);
+    assert!(world.action(&id).reason.contains("no gateway of device `camera-1`"), "{}", world.action(&id).reason);
 }
 
 #[test]

@@ -13,14 +13,16 @@ fn held(world: &World) -> usize {
 fn a_storm_of_findings_quarantined_half_the_fleet() {
     type Cap = fn(&mut responders::Config);
     // 40 meters and 8 cameras, all in one hall.
-    let caps: [(&str, Cap, usize); 5] = [
-        ("type, count", |config| config.caps.type_devices = 4, 4),
-        ("type, share", |config| (config.caps.type_devices, config.caps.type_share) = (0, 0.2), 8),
-        ("site, share", |config| (config.caps.site_devices, config.caps.site_share) = (0, 0.125), 6),
-        ("gateway", |config| config.caps.gateway_devices = 5, 5),
-        ("hour, share", |config| (config.caps.hour_devices, config.caps.hour_share) = (2, 0.15), 7),
+    let caps: [(&str, &str, Cap, usize); 7] = [
+        ("type, count", "type `meter`", |config| config.caps.type_devices = 4, 4),
+        ("type, share", "type `meter`", |config| (config.caps.type_devices, config.caps.type_share) = (0, 0.2), 8),
+        ("site, count", "site `hall`", |config| config.caps.site_devices = 6, 6),
+        ("site, share", "site `hall`", |config| (config.caps.site_devices, config.caps.site_share) = (0, 0.125), 6),
+        ("gateway", "gateway `broker`", |config| config.caps.gateway_devices = 5, 5),
+        ("hour, count", "in one hour", |config| config.caps.hour_devices = 3, 3),
+        ("hour, share", "in one hour", |config| (config.caps.hour_devices, config.caps.hour_share) = (2, 0.15), 7),
     ];
-    for (name, cap, most) in caps {
+    for (name, whose, cap, most) in caps {
         let mut world = World::new();
         world.config.caps.type_share = 0.0;
         world.config.caps.site_share = 0.0;
@@ -39,7 +41,15 @@ fn a_storm_of_findings_quarantined_half_the_fleet() {
                 world.begin();
             }
         }
-        assert!(world.text().contains("is reached; look before more are cut off"));
+        let text = world.text();
+        let refused = text.lines().filter(|line| line.contains("is reached; look before more are cut off"));
+        assert!(refused.clone().count() >= 40 - most, "{name}");
+        assert!(
+            refused
+                .into_iter()
+                .all(|line| line.contains(&format!("the cap of {most} devices")) && line.contains(whose)),
+            "{name}"
+        );
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Town {
     pub devices: BTreeMap<SmolStr, Arc<Device>>,
     pub names: BTreeMap<SmolStr, BTreeMap<Key, Result<SmolStr, String>>>,
     pub further: BTreeMap<SmolStr, Vec<(SmolStr, Result<(), String>)>>,
+    /// A device's own.
+    pub gateways: BTreeMap<SmolStr, Vec<SmolStr>>,
 }
 
 impl Town {
@@ -69,8 +71,8 @@ impl Directory for Town {
         self.further.get(device).cloned().unwrap_or_default()
     }
 
-    fn gateways(&self, _: &str) -> Vec<SmolStr> {
-        Vec::new()
+    fn gateways(&self, device: &str) -> Vec<SmolStr> {
+        self.gateways.get(device).cloned().unwrap_or_default()
     }
 
     fn device(&self, id: &str) -> Option<Arc<Device>> {

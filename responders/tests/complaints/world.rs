@@ -1,5 +1,6 @@
 //! A small world: a town, its gateways, a journal in a file, a clock the test moves, and a process that can be killed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,7 @@ use responders::journal::sign::Signer;
 use responders::journal::{Journal, JournalError};
 use responders::respond::Responding;
 use responders::send::{Alone, Gate, Lease, Sender};
+use smol_str::SmolStr;
 use tempfile::TempDir;
 
 use crate::gateway::Keeper;
@@ -68,6 +70,8 @@ pub struct World {
     pub config: Config,
     pub gateways: Vec<Keeper>,
     pub gateway_modes: Vec<Mode>,
+    /// By gateway; those that are not here stand for all.
+    pub sites: BTreeMap<SmolStr, Vec<SmolStr>>,
     pub fuse: Fuse,
     pub full_after: FullAfter,
     pub in_threads: bool,
@@ -106,6 +110,7 @@ impl World {
             config,
             gateways: vec![broker, firewall],
             gateway_modes: vec![Mode::Auto; 2],
+            sites: BTreeMap::new(),
             fuse: Fuse::default(),
             full_after: FullAfter::default(),
             in_threads: false,
@@ -139,7 +144,11 @@ impl World {
     pub fn try_begin(&mut self) -> Result<(), JournalError> {
         self.life = None;
         let posts = self.gateways.iter().zip(&self.gateway_modes);
-        let posts = posts.map(|(keeper, mode)| Post { about: keeper.about.clone(), mode: *mode, sites: Vec::new() });
+        let posts = posts.map(|(keeper, mode)| Post {
+            about: keeper.about.clone(),
+            mode: *mode,
+            sites: self.sites.get(&keeper.about.name).cloned().unwrap_or_default(),
+        });
         let mut book = Book::default();
         let (journal, chain) = FileJournal::open(&self.path(), |entry| book.fold(&entry))?;
         assert_eq!(chain, book.chain);

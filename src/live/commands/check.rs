@@ -37,7 +37,15 @@ pub struct CheckArgs {
 /// One thing looked at.
 enum Found {
     Fine(String),
-    Wrong { what: String, remedy: String },
+    /// Nothing is wrong with it, and it may go wrong.
+    Doubtful {
+        what: String,
+        remedy: &'static str,
+    },
+    Wrong {
+        what: String,
+        remedy: String,
+    },
 }
 
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
@@ -50,6 +58,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     for thing in &found {
         match thing {
             Found::Fine(what) => println!("ok     {what}"),
+            Found::Doubtful { what, remedy } => println!("look   {what}\n       {remedy}"),
             Found::Wrong { what, remedy } => {
                 wrong += 1;
                 println!("WRONG  {what}\n       {remedy}");
@@ -104,6 +113,10 @@ fn responding(config: &Config) -> Vec<Found> {
         let remedy = "change the playbook, or add a gateway that can";
         found.extend(gateways::wanting(&playbooks, &posts).into_iter().map(|what| wrong(what, remedy)));
     }
+    found.extend(gateways::unguarded(&posts).into_iter().map(|name| Found::Doubtful {
+        what: format!("gateway `{name}` goes by addresses, and would cut off its own if a device were taken for it"),
+        remedy: "name its management addresses, and this machine's, under its `own` (docs/gateways.md)",
+    }));
     for mut gateway in opened {
         let name = gateway.about().name.clone();
         found.push(match probe(gateway.as_mut()) {
