@@ -321,8 +321,7 @@ fn lengths_of_time_that_cannot_be_are_replaced_and_told() {
     steps[cut]["on_success"] = json!("action--free");
     steps["start--33333333-3333-4333-8333-333333333333"]["on_completion"] = json!("action--ask");
     let manual = json!([{ "type": "manual", "command": "may it?" }]);
-    let ask =
-        json!({ "type": "action", "timeout": 2 * 86_400_000_u64, "commands": manual, "on_success": cut, "on_failure": "end--1" });
+    let ask = json!({ "type": "action", "timeout": 2 * 86_400_000_u64, "commands": manual, "on_success": cut, "on_failure": "end--1" });
     let free = json!([{ "type": "bash", "command": "x", "playbook_activity": "revert-system" }]);
     let free = json!({ "type": "action", "delay": 40 * 86_400_000_u64, "commands": free });
     steps.insert("action--ask".to_owned(), ask);
