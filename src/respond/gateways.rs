@@ -11,11 +11,13 @@ use smol_str::SmolStr;
 use super::playbooks::CompiledPlaybooks;
 use crate::config::{Config, Misuse};
 
+type Gateways = Vec<Box<dyn Gateway>>;
+
 /// Nothing is reached yet.
 ///
 /// # Errors
 /// A value, a file or a secret that cannot be used, and of which gateway.
-pub fn open(config: &Config) -> anyhow::Result<(Vec<Box<dyn Gateway>>, Vec<Post>)> {
+pub fn open(config: &Config) -> anyhow::Result<(Gateways, Vec<Post>)> {
     let (mut gateways, mut posts) = (Vec::new(), Vec::new());
     for (name, gateway) in &config.gateways {
         let opened = gateway.open(name, |topics| carrier(config, topics))?;

@@ -1,6 +1,6 @@
 //! What a trainer asks back: windows as they were closed, who was heard, and when devices were not themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use fleet::{Action, DeviceKey, EventTime, Finding, FindingKind, Incident, Level, Scope, State, Window};
@@ -123,6 +123,9 @@ pub trait History: Send + Sync {
     fn read_restrictions(&self) -> Result<Vec<Restriction>, Error>;
 
     fn read_devices(&self) -> Result<Vec<DeviceRow>, Error>;
+
+    /// Those of `ids` that are there, as they are now, in the order of their ids.
+    fn read_incidents(&self, ids: &BTreeSet<&str>) -> Result<Vec<Incident>, Error>;
 }
 
 impl History for ParquetStore {
@@ -168,6 +171,13 @@ impl History for ParquetStore {
             }
         }
         Ok(latest.into_values().collect())
+    }
+
+    fn read_incidents(&self, ids: &BTreeSet<&str>) -> Result<Vec<Incident>, Error> {
+        let mut incidents: Vec<Incident> = self.rows()?;
+        incidents.retain(|incident| ids.contains(incident.incident_id.as_str()));
+        incidents.sort_by(|a, b| a.incident_id.cmp(&b.incident_id));
+        Ok(incidents)
     }
 }
 

@@ -101,6 +101,29 @@ fn findings_come_in_the_order_in_which_they_were_told() {
     assert_eq!(store.read_findings(second..third).unwrap(), [finding(12)]);
 }
 
+#[test]
+fn incidents_are_looked_up_by_their_ids_as_they_are_now() {
+    let (_dir, store) = store();
+    let incident = |id: &str, closed_at| Incident {
+        incident_id: id.to_owned(),
+        scope: Scope::Device,
+        device_id: device(10).id.clone(),
+        device_type: "camera".into(),
+        kind: FindingKind::Compromise,
+        severity: Severity::High,
+        opened_at: minute(10),
+        closed_at,
+        first_window: minute(7),
+        last_window: minute(30),
+        findings: 3,
+    };
+    store.write_incidents(&[incident("b", None), incident("a", None), incident("c", None)]).unwrap();
+    let closed = incident("a", Some(minute(90)));
+    store.write_incidents(std::slice::from_ref(&closed)).unwrap();
+    let found = store.read_incidents(&["b", "a", "unheard of"].into()).unwrap();
+    assert_eq!(found, [closed, incident("b", None)]);
+}
+
 /// Transitions of one action, from `start` on a minute each.
 fn action(id: &str, device_id: &str, level: Level, start: i64, states: &[State]) -> Vec<Transition> {
     let transition = |(seq, state): (u64, &State)| Transition {

@@ -97,7 +97,7 @@ async fn show_mode(State(gate): State<Shared>) -> Result<Json<ModeView>, Refusal
     gate.ask(|desk| desk.mode()).await.map(Json)
 }
 
-/// Whether this process acts, and how its gateways are.
+/// Who acts, and how the gateways are.
 #[utoipa::path(get, path = "/v1/health", tag = "health",
     responses((status = 200, description = "how it is", body = Health)))]
 async fn show_health(State(gate): State<Shared>) -> Result<Json<Health>, Refusal> {

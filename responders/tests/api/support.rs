@@ -12,7 +12,7 @@ use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use responders::api::command::{Verdict, VerdictPreview, VerdictScope};
 use responders::api::server::Clock;
 use responders::api::views::{
-    ActionDetail, ActionFilter, ActionView, Actions, Breaker, GatewayHealth, Health, IncidentDetail, IncidentFilter,
+    ActionDetail, ActionFilter, ActionView, Actions, GatewayHealth, Health, IncidentDetail, IncidentFilter,
     IncidentStats, IncidentView, Incidents, JournalHead, ModeView, PlaybookView, Playbooks, Spread, StatsFilter,
     Transition, VerdictFilter, VerdictView, Verdicts,
 };
@@ -86,6 +86,7 @@ fn incident() -> IncidentView {
         kind: FindingKind::Compromise,
         severity: Severity::High,
         opened_at: Moment(at(NOW)),
+        open: Some(true),
         closed_at: None,
         findings: 3,
         kept_back: 1,
@@ -167,16 +168,10 @@ impl Desk for MemoryDesk {
 
     fn health(&self) -> Result<Health, Refusal> {
         let journal = JournalHead { entry: 9, hash: "00".repeat(32), at: Moment(at(NOW)), signed: Some(8) };
-        let broker = GatewayHealth {
-            name: "broker".to_owned(),
-            product: "mosquitto".to_owned(),
-            breaker: Breaker::HalfOpen,
-            queued: 1,
-            last_failure: None,
-        };
-        let health =
-            Health { owner: true, journal: Some(journal), gateways: vec![broker], lag_seconds: Some(0.5), waiting: 1 };
-        self.read(&(), health)
+        let broker =
+            GatewayHealth { name: "broker".to_owned(), left_alone: Some(false), queued: Some(1), last_failure: None };
+        let owner = Some("act-1 4711".to_owned());
+        self.read(&(), Health { owner, journal: Some(journal), gateways: vec![broker], waiting: 1 })
     }
 
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {

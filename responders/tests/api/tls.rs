@@ -38,7 +38,7 @@ fn others_may_be_listened_to_with_tls_and_tokens() {
         config.read_seconds = 2;
     });
     let trusting = client(&site, tls.certificate);
-    assert!(trusting.health().unwrap().owner);
+    assert_eq!(trusting.health().unwrap().owner.as_deref(), Some("act-1 4711"));
     assert_eq!(trusting.stop("looks wrong").unwrap().entry, Some(0));
 
     let other = certificate(folder.path(), "other");

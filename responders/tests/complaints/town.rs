@@ -9,11 +9,14 @@ use responders::engine::Directory;
 use responders::gateways::Key;
 use smol_str::SmolStr;
 
+/// Whether it may be used, or why not.
+pub type Address = (SmolStr, Result<(), String>);
+
 #[derive(Default)]
 pub struct Town {
     pub devices: BTreeMap<SmolStr, Arc<Device>>,
     pub names: BTreeMap<SmolStr, BTreeMap<Key, Result<SmolStr, String>>>,
-    pub further: BTreeMap<SmolStr, Vec<(SmolStr, Result<(), String>)>>,
+    pub further: BTreeMap<SmolStr, Vec<Address>>,
     /// A device's own.
     pub gateways: BTreeMap<SmolStr, Vec<SmolStr>>,
 }

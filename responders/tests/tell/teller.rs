@@ -88,9 +88,9 @@ fn an_incident_opens_is_judged_and_closes_once() {
     about.severity = Severity::Critical;
     assert_eq!(kinds(&chat.incident(&about, at(3000))), [Kind::Raised]);
     assert_eq!(tell(&mut chat, &finding("camera-01", "i1", Severity::Critical), at(3001)), [], "it was told by now");
-    assert_eq!(kinds(&chat.verdict(&about, Verdict::False, "ada", at(3002))), [Kind::Verdict]);
-    assert_eq!(kinds(&chat.verdict(&about, Verdict::False, "ada", at(3003))), []);
-    assert_eq!(kinds(&chat.verdict(&about, Verdict::Fault, "ada", at(3004))), [Kind::Verdict]);
+    assert_eq!(kinds(&chat.verdict("i1", None, Verdict::False, "ada", at(3002))), [Kind::Verdict]);
+    assert_eq!(kinds(&chat.verdict("i1", None, Verdict::False, "ada", at(3003))), []);
+    assert_eq!(kinds(&chat.verdict("i1", None, Verdict::Fault, "ada", at(3004))), [Kind::Verdict]);
     about.closed_at = Some(at(7200));
     let closed = chat.incident(&about, at(7200));
     assert_eq!(kinds(&closed), [Kind::Closed]);
@@ -98,6 +98,15 @@ fn an_incident_opens_is_judged_and_closes_once() {
     assert_eq!(closed[0].message.event["verdict"], "Fault");
     assert_eq!(kinds(&chat.incident(&about, at(7260))), []);
     assert_eq!(tell(&mut chat, &finding("camera-01", "i1", Severity::Critical), at(7300)), []);
+}
+
+#[test]
+fn a_verdict_on_an_incident_that_was_not_told_is_told_where_the_incident_is_known() {
+    let mut chat = teller(CHAT);
+    assert_eq!(kinds(&chat.verdict("i1", None, Verdict::True, "ada", at(0))), [], "of what?");
+    let about = incident(&finding("camera-01", "i1", Severity::High));
+    assert_eq!(kinds(&chat.verdict("i1", Some(about.clone()), Verdict::True, "ada", at(1))), [Kind::Verdict]);
+    assert_eq!(kinds(&chat.verdict("i1", Some(about), Verdict::True, "ada", at(2))), []);
 }
 
 #[test]

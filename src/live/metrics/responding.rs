@@ -1,5 +1,6 @@
 //! Metrics of responding: told by the process that acts, as long as it does.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
@@ -39,7 +40,7 @@ fn metrics() -> &'static Metrics {
             actions: counter(ACTIONS, "transitions of actions, by the state they came to, level and gateway"),
             isolation: meter
                 .f64_histogram(ISOLATION)
-                .with_description("from when an action was decided to when its gateway was first read back holding it")
+                .with_description("from when an action was proposed to when its gateway was first read back holding it")
                 .with_unit("s")
                 .with_boundaries(DELAYS.to_vec())
                 .build(),
@@ -81,6 +82,14 @@ static SHOWN: Mutex<Weak<Standing>> = Mutex::new(Weak::new());
 /// None while another process acts.
 fn shown() -> Option<Arc<Standing>> {
     lock(&SHOWN).upgrade()
+}
+
+/// Of each gateway the calls that wait for it, the one in hand included, and whether it is left alone; none while another process
+/// acts.
+pub fn gateways() -> Option<BTreeMap<SmolStr, (usize, bool)>> {
+    let standing = shown()?;
+    let of_each = |(name, load): &(SmolStr, Load)| (name.clone(), (load.waiting(), load.is_left_alone()));
+    Some(standing.gateways.iter().map(of_each).collect())
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

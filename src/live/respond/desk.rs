@@ -1,6 +1,6 @@
 //! What the HTTP API is answered from: the journal as it is followed here; and how a command comes to the process that acts.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use fleet::id::stable_id;
 use fleet::{Action, EventTime, Mode, State};
 use responders::api::command::{Command, CommandOutcome};
 use responders::api::views::{
-    ActionDetail, ActionFilter, ActionView, Actions, Breaker, GatewayHealth, Health, IncidentDetail, IncidentFilter,
-    IncidentStats, IncidentView, Incidents, JournalHead, LARGEST_PAGE, ModeView, PAGE, PlaybookView, Playbooks, Spread,
+    ActionDetail, ActionFilter, ActionView, Actions, GatewayHealth, Health, IncidentDetail, IncidentFilter,
+    IncidentStats, IncidentView, Incidents, JournalHead, LARGEST_PAGE, ModeView, PAGE, PlaybookView, Playbooks,
     StatsFilter, Transition, VerdictFilter, VerdictView, Verdicts,
 };
 use responders::api::{Asked, Call, Desk, Refusal};
@@ -19,14 +19,14 @@ use responders::rights::Moment;
 use smol_str::SmolStr;
 use store::Home;
 
-use super::cases::cases;
+use super::cases::{cases, look_whether_open, stats};
 use super::commands::Sent;
 use super::verdicts;
 use super::view::{Shown, View};
 use crate::config::Config;
 use crate::live::judge::publisher::Publisher;
+use crate::live::metrics::responding;
 use crate::live::now_millis;
-use crate::respond::commands::incidents::times::percentile;
 use crate::respond::playbooks::CompiledPlaybooks;
 
 /// How long whoever acts may take to obey a command.
@@ -121,13 +121,20 @@ impl Desk for LiveDesk {
     }
 
     fn incidents(&self, filter: &IncidentFilter) -> Result<Incidents, Refusal> {
-        let shown = self.view.look();
-        let mut found: Vec<IncidentView> = cases(&shown)
-            .into_values()
-            .filter(|case| case.fits(filter))
-            .filter_map(|case| case.view(&shown))
-            .filter(|incident| filter.open.is_none_or(|open| open == incident.closed_at.is_none()))
-            .collect();
+        // The journal is followed while the store is asked.
+        let mut found: Vec<IncidentView> = {
+            let shown = self.view.look();
+            let cases = cases(&shown.book).into_values().filter(|case| case.fits(filter));
+            cases.filter_map(|case| case.view(&shown.book)).collect()
+        };
+        let looked = look_whether_open(&mut found, &*self.store);
+        if let Some(open) = filter.open {
+            looked.map_err(|error| {
+                let remedy = "ask without `open`; which incidents go on the store knows";
+                Refusal::unavailable(format!("the store cannot be read: {error}"), remedy)
+            })?;
+            found.retain(|incident| incident.open == Some(open));
+        }
         found.sort_by(|a, b| (b.opened_at.0, &b.incident_id).cmp(&(a.opened_at.0, &a.incident_id)));
         let found: Vec<&IncidentView> = found.iter().collect();
         let key = |incident: &IncidentView| u64::try_from(incident.opened_at.0.0).unwrap_or(0);
@@ -136,41 +143,24 @@ impl Desk for LiveDesk {
     }
 
     fn incident(&self, incident_id: &str) -> Result<IncidentDetail, Refusal> {
-        let shown = self.view.look();
-        let case = cases(&shown).remove(incident_id).unwrap_or_default();
-        let incident = case.view(&shown).ok_or_else(|| unknown("incident", incident_id))?;
-        Ok(IncidentDetail {
-            incident,
-            explanation: case.explanation(),
-            finding_ids: case.finding_ids().into_iter().map(str::to_owned).collect(),
-            actions: case.actions.into_iter().map(view_of).collect(),
-        })
+        let mut detail = {
+            let shown = self.view.look();
+            let case = cases(&shown.book).remove(incident_id).unwrap_or_default();
+            IncidentDetail {
+                incident: case.view(&shown.book).ok_or_else(|| unknown("incident", incident_id))?,
+                explanation: case.explanation(),
+                finding_ids: case.finding_ids().into_iter().map(str::to_owned).collect(),
+                actions: case.actions.into_iter().map(view_of).collect(),
+            }
+        };
+        if let Err(error) = look_whether_open(std::slice::from_mut(&mut detail.incident), &*self.store) {
+            tracing::debug!(%error, "whether an incident goes on is not shown");
+        }
+        Ok(detail)
     }
 
     fn incident_stats(&self, filter: &StatsFilter) -> Result<IncidentStats, Refusal> {
-        let shown = self.view.look();
-        let is_within = |action: &&book::Action| {
-            let at = action.proposal.found_at;
-            filter.since.is_none_or(|since| at >= since.0) && filter.until.is_none_or(|until| at < until.0)
-        };
-        let restricting: Vec<&book::Action> =
-            shown.book.actions().filter(|action| action.proposal.level.restricts()).filter(is_within).collect();
-        let ids: BTreeSet<&str> = restricting.iter().map(|action| action.proposal.incident_id.as_str()).collect();
-        let spread = |of: &dyn Fn(&book::Action) -> Option<f64>| {
-            let values: Vec<f64> = restricting.iter().filter_map(|action| of(action)).collect();
-            Spread { count: values.len() as u64, p50: percentile(&values, 50.0), p95: percentile(&values, 95.0) }
-        };
-        let since_proposed =
-            |at: Option<EventTime>, action: &book::Action| at.map(|at| at.seconds_since(action.proposed_at));
-        Ok(IncidentStats {
-            incidents: ids.len() as u64,
-            isolated: restricting.iter().filter(|action| action.verified_at.is_some()).count() as u64,
-            detect: spread(&|action| Some(action.proposal.found_at.seconds_since(action.proposal.first_window))),
-            decide: spread(&|action| since_proposed(action.approved_at, action)),
-            apply: spread(&|action| since_proposed(action.applied_at, action)),
-            isolate: spread(&|action| since_proposed(action.verified_at, action)),
-            quiet: spread(&|action| since_proposed(action.quiet_at, action)),
-        })
+        Ok(stats(&self.view.look().book, filter))
     }
 
     fn verdicts(&self, filter: &VerdictFilter) -> Result<Verdicts, Refusal> {
@@ -213,23 +203,7 @@ impl Desk for LiveDesk {
     }
 
     fn health(&self) -> Result<Health, Refusal> {
-        let shown = self.view.look();
-        let chain = &shown.book.chain;
-        let head = (chain.seq > 0).then(|| JournalHead {
-            entry: chain.seq,
-            hash: chain.head.to_string(),
-            at: Moment(chain.at),
-            signed: shown.signed,
-        });
-        let gateways = self.config.gateways.keys().map(|name| gateway_health(name, &shown));
-        let waits = |action: &&book::Action| action.state == State::Proposed && action.proposal.mode == Mode::Approve;
-        Ok(Health {
-            owner: shown.owner.is_some(),
-            journal: head,
-            gateways: gateways.collect(),
-            lag_seconds: None,
-            waiting: shown.book.open().filter(waits).count() as u64,
-        })
+        Ok(health(&self.view.look(), self.config.gateways.keys(), responding::gateways().as_ref()))
     }
 
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {
@@ -399,22 +373,73 @@ fn transition(row: &Action) -> Transition {
     Transition { entry: row.seq, at: Moment(row.at), state: row.state, by, reason }
 }
 
-/// As far as the journal tells.
-fn gateway_health(name: &SmolStr, shown: &Shown) -> GatewayHealth {
-    let of_it = || shown.book.open().filter(|action| action.gateway == *name);
-    let failing: Vec<&book::Action> = of_it().filter(|action| action.failure.is_some()).collect();
-    GatewayHealth {
-        name: name.to_string(),
-        product: String::new(),
-        breaker: if failing.iter().any(|action| action.attempts >= 5) { Breaker::Open } else { Breaker::Closed },
-        queued: of_it().filter(|action| matches!(action.state, State::Applying | State::Releasing)).count() as u64,
-        last_failure: failing.iter().max_by_key(|action| action.seq).and_then(|action| action.failure.clone()),
+/// `loads`: calls that wait for each gateway, and whether it is left alone; where this process acts.
+fn health<'g>(
+    shown: &Shown,
+    gateways: impl Iterator<Item = &'g SmolStr>,
+    loads: Option<&BTreeMap<SmolStr, (usize, bool)>>,
+) -> Health {
+    let chain = &shown.book.chain;
+    let head = (chain.seq > 0).then(|| JournalHead {
+        entry: chain.seq,
+        hash: chain.head.to_string(),
+        at: Moment(chain.at),
+        signed: shown.signed,
+    });
+    let of = |name: &SmolStr| {
+        let load = loads.and_then(|loads| loads.get(name));
+        let of_it = shown.book.open().filter(|action| action.gateway == *name && action.failure.is_some());
+        GatewayHealth {
+            name: name.to_string(),
+            left_alone: load.map(|(_, is_left_alone)| *is_left_alone),
+            queued: load.map(|(waiting, _)| *waiting as u64),
+            last_failure: of_it.max_by_key(|action| action.seq).and_then(|action| action.failure.clone()),
+        }
+    };
+    let waits = |action: &&book::Action| action.state == State::Proposed && action.proposal.mode == Mode::Approve;
+    Health {
+        owner: shown.owner.clone(),
+        journal: head,
+        gateways: gateways.map(of).collect(),
+        waiting: shown.book.open().filter(waits).count() as u64,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fleet::Level;
+    use responders::journal::Entry;
+    use responders::journal::entry::{Body, Move, Note, Noted};
+
     use super::*;
+    use crate::respond::rows::proposed;
+
+    #[test]
+    fn what_gateways_have_in_hand_is_told_where_it_is_known() {
+        let mut shown = Shown::default();
+        let applying = Move { gateway: Some("edge".into()), ..Move::new("a", State::Applying, "policy", "x") };
+        let what = Noted::Attempt { failure: "no answer".to_owned(), attempts: 9, next_at: EventTime(9) };
+        let bodies = [
+            proposed("a", Level::Quarantine, Mode::Auto, EventTime(1)),
+            Body::Moved(Box::new(applying)),
+            Body::Noted(Note { action_id: "a".to_owned(), what }),
+            proposed("b", Level::Quarantine, Mode::Approve, EventTime(2)),
+            proposed("c", Level::Quarantine, Mode::Observe, EventTime(3)),
+        ];
+        for (seq, body) in (1..).zip(bodies) {
+            shown.book.fold(&Entry { seq, at: EventTime(5), previous: "".into(), body, hash: "".into() });
+        }
+        shown.owner = Some("act-1 4711".to_owned());
+        let names = [SmolStr::new("edge"), SmolStr::new("broker")];
+        let elsewhere = health(&shown, names.iter(), None);
+        assert_eq!((elsewhere.owner.as_deref(), elsewhere.waiting), (Some("act-1 4711"), 1));
+        assert_eq!(elsewhere.gateways[0].last_failure.as_deref(), Some("no answer"));
+        assert_eq!((elsewhere.gateways[0].left_alone, elsewhere.gateways[0].queued), (None, None));
+        let loads = BTreeMap::from([(names[0].clone(), (3, true)), (names[1].clone(), (0, false))]);
+        let here = health(&shown, names.iter(), Some(&loads)).gateways;
+        assert_eq!((here[0].left_alone, here[0].queued), (Some(true), Some(3)));
+        assert_eq!((here[1].left_alone, here[1].queued, &here[1].last_failure), (Some(false), Some(0), &None));
+    }
 
     #[test]
     fn what_is_not_known_yet_is_no_refusal() {

@@ -34,7 +34,7 @@ use responders::book::Action;
 use responders::engine::{Directory, Engine};
 use responders::gateways::topic::{Carrier, TopicConfig};
 use responders::journal::JournalError;
-use responders::journal::entry::Called;
+use responders::journal::entry::{Body, Called};
 use responders::journal::sign::Signer;
 use responders::respond::Responding;
 use responders::send::{Gate, Sender as Calls};
@@ -220,13 +220,14 @@ impl<'d> Desk<'d> {
         };
         let mirror = Mirroring::start(config, log, Arc::clone(store), wanted.clone())?;
         let mut telling = Telling::start(&config.responders, kafka, teller)?;
-        let (mut rows, mut untold) = (Mirror::default(), Vec::new());
+        let (mut rows, mut untold, mut unjudged) = (Mirror::default(), Vec::new(), Vec::new());
         let lasts = Duration::from_secs(u64::from(config.responders.lease_seconds));
         let lease = OwnLease::new(place.clone(), lasts);
         let (journal, book, before) =
             KafkaJournal::take_over(kafka, lease.clone(), |entry, is_told| match rows.row(entry) {
                 Some(row) if is_told => telling.knows(&row),
                 Some(row) => untold.push(row),
+                None if !is_told && matches!(entry.body, Body::Commanded(_)) => unjudged.push(entry.clone()),
                 None => {}
             })?;
         if before == Before::MayAct {
@@ -257,6 +258,9 @@ impl<'d> Desk<'d> {
         for row in untold {
             let device = directory.device(&row.device_id);
             telling.again(&row, device.as_deref(), clock());
+        }
+        for entry in unjudged {
+            telling.verdict(&entry, responding.book(), clock());
         }
         let told = journal.lock().unwrap_or_else(PoisonError::into_inner).told();
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
@@ -398,6 +402,7 @@ impl<'d> Desk<'d> {
             for entry in self.responding.take_written() {
                 self.masks.take(&entry, self.responding.book(), self.reached);
                 measure::written(&entry, self.responding.book());
+                self.telling.verdict(&entry, self.responding.book(), clock());
                 if let Some(row) = self.rows.row(&entry) {
                     measure::transition(&row);
                     let device = self.directory.device(&row.device_id);

@@ -11,12 +11,17 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use fleet::{Action, Device, EventTime, Finding, Incident, Mode, State};
 use ingest::kafka::config::KafkaConfig;
+use responders::api::command::Verdict as Word;
+use responders::book::Book;
 use responders::gateways::{Failure, Key};
+use responders::journal::Entry;
+use responders::journal::entry::{Body, Command};
 use responders::tell::outbox::Limits;
-use responders::tell::{Addressed, Change, Kind, Outbox, Outgoing, Reporter, Sink, SinkConfig, Teller, sinks};
+use responders::tell::{Addressed, Change, Kind, Outbox, Outgoing, Reporter, Sink, SinkConfig, Teller, Verdict, sinks};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
+use super::cases::{cases, word};
 use crate::live::judge::publisher::Publisher;
 use crate::live::metrics::responding;
 
@@ -130,6 +135,25 @@ impl Telling {
         }
     }
 
+    /// What a person said of a whole incident, once it is taken down; other entries are none.
+    pub fn verdict(&mut self, entry: &Entry, book: &Book, now: EventTime) {
+        let Body::Commanded(commanded) = &entry.body else { return };
+        let (Command::Verdict(given), None) = (&commanded.command, &commanded.refused) else { return };
+        let Some(verdict) = word(&given.verdict).filter(|_| given.finding_id.is_empty() && self.has_sinks()) else {
+            return;
+        };
+        let verdict = match verdict {
+            Word::True => Verdict::True,
+            Word::False => Verdict::False,
+            Word::BenignChange => Verdict::BenignChange,
+            Word::Fault => Verdict::Fault,
+        };
+        let id = given.incident_id.as_str();
+        let otherwise = cases(book).get(id).and_then(|case| case.incident());
+        let messages = self.teller.lock().verdict(id, otherwise, verdict, &commanded.by, now);
+        self.put(messages, false);
+    }
+
     fn change(&mut self, row: &Action) -> Option<Change> {
         if !row.note.is_empty() {
             return None;
@@ -237,7 +261,7 @@ impl Sink for Topic {
 #[cfg(test)]
 mod tests {
     use fleet::{Level, Severity};
-    use responders::journal::Entry;
+    use responders::journal::entry::{Commanded, Verdict as Given};
 
     use super::*;
     use crate::respond::rows::Mirror;
@@ -276,6 +300,35 @@ mod tests {
             last_window: EventTime(0),
             findings: 1,
         }
+    }
+
+    #[test]
+    fn what_a_person_says_of_an_incident_is_told_once_it_is_taken_down() {
+        let entry = |seq, body| Entry { seq, at: EventTime(5), previous: "".into(), body, hash: "".into() };
+        let mut book = Book::default();
+        book.fold(&entry(1, proposed("i", Level::Quarantine, Mode::Approve, EventTime(5))));
+        let said = |of: (&str, &str), verdict: &str, refused: Option<String>| {
+            let (incident_id, finding_id) = (of.0.to_owned(), of.1.to_owned());
+            let (verdict, note) = (verdict.into(), String::new());
+            let command = Command::Verdict(Box::new(Given { incident_id, finding_id, verdict, note, reach: None }));
+            let (command_id, by) = ("c".to_owned(), "ada".into());
+            entry(2, Body::Commanded(Box::new(Commanded { command_id, by, command, refused, offset: None })))
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (memory, told) = life(folder.path(), &[], |telling| {
+            telling.verdict(&said(("i", ""), "benign_change", Some("too late".to_owned())), &book, EventTime(6));
+            telling.verdict(&said(("i", "f"), "benign_change", None), &book, EventTime(6));
+            telling.verdict(&said(("unheard of", ""), "benign_change", None), &book, EventTime(6));
+        });
+        assert!(told.is_empty(), "refused, of a finding alone, of nothing that is known: {told:?}");
+        let again = said(("i", ""), "benign_change", None);
+        let (memory, told) = life(folder.path(), &memory, |telling| telling.verdict(&again, &book, EventTime(6)));
+        assert_eq!(told, ["2005 2"]);
+        let (_, told) = life(folder.path(), &memory, |telling| {
+            telling.verdict(&again, &book, EventTime(7));
+            telling.verdict(&said(("i", ""), "true", None), &book, EventTime(8));
+        });
+        assert_eq!(told, ["2005 2"], "only another verdict is news");
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn done(rows: &[Action], run: &RunInfo) -> Vec<Done> {
                 let explains = |episode: &&Episode| {
                     episode.strikes(&row.device_id) && (episode.start..=episode.deadline()).contains(&row.decided_at)
                 };
-                incidents.iter().any(|episode| explains(episode))
+                incidents.iter().any(explains)
             }),
             restricts: row.level.restricts() && row.was_meant(),
         })

@@ -1,9 +1,10 @@
 //! What a trainer asks of ClickHouse. What can be counted, joined and left out there is: only windows that are learned from
 //! travel, and of them only the columns that say how a device behaved.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use fleet::{EventTime, Finding, FindingKind, Window};
+use fleet::{EventTime, Finding, FindingKind, Incident, Window};
 use serde::de::DeserializeOwned;
 use smol_str::SmolStr;
 
@@ -82,6 +83,15 @@ impl History for ClickHouseStore {
 
     fn read_devices(&self) -> Result<Vec<DeviceRow>, Error> {
         self.rows("ORDER BY device_id")
+    }
+
+    fn read_incidents(&self, ids: &BTreeSet<&str>) -> Result<Vec<Incident>, Error> {
+        let ids: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
+        let mut incidents = Vec::new();
+        for some in ids.chunks(IDS) {
+            incidents.extend(self.rows(&format!("WHERE incident_id IN ({}) ORDER BY incident_id", some.join(", ")))?);
+        }
+        Ok(incidents)
     }
 }
 

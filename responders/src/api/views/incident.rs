@@ -13,7 +13,7 @@ use crate::rights::Moment;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct IncidentFilter {
-    /// `true`: those that go on; `false`: those that ended.
+    /// `true`: those that go on; `false`: those that ended. The store is asked, and has to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,17 +51,20 @@ pub struct IncidentView {
     #[schema(value_type = SeverityName)]
     pub severity: Severity,
     pub opened_at: Moment,
-    /// None while it goes on.
+    /// Whether it goes on, as the store has it, which may be some seconds late. None: the store does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// When it had been quiet for long enough, once the store has that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Moment>,
     pub findings: u32,
     /// Findings among them that a verdict given before kept back: nobody was told of these, and nothing was done.
     #[serde(default)]
     pub kept_back: u32,
-    /// Seconds from the first record of it to the finding.
+    /// Seconds from the begin of its first window to the finding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_to_detect: Option<f64>,
-    /// Seconds from the decision until the gateway's own answer said that it holds.
+    /// Seconds from the proposal until the gateway's own answer said that it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_to_isolate: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +81,7 @@ pub struct IncidentDetail {
     pub actions: Vec<ActionView>,
 }
 
-/// Incidents opened in a span of time; all of the journal where nothing is given.
+/// Actions whose finding was told in a span of time; all that are shown where nothing is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -93,22 +96,23 @@ pub struct StatsFilter {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IncidentStats {
+    /// Incidents with an action that restricts a device, or would.
     pub incidents: u64,
-    /// Incidents whose device was kept away.
+    /// Incidents of which a device was kept away.
     pub isolated: u64,
-    /// First record to finding.
+    /// First window of the incident to finding.
     pub detect: Spread,
-    /// Finding to decision.
+    /// Finding to the approval that let it begin, people's or the policy's: from event time to the journal's clock.
     pub decide: Spread,
-    /// Decision to the gateway's first answer.
+    /// Proposal to the gateway's first answer.
     pub apply: Spread,
-    /// Decision to reading back that it holds: the time to isolate.
+    /// Proposal to reading back that it holds: the time to isolate.
     pub isolate: Spread,
-    /// Decision to the device's silence in telemetry.
+    /// Proposal to the device's silence in telemetry.
     pub quiet: Spread,
 }
 
-/// Seconds, over so many incidents; none of them where there is nothing to tell.
+/// Seconds, over so many actions; none of them where there is nothing to tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Spread {
     pub count: u64,

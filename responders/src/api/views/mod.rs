@@ -11,7 +11,7 @@ pub use incident::{
     VerdictView, Verdicts,
 };
 pub use names::{FindingKindName, LevelName, ModeName, SeverityName, StateName};
-pub use state::{Breaker, GatewayHealth, Health, JournalHead, ModeView, PlaybookView, Playbooks, TokenList};
+pub use state::{GatewayHealth, Health, JournalHead, ModeView, PlaybookView, Playbooks, TokenList};
 
 /// Entries of a page where the caller does not say.
 pub const PAGE: u32 = 100;

@@ -41,14 +41,12 @@ pub struct PlaybookView {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// This process acts; others stand by.
-    pub owner: bool,
+    /// Who acts, as the journal has it: who began last, and did not say that it ended. Who was killed is named until another begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<JournalHead>,
     pub gateways: Vec<GatewayHealth>,
-    /// How far the newest finding that was looked at is behind now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lag_seconds: Option<f64>,
     /// Actions that wait for approval.
     pub waiting: u64,
 }
@@ -69,24 +67,15 @@ pub struct JournalHead {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GatewayHealth {
     pub name: String,
-    pub product: String,
-    pub breaker: Breaker,
-    /// Orders that wait for it.
-    pub queued: u64,
+    /// Nothing is sent to it for a while, for it did not answer. None where another process acts: the one that does knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_alone: Option<bool>,
+    /// Calls that wait for it, the one in hand included. None where another process acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<u64>,
+    /// Of an action that is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
-}
-
-/// Whether a gateway is asked at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Breaker {
-    /// It is.
-    Closed,
-    /// It failed too often, and is left alone for a while.
-    Open,
-    /// One request tries whether it is back.
-    HalfOpen,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

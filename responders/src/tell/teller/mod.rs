@@ -149,11 +149,21 @@ impl Teller {
         self.address(message, now)
     }
 
-    /// What a person says of an incident, once for each verdict.
-    pub fn verdict(&mut self, incident: &Incident, verdict: Verdict, by: &str, now: EventTime) -> Vec<Addressed> {
+    /// What a person says of an incident, once for each verdict. `otherwise`: the incident, where nothing of it was told or is
+    /// remembered; where that is not known either, nobody is told.
+    pub fn verdict(
+        &mut self,
+        incident_id: &str,
+        otherwise: Option<Incident>,
+        verdict: Verdict,
+        by: &str,
+        now: EventTime,
+    ) -> Vec<Addressed> {
         self.forget(now);
-        let known = self.told.incidents.entry(incident.incident_id.clone());
-        let known = known.or_insert_with(|| Known::of(incident.clone(), now));
+        if let (false, Some(incident)) = (self.told.incidents.contains_key(incident_id), otherwise) {
+            self.told.incidents.insert(incident_id.to_owned(), Known::of(incident, now));
+        }
+        let Some(known) = self.told.incidents.get_mut(incident_id) else { return Vec::new() };
         known.seen = now;
         if known.verdict.replace(verdict) == Some(verdict) {
             return Vec::new();

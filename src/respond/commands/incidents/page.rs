@@ -99,7 +99,11 @@ fn state(incident: &IncidentView) -> &'static str {
     if incident.kept_back > 0 && incident.kept_back >= incident.findings {
         return "kept back";
     }
-    if incident.closed_at.is_some() { "closed" } else { "open" }
+    match incident.open {
+        Some(true) => "open",
+        Some(false) => "closed",
+        None => "-",
+    }
 }
 
 fn about_view(incident: &IncidentView) -> String {
@@ -112,7 +116,11 @@ fn about_view(incident: &IncidentView) -> String {
 
 pub fn detail(detail: &IncidentDetail) -> String {
     let incident = &detail.incident;
-    let closed = incident.closed_at.map_or_else(|| "still open".to_owned(), |at| format!("closed {}", moment(at.0)));
+    let closed = match (incident.closed_at, incident.open) {
+        (Some(at), _) => format!("closed {}", moment(at.0)),
+        (None, Some(_)) => "still open".to_owned(),
+        (None, None) => "still open or not, the store does not answer".to_owned(),
+    };
     let verdict = incident.verdict.map_or_else(String::new, |verdict| format!(", called {verdict}"));
     let mut out = format!(
         "Incident {}: {}, {}{verdict}\n\n  {}, opened {} UTC, {closed}\n  found within {}, isolated within {}\n\n{}",
@@ -141,13 +149,13 @@ pub fn detail(detail: &IncidentDetail) -> String {
 }
 
 pub fn stats(stats: &IncidentStats) -> String {
-    let mut table = Table::new(&["time", ">incidents", ">median", ">p95", "from, to"]);
+    let mut table = Table::new(&["time", ">actions", ">median", ">p95", "from, to"]);
     for (name, spread, what) in [
-        ("to detect", stats.detect, "the first record, the finding"),
-        ("to decide", stats.decide, "the finding, the decision"),
-        ("to apply", stats.apply, "the decision, the gateway's first answer"),
-        ("to isolate", stats.isolate, "the decision, read back from the gateway"),
-        ("to quiet", stats.quiet, "the decision, the device's silence in telemetry"),
+        ("to detect", stats.detect, "the incident's first window, the finding"),
+        ("to decide", stats.decide, "the finding, the approval"),
+        ("to apply", stats.apply, "the proposal, the gateway's first answer"),
+        ("to isolate", stats.isolate, "the proposal, read back from the gateway"),
+        ("to quiet", stats.quiet, "the proposal, the device's silence in telemetry"),
     ] {
         let Spread { count, p50, p95 } = spread;
         table.row([name.to_owned(), count.to_string(), seconds(p50), seconds(p95), what.to_owned()]);
@@ -213,6 +221,7 @@ mod tests {
             kind: FindingKind::Compromise,
             severity: Severity::High,
             opened_at: Moment(EventTime(0)),
+            open: Some(true),
             closed_at: None,
             findings: 2,
             kept_back: 1,
@@ -224,6 +233,11 @@ mod tests {
         assert!(text.contains("devices of lamp") && text.contains("1.2 s") && text.contains("true"), "{text}");
         let hidden = IncidentView { kept_back: 2, ..view.clone() };
         assert!(of_api(&Incidents { incidents: vec![hidden], next: None }).contains("kept back"));
+        assert!(text.trim_end().ends_with("open"), "{text}");
+        let closed = IncidentView { open: Some(false), closed_at: Some(Moment(EventTime(9))), ..view.clone() };
+        assert!(of_api(&Incidents { incidents: vec![closed], next: None }).trim_end().ends_with("closed"));
+        let unknown = IncidentView { open: None, ..view.clone() };
+        assert!(of_api(&Incidents { incidents: vec![unknown], next: None }).trim_end().ends_with('-'));
         let one = IncidentDetail {
             incident: view,
             explanation: "it calls home".into(),

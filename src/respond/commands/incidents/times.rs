@@ -13,9 +13,9 @@ use super::page::seconds;
 pub struct Times {
     /// From the incident's first window to the finding that led to the action, event time.
     pub detect: Vec<f64>,
-    /// From the decision to what the gateway gave when it was read back.
+    /// From the proposal to what the gateway gave when it was read back.
     pub isolate: Vec<f64>,
-    /// From the decision to the first of some windows without a sign of the device.
+    /// From the proposal to the first of some windows without a sign of the device.
     pub quiet: Vec<f64>,
 }
 
@@ -57,8 +57,8 @@ impl Times {
     fn named(&self) -> [(&'static str, &[f64], &'static str); 3] {
         [
             ("detect", &self.detect, "the incident's first window, the finding"),
-            ("isolate", &self.isolate, "the decision, read back from the gateway"),
-            ("quiet", &self.quiet, "the decision, windows without a sign of the device"),
+            ("isolate", &self.isolate, "the proposal, read back from the gateway"),
+            ("quiet", &self.quiet, "the proposal, windows without a sign of the device"),
         ]
     }
 
