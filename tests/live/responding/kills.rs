@@ -47,6 +47,9 @@ const LONGEST: Duration = Duration::from_secs(12);
 const SOON: u64 = 40;
 const LATER: u64 = 1_500;
 const PACE: Duration = Duration::from_millis(900);
+/// One of so many is not killed but put to sleep, and may do what it can for so long when it wakes up.
+const SLEEPS: u64 = 10;
+const AWAKE: Duration = Duration::from_millis(1_500);
 const NAME: &str = "kills";
 /// A playbook of each type of device: who is held for seconds, who has to be approved, and who is held to the end.
 const PLAYBOOKS: [(&str, &str); 3] = [
@@ -93,8 +96,18 @@ fn killed_between_two_transitions_journal_table_and_gateway_agree() {
         let within = if number % 3 == 2 { LATER } else { SOON };
         std::thread::sleep(Duration::from_millis(chance.below(within)));
         assert!(act.is_running(), "it ended by itself:\n{}", act.said());
-        act.kill();
-        act = site.start_roles("act");
+        if number % SLEEPS != SLEEPS - 1 {
+            act.kill();
+            act = site.start_roles("act");
+            continue;
+        }
+        // It sleeps in the midst of it, and wakes up when another has its place.
+        act.signal("STOP");
+        let mut sleeper = std::mem::replace(&mut act, site.start_roles("act"));
+        in_vain += u64::from(!journal.wait_for(target));
+        sleeper.signal("CONT");
+        std::thread::sleep(AWAKE);
+        sleeper.kill();
     }
     let found = feed.end();
     journal.wait_until_settled(found, &mut act);
