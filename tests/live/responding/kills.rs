@@ -1,5 +1,6 @@
 //! `act` is killed, fifty times, just after something was written to the journal, so that each pair of neighbouring
-//! transitions is met: in the end journal, table and gateway say the same.
+//! transitions is met; now and then it is put to sleep instead and wakes up when another acts. In the end journal, table and
+//! gateway say the same.
 //!
 //! Real are Kafka, ClickHouse's engine, Mosquitto with dynamic security and the process that acts; the lanes' part is the
 //! test's, which writes findings as a lane does, one device each, all the time. People are too: they approve, deny, leave
