@@ -169,14 +169,17 @@ fn what_was_let_go_is_looked_at_only_where_something_of_ours_may_come_through() 
     world.pass(200);
     assert_eq!(of_it(&world), before, "two hands at one entry");
 
-    // Long after nothing comes through any more.
-    let (mut world, _) = sent_and_let_go();
+    // Long after nothing comes through any more: whoever begins looks all the same, once, and takes back what came meanwhile.
+    let (mut world, id) = sent_and_let_go();
     world.kill();
     world.now = world.now.plus_seconds(600);
-    let looked = looks(&world);
     world.begin();
     world.pass(100);
-    assert_eq!(looks(&world), looked);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.broker().site().holds.is_empty(), "nobody was there for ten minutes, and nobody looked");
+    let looked = looks(&world);
+    world.pass(100);
+    assert_eq!(looks(&world), looked, "nothing can come through any more");
 }
 
 /// A write that tore keeps whole lines of its beginning.
