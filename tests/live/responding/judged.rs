@@ -29,6 +29,9 @@ fn what_was_called_nothing_is_kept_back_the_next_time() {
     assert_eq!((incidents.len(), incidents[0].kept_back), (1, 0));
     let found = |plant: &Plant| plant.engine.query("SELECT count() AS found FROM findings")[0]["found"].clone();
     plant.ask_until("the finding in the store", |plant| found(plant) == 1);
+    let which = |open: bool| plant.api.incidents(&IncidentFilter { open: Some(open), ..IncidentFilter::default() });
+    assert_eq!(which(true).expect("the store is asked").incidents[0].open, Some(true));
+    assert_eq!(which(false).expect("the store is asked").incidents, []);
 
     let about = ["verdicts", "give", "false", "--incident", &incident, "--scope", "device", "--expires", "1d"];
     let said = plant.run(&[&about[..], &["--preview"]].concat());
