@@ -95,6 +95,7 @@ fn proposal(id: &str, number: u64) -> Proposal {
         ask_for: Vec::new(),
         after: None,
         if_still_talking: Some(Level::Disable),
+        talking_ttl_seconds: None,
         why: "compromise of severity high, first reason: telnet 203.0.113.9".to_owned(),
         first_window: EventTime(1),
         found_at: EventTime(2),

@@ -3,16 +3,52 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
 
 /// Where a secret is: `{ env = "NAME" }` or `{ file = "path" }`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Secret {
     Env(String),
     File(PathBuf),
+}
+
+/// A secret that is written into the configuration itself is refused without being shown.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Secret, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case", deny_unknown_fields)]
+        enum Place {
+            Env(String),
+            File(PathBuf),
+        }
+
+        struct Places;
+        impl<'de> Visitor<'de> for Places {
+            type Value = Secret;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("where the secret is, `{ env = \"NAME\" }` or `{ file = \"path\" }`")
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
+                let problem =
+                    "a secret is not written here; say where it is, `{ env = \"NAME\" }` or `{ file = \"path\" }`";
+                Err(E::custom(problem))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
+                Ok(match Place::deserialize(de::value::MapAccessDeserializer::new(map))? {
+                    Place::Env(name) => Secret::Env(name),
+                    Place::File(path) => Secret::File(path),
+                })
+            }
+        }
+        value.deserialize_any(Places)
+    }
 }
 
 impl Secret {
@@ -72,6 +108,19 @@ mod tests {
         let secret = Secret::File(path.clone());
         assert_eq!(secret.read().unwrap(), "s3cr3t");
         assert!(!format!("{secret:?}").contains("s3cr3t"));
+
+        #[derive(Debug, Deserialize)]
+        struct Login {
+            #[expect(dead_code, reason = "it is not read")]
+            password: Secret,
+        }
+        let written = toml::from_str::<Login>("password = \"hunter2\"").unwrap_err();
+        assert!(
+            written.message().contains("{ env = \"NAME\" }") && !written.message().contains("hunter2"),
+            "{written}"
+        );
+        assert!(toml::from_str::<Login>("password = { env = \"A\" }").is_ok());
+        assert!(toml::from_str::<Login>("password = { envy = \"A\" }").unwrap_err().message().contains("`envy`"));
 
         std::fs::write(&path, "\n").unwrap();
         assert!(secret.read().unwrap_err().to_string().contains("is empty"));

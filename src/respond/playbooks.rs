@@ -10,7 +10,7 @@ use responders::book::Book;
 use responders::config::Config;
 use responders::engine::find::Plan;
 use responders::playbook::columns::{COLUMNS, Kind, Value, row};
-use responders::playbook::{Circumstances, OnFailure, Playbook, Playbooks, Step, load_folder, shipped};
+use responders::playbook::{Circumstances, OnFailure, Period, Playbook, Playbooks, Step, load_folder, shipped};
 use store::Predicate;
 
 use crate::config::Misuse;
@@ -139,6 +139,7 @@ fn taken(step: &Step, playbook: &Playbook, finding: &Finding, book: &Book) -> St
 }
 
 fn plan(playbook: &Playbook, step: &Step) -> Plan {
+    let talking = step.when_still_talking();
     Plan {
         playbook: playbook.id.clone(),
         version: playbook.version().into(),
@@ -152,7 +153,8 @@ fn plan(playbook: &Playbook, step: &Step) -> Plan {
         ask: playbook.approval.ask.clone(),
         ask_for: playbook.approval.levels.clone(),
         stops: step.then == OnFailure::Stop,
-        if_still_talking: step.when_still_talking().map(|step| step.level),
+        if_still_talking: talking.as_ref().map(|step| step.level),
+        talking_ttl_seconds: talking.and_then(|step| step.ttl).map(Period::seconds),
     }
 }
 

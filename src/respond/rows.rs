@@ -194,6 +194,7 @@ pub(crate) fn proposed(id: &str, level: fleet::Level, mode: Mode, at: EventTime)
         ask_for: Vec::new(),
         after: None,
         if_still_talking: None,
+        talking_ttl_seconds: None,
         why: "x".to_owned(),
         first_window: at,
         found_at: at,

@@ -3,6 +3,7 @@
 //! DataFusion parses, types and evaluates it; there is no table and no query, so only columns of the given schema and
 //! scalar functions may occur. Null means "not known" and is for the caller to read as false.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -13,6 +14,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::{DFSchema, cast::as_boolean_array};
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::prelude::SessionContext;
 
 use crate::error::Error;
@@ -44,6 +46,14 @@ impl Predicate {
             let problem = format!("it is a value of type {data_type}, expected a condition (true or false)");
             return Err(explained(DataFusionError::Plan(problem)));
         }
+        if let Some(text) = text_as_number(&physical, schema) {
+            let problem = format!(
+                "{text} is text and is used as a number; compare it with text in single quotes, or say what is to be \
+                 read as a number with `try_cast({} as double)`",
+                text.trim_matches('`')
+            );
+            return Err(explained(DataFusionError::Plan(problem)));
+        }
         Ok(Predicate { text: expression.to_owned(), expression: physical })
     }
 
@@ -63,6 +73,18 @@ impl Predicate {
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// Text that has to be a number, or every evaluation fails: a column by its name, anything else as it is.
+fn text_as_number(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<String> {
+    if let Some(cast) = (expression.as_ref() as &dyn Any).downcast_ref::<CastExpr>()
+        && cast.cast_type().is_numeric()
+        && matches!(cast.expr().data_type(schema), Ok(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View))
+    {
+        let column = (cast.expr().as_ref() as &dyn Any).downcast_ref::<Column>();
+        return Some(column.map_or_else(|| cast.expr().to_string(), |column| format!("`{}`", column.name())));
+    }
+    expression.children().into_iter().find_map(|child| text_as_number(child, schema))
 }
 
 impl fmt::Debug for Predicate {

@@ -73,10 +73,19 @@ fn what_is_no_condition_is_refused() {
 #[test]
 fn an_operation_that_fails_names_the_expression() {
     let batch = batch();
-    let predicate = Predicate::compile("cast(device_type as int) > 1", &batch.schema()).unwrap();
+    let predicate = Predicate::compile("10 / (port - port) > 1", &batch.schema()).unwrap();
     let text = predicate.evaluate(&batch).unwrap_err().to_string();
-    assert!(text.contains("cast(device_type as int) > 1") && text.contains("camera"), "{text}");
-    assert_eq!(predicate.text(), "cast(device_type as int) > 1");
+    assert!(text.contains("10 / (port - port) > 1") && text.contains("ivide by zero"), "{text}");
+    assert_eq!(predicate.text(), "10 / (port - port) > 1");
+}
+
+#[test]
+fn text_that_would_have_to_be_a_number_is_refused_before_it_fails() {
+    for wrong in ["port = 23 and device_type >= 3", "cast(device_type as int) = 1"] {
+        let text = mistake(wrong);
+        assert!(text.contains("`device_type` is text") && text.contains("try_cast(device_type as double)"), "{text}");
+    }
+    assert_eq!(says("try_cast(device_type as double) > 1"), [None; 3]);
 }
 
 #[test]

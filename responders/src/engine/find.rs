@@ -31,6 +31,8 @@ pub struct Plan {
     /// Whether the steps that follow are left out where this one fails.
     pub stops: bool,
     pub if_still_talking: Option<Level>,
+    /// For how long that; as long as the first where it is not said.
+    pub talking_ttl_seconds: Option<u32>,
 }
 
 /// The step that has to hold before another one is taken.
@@ -132,8 +134,10 @@ impl Engine {
             gateways.truncate(1);
         }
         let mode = self.mode_to_propose(plan.level, &plan.playbook, plan.mode, &plan.ask_for, gateways.first());
-        let first = finding.reasons.first().map_or("", |reason| reason.subject.as_str());
-        let mut why = format!("{} of severity {}, first reason: {first}", finding.kind, finding.severity);
+        let mut why = format!("{} of severity {}", finding.kind, finding.severity);
+        if let Some(first) = finding.reasons.first() {
+            why.push_str(&format!(", first reason: {}", first.subject));
+        }
         if mode == Mode::Approve && !plan.ask.is_empty() {
             why.push_str(&format!("; asked: {}", plan.ask.join(", ")));
         }
@@ -157,6 +161,7 @@ impl Engine {
             ask_for: plan.ask_for.clone(),
             after: before_it.map(|before| before.id.clone()),
             if_still_talking: plan.if_still_talking,
+            talking_ttl_seconds: plan.talking_ttl_seconds,
             why,
             first_window: finding.window_start,
             found_at: finding.emitted_at,

@@ -9,6 +9,7 @@ use super::find::action_id;
 use super::{Directory, Engine, seconds};
 use crate::book::Action;
 use crate::journal::entry::{Body, Move, Proposal};
+use crate::playbook::lasts;
 
 /// For people to answer where nobody was to be asked at first.
 const ANSWER_SECONDS: u32 = 3_600;
@@ -38,7 +39,9 @@ impl Engine {
             approvals: self.approvals(level, before.approvals),
             why: format!("it kept talking after {} through `{}`", before.level, action.gateway),
             found_at: now.plus_micros(-self.ahead),
+            ttl_seconds: before.talking_ttl_seconds.or(before.ttl_seconds).filter(|_| lasts(level)),
             if_still_talking: None,
+            talking_ttl_seconds: None,
             after: None,
             ..before.clone()
         };

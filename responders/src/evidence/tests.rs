@@ -33,6 +33,7 @@ fn proposal(incident: &str) -> Body {
         ask_for: Vec::new(),
         after: None,
         if_still_talking: None,
+        talking_ttl_seconds: None,
         why: "because".to_owned(),
         first_window: EventTime(1),
         found_at: EventTime(2),

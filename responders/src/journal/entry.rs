@@ -86,6 +86,8 @@ pub struct Proposal {
     /// What is done where telemetry says that it did not work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_still_talking: Option<Level>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talking_ttl_seconds: Option<u32>,
     /// What it is for, in a sentence.
     pub why: String,
     /// Event time: begin of the incident's first window, and when the finding was told.

@@ -28,7 +28,7 @@ pub use folder::{Playbooks, load_folder};
 pub use hours::Hours;
 pub use period::Period;
 pub use shipped::shipped;
-pub use step::{Escalation, OnFailure, Step, StillTalking};
+pub use step::{Escalation, OnFailure, Step, StillTalking, lasts};
 pub use warnings::Warning;
 
 use crate::error::Error;

@@ -46,7 +46,7 @@ fn said_done_and_the_device_still_talked() {
         world.config.mode = mode;
         let mut world = world.begun();
         let mut plan = plan(Level::Quarantine);
-        plan.if_still_talking = Some(Level::Disable);
+        (plan.if_still_talking, plan.talking_ttl_seconds) = (Some(Level::Disable), Some(90));
         let id = world.hit("camera-1", &plan);
         if mode == Mode::Approve {
             assert_eq!(world.command("anna", Command::Approve { action_id: id.clone() }), None);
@@ -67,6 +67,7 @@ fn said_done_and_the_device_still_talked() {
         assert!(world.action(&id).is_talking);
         let further = action_id("camera-1", "incident camera-1", Level::Disable);
         assert_eq!(world.state(&further), state, "in mode {mode}: {}", world.action(&further).reason);
+        assert_eq!(world.action(&further).proposal.ttl_seconds, Some(90), "for as long as the playbook says");
         if mode == Mode::Approve {
             let answer_by = world.action(&further).proposal.answer_by.unwrap();
             assert!(answer_by.minus(world.now) > micros(500), "people have time to answer");

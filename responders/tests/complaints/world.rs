@@ -339,6 +339,7 @@ pub fn plan(level: Level) -> Plan {
         ask_for: Vec::new(),
         stops: false,
         if_still_talking: None,
+        talking_ttl_seconds: None,
     }
 }
 

@@ -113,6 +113,7 @@ impl Loop {
             ask_for: vec![],
             stops: false,
             if_still_talking: None,
+            talking_ttl_seconds: None,
         }
     }
 }

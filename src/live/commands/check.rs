@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use fleet::Device;
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::committed;
@@ -18,6 +19,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 use responders::send::probe;
+use smol_str::SmolStr;
 use store::ParquetStore;
 
 use super::topics::{ANSWERS, CALLS, wanted};
@@ -52,6 +54,7 @@ pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let config = Config::load(Some(&args.config))?;
     println!("ok     configuration `{}`", args.config.display());
     let mut found = vec![inventory(&config), store(&config)];
+    found.extend(never(&config));
     found.extend(responding(&config));
     found.extend(kafka(&config));
     let mut wrong = 0;
@@ -92,6 +95,28 @@ fn inventory(config: &Config) -> Found {
             wrong(format!("inventory `{}`: {error}", path.display()), "correct the file, or [source] inventory")
         }
     }
+}
+
+/// Who is never to be restricted, and is nobody that the inventory knows: a slip of the pen there protects nobody.
+fn never(config: &Config) -> Vec<Found> {
+    let read = config.source.inventory.as_ref().and_then(|path| std::fs::File::open(path).ok());
+    let Some(Ok(inventory)) = read.map(|file| Inventory::from_csv(file, "inventory")) else { return Vec::new() };
+    let never = &config.responders.never;
+    let has = |of: fn(&Device) -> &str, name: &str| inventory.devices().iter().any(|device| of(device) == name);
+    let lists: [(&str, &[SmolStr], fn(&Device) -> &str); 4] = [
+        ("devices", &never.devices, |device| &device.id),
+        ("types", &never.types, |device| &device.device_type),
+        ("sites", &never.sites, |device| &device.site),
+        ("segments", &never.segments, |device| &device.segment),
+    ];
+    let mut found = Vec::new();
+    for (list, names, of) in lists {
+        found.extend(names.iter().filter(|name| !has(of, name)).map(|name| Found::Doubtful {
+            what: format!("`{name}` under [responders.never] {list} is nobody's in the inventory: it protects nobody"),
+            remedy: "is it spelt as in the inventory?",
+        }));
+    }
+    found
 }
 
 /// Playbooks, and each gateway as it answers now.

@@ -30,6 +30,8 @@ pub struct Done {
 
 pub struct Answered {
     pub findings: usize,
+    /// Whether it is known what was an incident.
+    pub is_labelled: bool,
     pub done: Vec<Done>,
 }
 
@@ -49,7 +51,8 @@ pub fn answer(stored: &Stored, playbooks: CompiledPlaybooks, config: &responders
     let mut responder = ReplayResponder::new(config, playbooks, &devices, folder.path())?;
     devices.iter().for_each(|device| responder.meet(Arc::clone(device)));
     let rows = responder.answer(&findings)?;
-    Ok(Answered { findings: findings.len(), done: done(&rows, &stored.run) })
+    let is_labelled = stored.run.episodes.iter().any(|episode| episode.incident);
+    Ok(Answered { findings: findings.len(), is_labelled, done: done(&rows, &stored.run) })
 }
 
 /// The first time of each action, and what it came to.

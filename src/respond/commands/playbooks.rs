@@ -155,7 +155,8 @@ fn replayed(dataset: &Path, args: &TestArgs, out: &Path) -> anyhow::Result<Store
 }
 
 fn told(answered: &Answered, mode: Mode) -> String {
-    let mut table = Table::new(&["!found (UTC)", "device", "level", "playbook", "outcome", "of an incident", "reason"]);
+    let mut table =
+        Table::new(&["!found (UTC)", "!device", "!level", "!playbook", "!outcome", "of an incident", "!reason"]);
     for done in &answered.done {
         let incident = match done.is_incident {
             Some(true) => "yes",
@@ -176,7 +177,7 @@ fn told(answered: &Answered, mode: Mode) -> String {
     out += &format!("\n{} findings, {} actions in mode {mode}\n", answered.findings, answered.done.len());
     let (incident, benign, all) =
         (answered.restricted(Some(true)), answered.restricted(Some(false)), answered.restricted(None));
-    if answered.done.iter().any(|done| done.is_incident.is_some()) {
+    if answered.is_labelled {
         out += &format!("restricted: {} devices in a labelled incident of theirs\n", incident.len());
         out += &match benign.len() {
             0 => "restricted: no benign device\n".to_owned(),

@@ -99,6 +99,7 @@ fn proposal(of: &Earlier, id: &str) -> Proposal {
         ask_for: Vec::new(),
         after: None,
         if_still_talking: None,
+        talking_ttl_seconds: None,
         why: "test".to_owned(),
         first_window: at(of.found - 60),
         found_at: at(of.found),
@@ -162,6 +163,7 @@ fn a_plan_says_what_the_playbook_says() {
         ask_for: vec![Level::Disable],
         stops: false,
         if_still_talking: None,
+        talking_ttl_seconds: None,
     };
     let quarantine = Plan {
         level: Level::Quarantine,
@@ -170,6 +172,7 @@ fn a_plan_says_what_the_playbook_says() {
         ttl_seconds: Some(3_600),
         stops: true,
         if_still_talking: Some(Level::RotateCredentials),
+        talking_ttl_seconds: None,
         ..notify.clone()
     };
     assert_eq!(plans, [notify, quarantine]);

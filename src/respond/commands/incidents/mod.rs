@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use datasets::scorecard::load::Stored;
 use fleet::{Action, Finding, Incident};
-use responders::api::client::{Client, Failed};
+use responders::api::client::{Client, DEFAULT_URL, Failed};
 use responders::api::views::{IncidentFilter, Incidents, LARGEST_PAGE, StatsFilter};
 use responders::rights::Moment;
 
@@ -35,11 +35,11 @@ pub enum IncidentsCommand {
 #[derive(Args, Clone, Debug)]
 pub struct Place {
     /// The folder a replay wrote (`--out` there), or the embedded store of `vedette run`
-    #[arg(long, value_name = "DIR", required_unless_present = "url", conflicts_with = "url")]
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
     pub store: Option<PathBuf>,
-    /// Where the API of `vedette run` answers, such as http://127.0.0.1:9465
-    #[arg(long, value_name = "URL", help_heading = "API")]
-    pub url: Option<String>,
+    /// Without `--store`: where the API of `vedette run` answers
+    #[arg(long, value_name = "URL", help_heading = "API", default_value = DEFAULT_URL)]
+    pub url: String,
     #[command(flatten)]
     pub rights: Rights,
 }
@@ -81,17 +81,13 @@ pub struct StatsArgs {
 }
 
 impl Place {
+    /// Where [`Place::client`] gives none.
     fn open(&self) -> anyhow::Result<Stored> {
-        let Some(store) = self.store.clone() else {
-            return Err(
-                Misuse("whose incidents? name a folder with `--store`, or the API with `--url`".to_owned()).into()
-            );
-        };
-        open(&StoreArg { store })
+        open(&StoreArg { store: self.store.clone().unwrap_or_default() })
     }
 
     fn client(&self) -> Option<anyhow::Result<Client>> {
-        self.url.as_ref().map(|url| client(url, &self.rights))
+        self.store.is_none().then(|| client(&self.url, &self.rights))
     }
 }
 
