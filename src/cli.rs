@@ -205,7 +205,6 @@ mod tests {
             ("actions extend a1", "--for"),
             ("actions extend a1 --for 4h --until 2026-01-31T12:00:00Z", "cannot be used with"),
             ("mode auto --gateway edge --playbook p", "cannot be used with"),
-            ("incidents list", "--store"),
             ("incidents list --store out --url http://127.0.0.1:1", "cannot be used with"),
             ("verdicts give true", "--incident"),
             ("verdicts give yes --incident i1", "`yes` is no verdict"),

@@ -271,7 +271,7 @@ fn probation_goes_by_the_clock_where_findings_may_be_of_any_age() {
 
 #[test]
 fn a_condition_that_cannot_be_computed_is_no_yes_and_the_next_playbook_decides() {
-    let all = compiled(&[notifies("odd", 90, "cast(device_type as bigint) > 0"), notifies("next", 10, "true")]);
+    let all = compiled(&[notifies("odd", 90, "10 / cast(repeats_24h as bigint) > 0"), notifies("next", 10, "true")]);
     assert_eq!(decides(&all, 0, 0, &Book::default(), &Config::default()).as_deref(), Some("next"));
     // Nobody knows the site of a finding without a device: null is no yes either.
     let all = compiled(&[notifies("site", 90, "site <> 'hall'"), notifies("next", 10, "true")]);
