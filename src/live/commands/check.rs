@@ -97,13 +97,16 @@ fn inventory(config: &Config) -> Found {
     }
 }
 
+/// What a device is called by.
+type Named = fn(&Device) -> &str;
+
 /// Who is never to be restricted, and is nobody that the inventory knows: a slip of the pen there protects nobody.
 fn never(config: &Config) -> Vec<Found> {
     let read = config.source.inventory.as_ref().and_then(|path| std::fs::File::open(path).ok());
     let Some(Ok(inventory)) = read.map(|file| Inventory::from_csv(file, "inventory")) else { return Vec::new() };
     let never = &config.responders.never;
-    let has = |of: fn(&Device) -> &str, name: &str| inventory.devices().iter().any(|device| of(device) == name);
-    let lists: [(&str, &[SmolStr], fn(&Device) -> &str); 4] = [
+    let has = |of: Named, name: &str| inventory.devices().iter().any(|device| of(device) == name);
+    let lists: [(&str, &[SmolStr], Named); 4] = [
         ("devices", &never.devices, |device| &device.id),
         ("types", &never.types, |device| &device.device_type),
         ("sites", &never.sites, |device| &device.site),
