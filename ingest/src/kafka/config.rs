@@ -110,7 +110,7 @@ fn default_live() -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Secret {
-    /// The file's first line.
+    /// What is in the file, without the newline at its end: a key has many lines.
     File(PathBuf),
     /// The environment variable.
     Env(String),
@@ -124,7 +124,8 @@ impl Secret {
             Secret::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| format!("the file `{}` cannot be read: {error}", path.display()))?;
-                Ok(text.lines().next().unwrap_or_default().to_owned())
+                let text = text.strip_suffix('\n').unwrap_or(&text);
+                Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
             }
             Secret::Env(name) => {
                 std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set"))
