@@ -64,9 +64,11 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Misuse(format!("the configuration file `{}` cannot be read: {error}; check `--config`", path.display()))
         })?;
-        let mut config: Config = toml::from_str(&text)
-            .map_err(|error| Misuse(format!("the configuration file `{}` is wrong:\n{error}", path.display())))?;
+        let mut config: Config = toml::from_str(&text).map_err(|error| {
+            Misuse(format!("the configuration file `{}` is wrong:\n{}", path.display(), shown(&error, &text)))
+        })?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        config.detect.probation_seconds = config.responders.probation_seconds;
         config.source.resolve(folder);
         config.store.resolve(folder);
         config.responders.resolve(folder);
@@ -94,6 +96,14 @@ impl Config {
 }
 
 /// As people write a time, or microseconds since 1970.
+/// The excerpt would show a secret to whoever reads the log.
+fn shown(error: &toml::de::Error, text: &str) -> String {
+    match error.span().filter(|_| error.message().contains(fleet::secret::NOT_HERE)) {
+        Some(span) => format!("line {}: {}\n", text[..span.start].lines().count().max(1), error.message()),
+        None => error.to_string(),
+    }
+}
+
 fn time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<EventTime>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -152,6 +162,21 @@ mod tests {
             let message = Config::load(Some(&path)).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains("vedette.toml"), "{message}");
             assert!(!message.contains("unknown field"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.toml");
+        for text in [
+            "[store.clickhouse]\npassword = \"hunter2\"",
+            "[source.kafka.secrets]\n\"sasl.password\" = \"hunter2\"",
+            "[gateways.a]\nkind = \"mosquitto\"\nurl = \"mqtts://a\"\nusername = \"a\"\npassword = \"hunter2\"",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let problem = Config::load(Some(&path)).unwrap_err().to_string();
+            assert!(problem.contains("a secret is not written here") && !problem.contains("hunter2"), "{problem}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The nouns every room speaks: no I/O, no clock, no async.
+//! The nouns every room speaks: no I/O but for a secret that is asked for, no clock, no async.
 //!
 //! * [`time`]: event time, microseconds since the Unix epoch, UTC
 //! * [`address`]: MAC addresses, and what kind of place an IP address is
@@ -12,6 +12,7 @@
 //! * [`sighting`]: what was seen of a device while an action restricts it
 //! * [`id`]: stable ids
 //! * [`memory`]: what a stage remembers, as bytes
+//! * [`secret`]: where a secret of the configuration is
 
 pub mod action;
 pub mod address;
@@ -22,6 +23,7 @@ pub mod id;
 pub mod log;
 pub mod memory;
 pub mod reading;
+pub mod secret;
 pub mod sighting;
 pub mod time;
 pub mod window;
@@ -33,6 +35,7 @@ pub use feature::{FEATURES, Feature};
 pub use finding::{Confidence, Finding, FindingKind, Incident, Reason, Scope, Severity};
 pub use log::{Batch, Entry, Fact, Mark, Resume, Tick, Versions};
 pub use reading::{Identity, Kind, Owner, Position, Reading, Role, Routed};
+pub use secret::Secret;
 pub use sighting::Sighting;
 pub use time::{EventTime, MICROS_PER_SECOND};
 pub use window::{Contact, Direction, Service, Window};

@@ -334,6 +334,17 @@ fn a_device_with_both_families_is_known_by_all_its_addresses() {
     assert!(router.addresses("a", at(11)).iter().all(|(_, usable)| usable.is_ok()), "before what is acted upon");
 }
 
+#[test]
+fn an_address_of_one_link_is_nobodys_name() {
+    let mut router = router(&format!("device_id,device_type,mac,ip\na,plug,{MAC_A},fd00::5\nb,plug,{MAC_B},\n"));
+    for (mac, address) in [(MAC_A, "fe80::a"), (MAC_B, "fe80::b"), (MAC_B, "169.254.7.7")] {
+        whose(&mut router, 1, &format!("{mac} {address}"), to_internet());
+    }
+    let name = |device| router.names(device, at(0)).into_iter().find(|(kind, _)| *kind == NameKind::Ip);
+    assert_eq!(name("a").unwrap().1.unwrap(), "fd00::5", "though the other is newer");
+    assert_eq!(name("b"), None);
+}
+
 /// Whoever acts on a device goes by these names: one that is others' too, or one of several, must not be used.
 #[test]
 fn names_that_are_others_too_or_not_the_only_ones_are_refused_in_words() {

@@ -151,8 +151,7 @@ impl History for ParquetStore {
     }
 
     fn read_findings(&self, range: Range<EventTime>) -> Result<Vec<Finding>, Error> {
-        let mut findings: Vec<Finding> = self.rows()?;
-        findings.retain(|finding| range.contains(&finding.emitted_at));
+        let mut findings = self.findings(&range)?;
         findings.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
         Ok(findings)
     }

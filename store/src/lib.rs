@@ -32,7 +32,7 @@ pub use error::Error;
 pub use excerpt::{Excerpts, Which};
 pub use history::{Heard, History, Keys, Restriction, Spell, Transition, restrictions};
 pub use parquet::{ALWAYS, ParquetStore, write_file};
-pub use predicate::Predicate;
+pub use predicate::{Predicate, VALUES};
 pub use query::{Format, Queries};
 pub use rows::{
     ANNOUNCED, BaselineRow, DeviceNames, DeviceRow, EvidenceRow, RejectedRow, Row, ScoredWindow, Step, VerdictRow,

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use arrow::record_batch::RecordBatch;
-use fleet::{Contact, DeviceKey, EventTime, Window};
+use fleet::{Contact, DeviceKey, EventTime, Finding, Window};
 use rayon::prelude::*;
 
 pub use read::ALWAYS;
@@ -352,6 +352,13 @@ impl ParquetStore {
         let files = self.files()?.remove(&R::TABLE).unwrap_or_default();
         let mut rows = Vec::new();
         for_each_batch(&files, R::TABLE, TextLayout::Plain, wanted, |batch| R::decode(batch, &mut rows))?;
+        Ok(rows)
+    }
+
+    /// Findings told in `range`.
+    pub(crate) fn findings(&self, range: &Range<EventTime>) -> Result<Vec<Finding>, Error> {
+        let mut rows: Vec<Finding> = self.rows_in(Some(Wanted { time_column: "emitted_at", range, columns: &[] }))?;
+        rows.retain(|finding| range.contains(&finding.emitted_at));
         Ok(rows)
     }
 

@@ -11,15 +11,21 @@ use arrow::array::BooleanArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::{DFSchema, cast::as_boolean_array};
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Diagnostic, Location, Span};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::prelude::SessionContext;
 
 use crate::error::Error;
 use crate::query::engine::session_config;
-use crate::query::explain::{Names, explain};
+use crate::query::explain::{Names, explain, find_word, nearest};
+
+/// Metadata of a field: all that its text can be, separated by commas. It is not compared with anything else.
+pub const VALUES: &str = "values";
 
 /// Knows the functions; holds no tables.
 static FUNCTIONS: LazyLock<SessionContext> = LazyLock::new(|| SessionContext::new_with_config(session_config()));
@@ -33,13 +39,17 @@ pub struct Predicate {
 impl Predicate {
     /// # Errors
     /// [`Error::Sql`] with the expression and a caret under the mistake where its place is known; for an unknown column
-    /// the names that are like it; for an expression that is not a condition its type.
+    /// the names that are like it; for an expression that is not a condition its type; for text that a column never is (see
+    /// [`VALUES`]) what it can be.
     pub fn compile(expression: &str, schema: &Schema) -> Result<Predicate, Error> {
         let names =
             Names { tables: Vec::new(), columns: schema.fields().iter().map(|field| field.name().clone()).collect() };
         let explained = |error: DataFusionError| Error::Sql(explain("expression", &error, expression, &names));
         let fields = DFSchema::try_from(schema.clone()).map_err(explained)?;
         let logical = FUNCTIONS.parse_sql_expr(expression, &fields).map_err(explained)?;
+        if let Some((text, problem)) = never(&logical, schema) {
+            return Err(explained(wrong_at(expression, &format!("'{}'", text.replace('\'', "''")), problem)));
+        }
         let physical = FUNCTIONS.create_physical_expr(logical, &fields).map_err(explained)?;
         let data_type = physical.data_type(schema).map_err(explained)?;
         if data_type != DataType::Boolean && data_type != DataType::Null {
@@ -47,12 +57,12 @@ impl Predicate {
             return Err(explained(DataFusionError::Plan(problem)));
         }
         if let Some(text) = text_as_number(&physical, schema) {
+            let bare = text.trim_matches('`');
             let problem = format!(
                 "{text} is text and is used as a number; compare it with text in single quotes, or say what is to be \
-                 read as a number with `try_cast({} as double)`",
-                text.trim_matches('`')
+                 read as a number with `try_cast({bare} as double)`"
             );
-            return Err(explained(DataFusionError::Plan(problem)));
+            return Err(explained(wrong_at(expression, bare, problem)));
         }
         Ok(Predicate { text: expression.to_owned(), expression: physical })
     }
@@ -75,10 +85,54 @@ impl Predicate {
     }
 }
 
+/// The caret stands under the first such word.
+fn wrong_at(expression: &str, word: &str, problem: String) -> DataFusionError {
+    let span = find_word(expression, word).map(|(line, column)| {
+        let at = Location { line, column };
+        Span::new(at, at)
+    });
+    let diagnostic = Diagnostic::new_error(problem.clone(), span);
+    DataFusionError::Plan(problem).with_diagnostic(diagnostic)
+}
+
+/// Text that its column never is, and what is wrong with it.
+fn never(expression: &Expr, schema: &Schema) -> Option<(String, String)> {
+    let mut found = None;
+    let _ = expression.apply(|part| {
+        let compared: Vec<(&Expr, &Expr)> = match part {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq | Operator::NotEq, right }) => {
+                vec![(left, right), (right, left)]
+            }
+            Expr::InList(list) => list.list.iter().map(|value| (&*list.expr, value)).collect(),
+            _ => Vec::new(),
+        };
+        found = compared.into_iter().find_map(|(column, value)| never_is(column, value, schema));
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
+}
+
+fn never_is(column: &Expr, value: &Expr, schema: &Schema) -> Option<(String, String)> {
+    let (Expr::Column(column), Expr::Literal(value, _)) = (column, value) else { return None };
+    let text = value.try_as_str()??;
+    let values = schema.field_with_name(&column.name).ok()?.metadata().get(VALUES)?;
+    let values: Vec<String> = values.split(',').map(str::to_owned).collect();
+    if values.iter().any(|value| value == text) {
+        return None;
+    }
+    let meant = match nearest(text, &values) {
+        near if near.is_empty() => format!("expected one of {}", values.join(", ")),
+        near => format!("did you mean {}?", near.join(", ")),
+    };
+    Some((text.to_owned(), format!("`{}` is never `{text}`; {meant}", column.name)))
+}
+
 /// Text that has to be a number, or every evaluation fails: a column by its name, anything else as it is.
 fn text_as_number(expression: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<String> {
     if let Some(cast) = (expression.as_ref() as &dyn Any).downcast_ref::<CastExpr>()
         && cast.cast_type().is_numeric()
+        // What is written out can be computed, or was refused.
+        && (cast.expr().as_ref() as &dyn Any).downcast_ref::<Literal>().is_none()
         && matches!(cast.expr().data_type(schema), Ok(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View))
     {
         let column = (cast.expr().as_ref() as &dyn Any).downcast_ref::<Column>();

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Float32Array, RecordBatch, StringArray, UInt16Array};
@@ -86,6 +87,27 @@ fn text_that_would_have_to_be_a_number_is_refused_before_it_fails() {
         assert!(text.contains("`device_type` is text") && text.contains("try_cast(device_type as double)"), "{text}");
     }
     assert_eq!(says("try_cast(device_type as double) > 1"), [None; 3]);
+    assert_eq!(says("sign_in_failures > '3'"), [Some(false), Some(true), Some(true)]);
+}
+
+#[test]
+fn text_that_a_column_never_is_is_shown_with_what_it_can_be() {
+    let values = HashMap::from([(store::VALUES.to_owned(), "info,low,medium,high".to_owned())]);
+    let schema = Schema::new(vec![
+        Field::new("severity", DataType::Utf8, true).with_metadata(values),
+        Field::new("site", DataType::Utf8, true),
+    ]);
+    let compiled = |expression: &str| Predicate::compile(expression, &schema).map_err(|error| error.to_string());
+    let text = compiled("site = 'x' and severity = 'hgih'").unwrap_err();
+    assert!(text.contains("`severity` is never `hgih`; did you mean `high`?"), "{text}");
+    assert!(text.ends_with(&format!("\n  | {}^", " ".repeat("site = 'x' and severity = ".len()))), "{text}");
+    for wrong in ["'severe' <> severity", "not (severity in ('low', 'severe'))"] {
+        let text = compiled(wrong).unwrap_err();
+        assert!(text.contains("`severity` is never `severe`; expected one of info, low, medium, high"), "{text}");
+    }
+    for right in ["severity in ('low', 'high')", "severity = site", "site = 'hgih'", "severity like 'h%'"] {
+        assert!(compiled(right).is_ok(), "{right}");
+    }
 }
 
 #[test]

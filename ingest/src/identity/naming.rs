@@ -82,8 +82,7 @@ impl Known {
     fn is_lasting(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(_) => self.leases.index(address).is_some_and(|index| index < self.declared),
-            // No gateway forwards those that hold on one link only.
-            IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_multicast() && !v6.is_loopback(),
+            IpAddr::V6(_) => is_forwarded(address),
         }
     }
 
@@ -95,7 +94,7 @@ impl Known {
     /// The one internal or declared address that it has now.
     fn address(&self, key: DeviceKey, since: EventTime) -> Option<Usable> {
         let (mut now, mut lost) = (Vec::new(), None);
-        for address in self.addresses_of(key) {
+        for address in self.addresses_of(key).into_iter().filter(|address| is_forwarded(*address)) {
             let holders = self.leases.holders(address);
             let Some(place) = holders.iter().rposition(|lease| lease.device == key) else { continue };
             let newest = holders.last().map_or(NOBODY, |lease| lease.device);
@@ -119,6 +118,14 @@ impl Known {
 
     fn shared_address(&self, key: DeviceKey) -> Option<IpAddr> {
         self.shared_addresses.get(&key).copied()
+    }
+}
+
+/// What holds on one link only, no gateway forwards.
+fn is_forwarded(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && !v6.is_multicast() && !v6.is_loopback(),
     }
 }
 

@@ -34,9 +34,9 @@ pub fn settings(config: &KafkaConfig, purpose: Purpose) -> Result<ClientConfig, 
         settings.set(name, value);
     }
     for (name, secret) in &config.secrets {
-        let value = secret.read().map_err(|problem| Error::Kafka {
+        let value = secret.read().map_err(|missing| Error::Kafka {
             doing: format!("reading the secret `{name}` of [source.kafka.secrets]"),
-            problem,
+            problem: missing.to_string(),
             retry: false,
         })?;
         settings.set(name, value);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fleet::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::decode::Format;
@@ -106,34 +107,6 @@ fn default_live() -> bool {
     true
 }
 
-/// A value that is never in the configuration, on a command line or in a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Secret {
-    /// What is in the file, without the newline at its end: a key has many lines.
-    File(PathBuf),
-    /// The environment variable.
-    Env(String),
-}
-
-impl Secret {
-    /// # Errors
-    /// What is missing, by name; never the value.
-    pub fn read(&self) -> Result<String, String> {
-        match self {
-            Secret::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| format!("the file `{}` cannot be read: {error}", path.display()))?;
-                let text = text.strip_suffix('\n').unwrap_or(&text);
-                Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
-            }
-            Secret::Env(name) => {
-                std::env::var(name).map_err(|_| format!("the environment variable `{name}` is not set"))
-            }
-        }
-    }
-}
-
 /// Properties that nobody may set: results depend on them.
 pub const FIXED: [(&str, &str); 12] = [
     ("auto.offset.reset", "what retention deleted is counted, and reading goes on from the earliest record"),
@@ -170,9 +143,7 @@ impl SourceConfig {
             *inventory = folder.join(&*inventory);
         }
         for secret in self.kafka.secrets.values_mut() {
-            if let Secret::File(path) = secret {
-                *path = folder.join(&*path);
-            }
+            secret.resolve(folder);
         }
     }
 
@@ -242,7 +213,7 @@ mod tests {
         let message = parse(r#"{"kafka":{"properties":{"sasl.password":"hunter2"}}}"#).check().unwrap_err().to_string();
         assert!(message.contains("sasl.password") && !message.contains("hunter2"), "{message}");
         let missing = Secret::Env("VEDETTE_NO_SUCH_VARIABLE".to_owned()).read().unwrap_err();
-        assert!(missing.contains("VEDETTE_NO_SUCH_VARIABLE"), "{missing}");
+        assert!(missing.to_string().contains("VEDETTE_NO_SUCH_VARIABLE"), "{missing}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod native;
 #[cfg(feature = "kafka")]
 pub mod topics;
 
-pub use config::{KafkaConfig, RawTopic, Secret};
+pub use config::{KafkaConfig, RawTopic};
 
 /// Version of the linked librdkafka, such as `2.12.1`.
 #[cfg(feature = "kafka")]

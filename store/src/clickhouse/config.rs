@@ -1,8 +1,10 @@
 //! The section `[store.clickhouse]`: where the tables are, when they are not embedded.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use fleet::Secret;
+use fleet::secret::NoSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -42,14 +44,6 @@ pub const KEPT_DAYS: [(&str, u32); 7] = [
 /// A hundred years.
 const MOST_DAYS: u32 = 36_500;
 
-/// A value that is never in the configuration, on a command line or in a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Secret {
-    File(PathBuf),
-    Env(String),
-}
-
 impl ClickHouseConfig {
     pub fn is_used(&self) -> bool {
         !self.url.is_empty()
@@ -60,27 +54,20 @@ impl ClickHouseConfig {
     }
 
     pub fn resolve(&mut self, folder: &Path) {
-        if let Some(Secret::File(path)) = &mut self.password {
-            *path = folder.join(&*path);
+        if let Some(password) = &mut self.password {
+            password.resolve(folder);
         }
     }
 
     /// # Errors
     /// What is missing, by name; never the value.
     pub fn password(&self) -> Result<Option<String>, Error> {
-        let missing = |value: String| Error::Config {
+        let missing = |missing: NoSecret| Error::Config {
             setting: "clickhouse.password",
-            value,
+            value: missing.to_string(),
             expected: "a file that can be read, or an environment variable that is set",
         };
-        match &self.password {
-            None => Ok(None),
-            Some(Secret::File(path)) => {
-                let text = std::fs::read_to_string(path).map_err(|_| missing(path.display().to_string()))?;
-                Ok(Some(text.lines().next().unwrap_or_default().to_owned()))
-            }
-            Some(Secret::Env(name)) => std::env::var(name).map(Some).map_err(|_| missing(name.clone())),
-        }
+        self.password.as_ref().map(|secret| secret.read().map_err(missing)).transpose()
     }
 
     pub fn insert_rows(&self) -> usize {

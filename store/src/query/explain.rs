@@ -77,7 +77,7 @@ fn parser_place(problem: &str) -> Option<(String, u64, u64)> {
 }
 
 /// Line and column (from 1) of the first whole word equal to `word`.
-fn find_word(sql: &str, word: &str) -> Option<(u64, u64)> {
+pub(crate) fn find_word(sql: &str, word: &str) -> Option<(u64, u64)> {
     let in_word = |character: char| character.is_alphanumeric() || character == '_';
     for (number, line) in sql.lines().enumerate() {
         for (at, _) in line.match_indices(word) {
@@ -99,7 +99,7 @@ fn caret(sql: &str, line: u64, column: u64) -> Option<String> {
 }
 
 /// Names like `wrong`, nearest first: at most a third of its letters differ, or one (of three letters or more) is in the other.
-fn nearest(wrong: &str, names: &[String]) -> Vec<String> {
+pub(crate) fn nearest(wrong: &str, names: &[String]) -> Vec<String> {
     let wrong = wrong.to_lowercase();
     let mut near: Vec<(usize, &String)> = Vec::new();
     for name in names {

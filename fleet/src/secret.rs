@@ -6,7 +6,16 @@ use std::path::{Path, PathBuf};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::Error;
+use thiserror::Error;
+
+/// What is said of one that is written into the configuration itself.
+pub const NOT_HERE: &str =
+    "a secret is not written here; say where it is, `{ env = \"NAME\" }` or `{ file = \"path\" }`";
+
+/// There is none where one is expected: where, and why; never the value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}; a secret is expected there")]
+pub struct NoSecret(String);
 
 /// Where a secret is: `{ env = "NAME" }` or `{ file = "path" }`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -35,9 +44,7 @@ impl<'de> Deserialize<'de> for Secret {
             }
 
             fn visit_str<E: de::Error>(self, _: &str) -> Result<Secret, E> {
-                let problem =
-                    "a secret is not written here; say where it is, `{ env = \"NAME\" }` or `{ file = \"path\" }`";
-                Err(E::custom(problem))
+                Err(E::custom(NOT_HERE))
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
@@ -59,11 +66,12 @@ impl Secret {
         }
     }
 
-    /// A newline at the end is cut.
+    /// A newline at the end is cut; a key has many lines.
     ///
     /// # Errors
     /// The variable is not set, or the file cannot be read, or there is nothing in it.
-    pub fn read(&self) -> Result<String, Error> {
+    #[expect(clippy::disallowed_methods, reason = "it stands nowhere else, and is read when it is needed")]
+    pub fn read(&self) -> Result<String, NoSecret> {
         let (read, place) = match self {
             Secret::Env(name) => (
                 std::env::var(name).map_err(|error| match error {
@@ -77,11 +85,11 @@ impl Secret {
                 format!("the file `{}`", path.display()),
             ),
         };
-        let text = read.map_err(|problem| Error::Wrong(format!("{place} {problem}; a secret is expected there")))?;
+        let text = read.map_err(|problem| NoSecret(format!("{place} {problem}")))?;
         let secret = text.strip_suffix('\n').unwrap_or(&text);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
         if secret.is_empty() {
-            return Err(Error::Wrong(format!("{place} is empty; a secret is expected there")));
+            return Err(NoSecret(format!("{place} is empty")));
         }
         Ok(secret.to_owned())
     }
@@ -100,31 +108,31 @@ impl fmt::Debug for Secret {
 mod tests {
     use super::*;
 
+    fn read(json: &str) -> Result<Secret, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
     #[test]
-    fn a_file_is_read_without_its_newline_and_nothing_is_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        std::fs::write(&path, "s3cr3t\n").unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a secret in a file")]
+    fn a_file_is_read_without_its_last_newline_and_nothing_is_shown() {
+        let path = std::env::temp_dir().join(format!("vedette-secret-{}", std::process::id()));
         let secret = Secret::File(path.clone());
-        assert_eq!(secret.read().unwrap(), "s3cr3t");
-        assert!(!format!("{secret:?}").contains("s3cr3t"));
-
-        #[derive(Debug, Deserialize)]
-        struct Login {
-            #[expect(dead_code, reason = "it is not read")]
-            password: Secret,
+        for (text, expected) in [("s3cr3t\n", Some("s3cr3t")), ("a\r\nb\r\n", Some("a\r\nb")), ("\n", None)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(secret.read().ok().as_deref(), expected, "{text:?}");
         }
-        let written = toml::from_str::<Login>("password = \"hunter2\"").unwrap_err();
-        assert!(
-            written.message().contains("{ env = \"NAME\" }") && !written.message().contains("hunter2"),
-            "{written}"
-        );
-        assert!(toml::from_str::<Login>("password = { env = \"A\" }").is_ok());
-        assert!(toml::from_str::<Login>("password = { envy = \"A\" }").unwrap_err().message().contains("`envy`"));
-
-        std::fs::write(&path, "\n").unwrap();
-        assert!(secret.read().unwrap_err().to_string().contains("is empty"));
+        assert!(secret.read().unwrap_err().to_string().contains("is empty; a secret is expected"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(secret.read().unwrap_err().to_string().contains("cannot be read"));
         let missing = Secret::Env("VEDETTE_NO_SUCH_VARIABLE".to_owned());
         assert!(missing.read().unwrap_err().to_string().contains("`VEDETTE_NO_SUCH_VARIABLE` is not set"));
+    }
+
+    #[test]
+    fn one_that_is_written_into_the_configuration_is_not_repeated() {
+        let written = read("\"hunter2\"").unwrap_err();
+        assert!(written.contains(NOT_HERE) && !written.contains("hunter2"), "{written}");
+        assert_eq!(read("{\"env\": \"A\"}"), Ok(Secret::Env("A".to_owned())));
+        assert!(read("{\"envy\": \"A\"}").unwrap_err().contains("`envy`"));
     }
 }
