@@ -46,6 +46,8 @@ pub(crate) struct Crossing {
     pub crossed_at: EventTime,
     pub hold_seconds: u32,
     pub evidence: f64,
+    /// The line it crossed.
+    pub line: f64,
     /// Strongest first, with the weight each had.
     pub pieces: Vec<(Piece, f64)>,
 }
@@ -84,10 +86,10 @@ impl Account {
     }
 
     /// Ends a tick: who crossed the line, and whose wait is over.
-    pub fn close(&mut self, now: EventTime, config: &Config) -> Vec<Crossing> {
+    pub fn close(&mut self, now: EventTime, roster: &Roster, config: &Config) -> Vec<Crossing> {
         let half_life = config.half_life();
         for device in self.touched() {
-            if self.total(device, now, half_life) < self.line {
+            if self.total(device, now, half_life) < self.line * roster.share_of_line(device, config) {
                 continue;
             }
             let attacked = self.ledgers[&device]
@@ -112,7 +114,8 @@ impl Account {
             }
             let evidence = self.total(waiting.device, now, half_life);
             let drained = (-f64::from(waiting.hold_seconds) / half_life).exp2();
-            if evidence < self.line * drained {
+            let line = self.line * roster.share_of_line(waiting.device, config);
+            if evidence < line * drained {
                 continue;
             }
             let Some(ledger) = self.ledgers.get_mut(&waiting.device) else { continue };
@@ -130,6 +133,7 @@ impl Account {
                 crossed_at: waiting.crossed_at,
                 hold_seconds: waiting.hold_seconds,
                 evidence,
+                line,
                 pieces,
             });
         }

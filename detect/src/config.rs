@@ -29,6 +29,11 @@ pub struct Config {
     /// So long after an action of ours was undone, what the device does still counts as caused by it: devices come back in
     /// a storm of connects.
     pub release_grace_seconds: u32,
+    /// This share of its line is enough for a finding about a device that was let go ...
+    pub probation_line: f64,
+    /// ... for so long; whoever responds says how long (`[responders] probation_seconds`).
+    #[serde(skip)]
+    pub probation_seconds: u32,
     /// Isolation forest: trees, rows of each, and components of a split (1: axis-parallel, more: extended).
     pub trees: usize,
     pub sample_size: usize,
@@ -51,6 +56,8 @@ impl Default for Config {
             group_share: 0.5,
             group_share_stay: 0.75,
             release_grace_seconds: 600,
+            probation_line: 0.75,
+            probation_seconds: 86_400,
             trees: 100,
             sample_size: 256,
             forest_components: 1,
@@ -82,7 +89,11 @@ impl Config {
             let (name, value) = ("forest_components", self.forest_components);
             return Err(Error::Count { name, value, expected: format!("1 to {FEATURES}, the number of features") });
         }
-        for (name, value) in [("group_share", self.group_share), ("group_share_stay", self.group_share_stay)] {
+        for (name, value) in [
+            ("group_share", self.group_share),
+            ("group_share_stay", self.group_share_stay),
+            ("probation_line", self.probation_line),
+        ] {
             if !(value > 0.0 && value <= 1.0) {
                 return Err(Error::Share { name, value });
             }

@@ -23,7 +23,6 @@ pub(crate) fn device_finding(
     crossing: &Crossing,
     device: &Device,
     prepared: &Prepared,
-    line: f64,
     width: i64,
     config: &Config,
 ) -> Finding {
@@ -56,7 +55,7 @@ pub(crate) fn device_finding(
         severity: severity_of(&crossing.pieces, kind, device.criticality),
         confidence,
         score: crossing.evidence,
-        line,
+        line: crossing.line,
         p_value: prepared.calibration.p_value(crossing.evidence),
         detectors,
         technique: SmolStr::new_static(pieces.first().map_or("", |piece| piece.evidence.technique)),

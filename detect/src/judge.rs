@@ -287,7 +287,7 @@ impl Judge {
                     for account in &mut self.accounts {
                         account.add(piece.clone(), tick.end);
                     }
-                    let line = self.accounts[0].line;
+                    let line = self.accounts[0].line * self.roster.share_of_line(piece.device, &self.config);
                     let total = self.accounts[0].total(piece.device, tick.end, half_life);
                     judgement.evidence.push(ToldEvidence { evidence: piece, total, line });
                 }
@@ -347,11 +347,9 @@ impl Judge {
             }
         }
         for (index, account) in self.accounts.iter_mut().enumerate() {
-            let line = account.line;
-            for crossing in account.close(tick.end, &self.config) {
+            for crossing in account.close(tick.end, &self.roster, &self.config) {
                 let Some(device) = self.roster.device(crossing.device) else { continue };
-                let finding =
-                    explain::device_finding(&crossing, device, &self.prepared, line, self.width, &self.config);
+                let finding = explain::device_finding(&crossing, device, &self.prepared, self.width, &self.config);
                 if index == 0 {
                     judgement.findings.push(finding);
                     continue;
@@ -382,7 +380,11 @@ impl Judge {
                 score: *score,
                 p_value: (-score).exp(),
                 evidence: book.total(window.device, tick.end, half_life) as f32,
-                line: if book.line.is_finite() { book.line as f32 } else { 0.0 },
+                line: if book.line.is_finite() {
+                    (book.line * self.roster.share_of_line(window.device, &self.config)) as f32
+                } else {
+                    0.0
+                },
             });
         }
     }

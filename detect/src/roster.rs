@@ -18,7 +18,7 @@ use self::restrictions::Restrictions;
 
 mod restrictions;
 
-const FORMAT: Format = Format { of: "roster", version: 2 };
+const FORMAT: Format = Format { of: "roster", version: 3 };
 
 #[derive(Default)]
 pub struct Roster {
@@ -86,12 +86,17 @@ impl Roster {
     /// Takes in whom the tick says an action restricts; before anything of the tick is looked at. `width` of a window in
     /// microseconds.
     pub fn take_restrictions(&mut self, tick: &Tick, width: i64, config: &Config) {
-        self.restrictions.take(tick, width, config.release_grace_seconds);
+        self.restrictions.take(tick, width, config);
     }
 
     /// Whether an action of ours explains what the device does in the present tick: nothing is held against it.
     pub fn is_masked(&self, device: DeviceKey) -> bool {
         self.restrictions.holds(device)
+    }
+
+    /// Which share of the line is enough for a finding about the device.
+    pub(crate) fn share_of_line(&self, device: DeviceKey, config: &Config) -> f64 {
+        if self.restrictions.is_on_probation(device) { config.probation_line } else { 1.0 }
     }
 
     /// The devices of this lane for which [`Roster::is_masked`] holds, in the order of their keys.

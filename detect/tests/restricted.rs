@@ -121,6 +121,39 @@ fn whoever_misbehaves_beside_it_or_after_it_is_found() {
 }
 
 #[test]
+fn who_was_let_go_is_found_for_less_and_only_for_a_while() {
+    let camera = World::usual().members("camera")[2];
+    let (from, until) = (NOON - 120, NOON - 60);
+    let refused = |hosts: u8| {
+        World::usual().inject(camera, NOON, NOON + 1, move |minute, _| {
+            (0..hosts).for_each(|host| minute.refused(IpAddr::from([192, 168, 1, 60 + host]), 2323, 1));
+        })
+    };
+    let learned = World::usual().learned();
+    let line = learned.calibration.line(World::usual().config.budget);
+    // The most of it that is no finding otherwise.
+    let slight = |hosts: &u8| {
+        let world = refused(*hosts);
+        let outcome = world.judge(&learned, &world.ticks(), true);
+        let totals = outcome.evidence.iter().filter(|told| told.0 == camera).map(|told| told.3);
+        let total = totals.fold(0.0, f64::max);
+        (outcome.about(camera).is_empty() && total > 0.0).then_some((*hosts, total))
+    };
+    let (hosts, total) = (1..9).rev().find_map(|hosts| slight(&hosts)).expect("something slight");
+    assert!(total < line, "{total} of {line}");
+    let found = |share: f64, seconds: u32| {
+        let mut world = refused(hosts);
+        (world.config.probation_line, world.config.probation_seconds) = (share, seconds);
+        let outcome = world.judge(&learned, &told(&world, &[camera], from, Some(until)), true);
+        outcome.about(camera).first().map(|finding| finding.line)
+    };
+    let share = 0.9 * total / line;
+    assert_eq!(found(1.1 * total / line, 86_400), None, "less than its lower line");
+    assert!(found(share, 86_400).is_some_and(|lower| (lower - share * line).abs() < 1e-9));
+    assert_eq!(found(share, 3_600), None, "its probation is over");
+}
+
+#[test]
 fn what_was_held_before_is_told_and_drains() {
     let world = World::usual();
     let camera = world.members("camera")[0];

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::prepared::Prepared;
 use crate::roster::Roster;
 
-const FORMAT: Format = Format { of: "judge", version: 2 };
+const FORMAT: Format = Format { of: "judge", version: 3 };
 
 /// Baselines are stored by themselves; the configuration, the width of a window and the first judged instant are given
 /// again by whoever goes on.

@@ -1,5 +1,5 @@
 //! Devices that an action of ours restricts, and for a grace after it: what they do, and what they leave undone, is our
-//! doing, so it is held against nobody.
+//! doing, so it is held against nobody. Once let go they are on probation for a while.
 //!
 //! A device is blind to us as long as it stands here, so doubts end it: whatever frees a device does so, however the clock
 //! of who tells it moved, and what restricts it from before it was freed is an old story told again.
@@ -9,9 +9,13 @@ use std::collections::BTreeMap;
 use fleet::{DeviceKey, EventTime, Fact, Tick};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Restrictions {
     devices: BTreeMap<DeviceKey, Restriction>,
+    /// Until when those that were let go are on probation.
+    probation: BTreeMap<DeviceKey, EventTime>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -21,19 +25,24 @@ struct Restriction {
 }
 
 impl Restrictions {
-    /// Takes in what the tick says, and forgets whose grace (seconds) was over before its windows began; `width` of a
+    /// Takes in what the tick says, and forgets whose grace, or probation, was over before its windows began; `width` of a
     /// window in microseconds.
-    pub fn take(&mut self, tick: &Tick, width: i64, grace: u32) {
+    pub fn take(&mut self, tick: &Tick, width: i64, config: &Config) {
         for fact in &tick.facts {
             match *fact {
                 Fact::Restricted { device, from } => self.restrict(device, from),
-                Fact::Freed { device, from } => self.free(device, from),
+                Fact::Freed { device, from } => {
+                    self.free(device, from);
+                    let until = self.probation.entry(device).or_insert(from);
+                    *until = from.plus_seconds(i64::from(config.probation_seconds)).max(*until);
+                }
                 _ => {}
             }
         }
         let start = EventTime(tick.end.0.saturating_sub(width));
-        let is_over = |freed: EventTime| freed.plus_seconds(i64::from(grace)) <= start;
+        let is_over = |freed: EventTime| freed.plus_seconds(i64::from(config.release_grace_seconds)) <= start;
         self.devices.retain(|_, restriction| !restriction.freed.is_some_and(is_over));
+        self.probation.retain(|_, until| *until > start);
     }
 
     fn restrict(&mut self, device: DeviceKey, from: EventTime) {
@@ -53,6 +62,11 @@ impl Restrictions {
     /// In the present tick.
     pub fn holds(&self, device: DeviceKey) -> bool {
         self.devices.contains_key(&device)
+    }
+
+    /// Whether it was let go lately.
+    pub fn is_on_probation(&self, device: DeviceKey) -> bool {
+        self.probation.contains_key(&device)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -84,7 +98,7 @@ mod tests {
             |end| Tick { end: at(end), windows: Vec::new(), facts: std::mem::take(&mut facts), baseline_version: 0 };
         let mut masked = Vec::new();
         for tick in ends.map(tick) {
-            restrictions.take(&tick, WIDTH, 120);
+            restrictions.take(&tick, WIDTH, &Config { release_grace_seconds: 120, ..Config::default() });
             masked.push(restrictions.holds(LAMP));
         }
         masked
