@@ -45,8 +45,14 @@ fn life(number: u64) -> Vec<Body> {
     let mut applied = moved(State::Applied, "loop", "the gateway took it");
     applied.receipt = Some(serde_json::json!({ "rule": number, "set": "quarantine" }));
     let command = Command::Release { action_id: id.clone(), reason: "it was the new firmware".to_owned() };
-    let commanded =
-        Commanded { command_id: format!("c{number}"), by: "anna".into(), command, refused: None, offset: Some(number) };
+    let commanded = Commanded {
+        command_id: format!("c{number}"),
+        by: "anna".into(),
+        command,
+        note: String::new(),
+        refused: None,
+        offset: Some(number),
+    };
     let moves = [
         moved(State::Approved, "policy", "mode auto"),
         applying,
@@ -82,6 +88,7 @@ fn proposal(id: &str, number: u64) -> Proposal {
         device_id: format!("camera-{:06}", number % 5_000).into(),
         device_type: "camera".into(),
         site: "hall-7".into(),
+        segment: "".into(),
         kind: FindingKind::Compromise,
         severity: Severity::High,
         level: Level::Quarantine,

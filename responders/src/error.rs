@@ -13,6 +13,8 @@ pub enum Error {
     Wrong(String),
     #[error(transparent)]
     Memory(#[from] fleet::memory::Unreadable),
+    #[error(transparent)]
+    NoSecret(#[from] fleet::secret::NoSecret),
 }
 
 impl Error {

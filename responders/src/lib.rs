@@ -10,8 +10,7 @@
 //! * [`evidence`]: all about one incident in one signed file
 //! * [`rights`], [`api`]: who may look, approve, release
 //! * [`config`]: the policy and its caps
-//! * [`secret`]: what the configuration only points at; [`tls`]: for whatever is connected to; [`rest`], [`signature`]: for
-//!   whatever is asked, or told, by HTTP
+//! * [`tls`]: for whatever is connected to; [`rest`], [`signature`]: for whatever is asked, or told, by HTTP
 //! * [`error`]: what can be wrong
 
 pub mod api;
@@ -26,7 +25,6 @@ pub mod playbook;
 pub mod respond;
 pub mod rest;
 pub mod rights;
-pub mod secret;
 pub mod send;
 pub mod signature;
 pub mod tell;

@@ -4,7 +4,7 @@
 //! and a gateway that records.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::{Device, EventTime, Finding, Mode, State};
 
@@ -224,12 +224,18 @@ impl Responding {
 
     /// Whether all calls have ended. What came of the last ones is not written down: who begins reads it back.
     fn is_answered(&mut self) -> bool {
-        let mut left = LAST_CALLS;
-        while self.engine.is_calling() && !left.is_zero() {
-            for answer in self.sender.answers(LAST_CALL) {
+        for answer in self.answers.drain(..) {
+            self.engine.free(&answer.action_id);
+        }
+        let deadline = Instant::now() + LAST_CALLS;
+        while self.engine.is_calling() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            for answer in self.sender.answers(left.min(LAST_CALL)) {
                 self.engine.free(&answer.action_id);
             }
-            left = left.saturating_sub(LAST_CALL);
         }
         !self.engine.is_calling()
     }

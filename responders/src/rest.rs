@@ -3,11 +3,12 @@
 
 use std::error::Error as _;
 use std::io::Read;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::blocking::{Client, ClientBuilder, RequestBuilder};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::redirect;
+use reqwest::{Url, redirect};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -56,6 +57,18 @@ impl Rest {
             .build()
             .map_err(|error| Error::Tls { problem: reason(&error) })?;
         Ok(Rest { client })
+    }
+}
+
+/// Whether what is sent there is for nobody else to read: HTTPS, or HTTP that does not leave this machine; `plain` allows HTTP
+/// to others.
+pub fn guarded(url: &Url, plain: bool) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let is_here = || host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match url.scheme() {
+        "https" => true,
+        "http" => plain || is_here(),
+        _ => false,
     }
 }
 
@@ -165,6 +178,9 @@ pub fn shortened(text: &str) -> String {
 fn unreachable(error: reqwest::Error) -> Failure {
     // A URL may hold a password.
     let error = error.without_url();
+    if error.is_builder() {
+        return Failure::refused(format!("no such request can be made: {}", reason(&error)));
+    }
     if error.is_timeout() {
         return Failure::unreachable("no answer in time");
     }
@@ -207,6 +223,27 @@ mod tests {
         assert_eq!(kind(500), FailureKind::Unreachable);
         assert_eq!(answer(429, Some("17")).failure(""), Failure::busy("status 429: ", Some(Duration::from_secs(17))));
         assert_eq!(answer(503, Some("Wed, 21 Oct 2015 07:28:00 GMT")).failure("").retry_after, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_made_is_not_tried_again() {
+        let rest = Rest::new(&TlsConfig::default()).unwrap();
+        for request in [rest.client.get("no address"), rest.client.get("http://localhost/").header("x", "a\nb")] {
+            let failure = tell(request, Duration::from_secs(1)).err().unwrap();
+            assert_eq!(failure.kind, FailureKind::Refused, "{failure}");
+        }
+    }
+
+    #[test]
+    fn http_is_for_this_machine_unless_it_is_said_otherwise() {
+        let is = |url: &str, plain| guarded(&Url::parse(url).unwrap(), plain);
+        for url in ["https://a.example", "http://localhost:1", "http://127.0.0.3/x", "http://[::1]:8080"] {
+            assert!(is(url, false), "{url}");
+        }
+        for url in ["http://a.example", "http://10.0.0.1", "http://localhost.example", "http://[fd00::1]"] {
+            assert!(!is(url, false) && is(url, true), "{url}");
+        }
+        assert!(!is("ftp://localhost", true));
     }
 
     #[test]

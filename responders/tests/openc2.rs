@@ -90,6 +90,7 @@ impl Site {
             asset_id: Some("gw-7".to_owned()),
             rules: Rules::default(),
             tls: Default::default(),
+            plain: false,
             time_limit_seconds: 5,
             own: Default::default(),
         }
@@ -240,6 +241,12 @@ fn addresses_of_no_device_and_rules_that_are_too_few() {
         assert_eq!(refused.kind, FailureKind::Refused, "{address}");
     }
     assert!(site.server.requests().is_empty());
+    // A token for whoever listens on the way is for those who say so.
+    let mut config = OpenC2Config { url: "http://10.0.0.1/openc2".to_owned(), ..site.config() };
+    let problem = OpenC2Gateway::new("filter", &config).err().expect("in clear").to_string();
+    assert!(problem.contains("expected https, or `plain = true`"), "{problem}");
+    config.plain = true;
+    assert!(OpenC2Gateway::new("filter", &config).is_ok());
     let mut config = site.config();
     config.rules = Rules::Ours { first: 1, count: 1000 };
     assert!(OpenC2Gateway::new("filter", &config).err().expect("too few").to_string().contains("1000000"));

@@ -115,7 +115,7 @@ impl Device {
     }
 }
 
-fn configuration(port: u16, secret: responders::secret::Secret) -> RadiusConfig {
+fn configuration(port: u16, secret: fleet::Secret) -> RadiusConfig {
     RadiusConfig {
         server: format!("127.0.0.1:{port}"),
         secret,

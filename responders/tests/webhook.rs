@@ -69,6 +69,7 @@ fn config(folder: &TempDir, url: String) -> WebhookConfig {
             can_be_undone: true,
         }],
         tls: TlsConfig::default(),
+        plain: false,
         time_limit_seconds: 5,
         own: BTreeMap::from([(Key::Mac, vec!["00:00:5e:00:01:01".into()])]),
     }
@@ -194,6 +195,10 @@ fn configurations_that_cannot_be_right() {
         WebhookGateway::new("switches", &config).err().expect("it is refused").to_string()
     };
     assert!(error(&|config| config.url = "ftp://host".to_owned()).contains("no URL"));
+    let in_clear = error(&|config| config.url = "http://host.example/hook".to_owned());
+    assert!(in_clear.contains("expected https, or `plain = true`"), "{in_clear}");
+    let allowed = WebhookConfig { plain: true, ..config(&folder, "http://host.example/hook".to_owned()) };
+    assert!(WebhookGateway::new("switches", &allowed).is_ok());
     assert!(error(&|config| config.abilities.clear()).contains("no abilities"));
     assert!(error(&|config| config.abilities[0].keys.clear()).contains("no keys"));
     assert!(error(&|config| config.abilities[0].level = Level::Notify).contains("`notify`"));

@@ -8,8 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fleet::Mode;
 use reqwest::blocking::{RequestBuilder, Response};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,10 +21,10 @@ use crate::api::views::{
     Playbooks, StatsFilter, TokenList, VerdictFilter, Verdicts,
 };
 use crate::error::Error;
-use crate::rest::Rest;
+use crate::rest::{Rest, guarded};
 use crate::rights::TokenText;
-use crate::secret::Secret;
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 /// Where the commands look for a token.
 pub const TOKEN_VARIABLE: &str = "VEDETTE_TOKEN";
@@ -34,6 +34,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 const TRIES: u32 = 2;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -74,7 +75,7 @@ impl Client {
     pub fn new(config: &ClientConfig) -> Result<Client, Error> {
         let url = parse(&config.url)?;
         let authorization = config.token.as_ref().map(authorization).transpose()?;
-        if authorization.is_some() && url.scheme() == "http" && !is_loopback(&url) {
+        if authorization.is_some() && !guarded(&url, false) {
             return Err(Error::Wrong(format!(
                 "the token would go to `{url}` in clear; expected `https`, or this machine"
             )));
@@ -177,7 +178,7 @@ impl Client {
         understood(answer)
     }
 
-    /// Sent again where no answer came, under the same key: it is carried out once.
+    /// Sent again where no answer came, or one that does not know yet, under the same key: it is carried out once.
     fn command(&self, method: &Method, path: &[&str], body: &impl Serialize) -> Result<CommandOutcome, Failed> {
         let url = self.at(path)?;
         let key = key()?;
@@ -185,6 +186,11 @@ impl Client {
         loop {
             let request = self.http.request(method.clone(), url.clone()).header("Idempotency-Key", &key).json(body);
             match self.send(request) {
+                Ok(answer) if tries < TRIES && answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                    let asked = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+                    std::thread::sleep(asked.map_or(Duration::ZERO, Duration::from_secs).min(LONGEST_PAUSE));
+                    tries += 1;
+                }
                 Ok(answer) => return understood(answer),
                 Err(error) if tries == TRIES || error.is_connect() || error.is_builder() => {
                     return Err(self.unanswered(&error));
@@ -244,11 +250,6 @@ fn parse(text: &str) -> Result<Url, Error> {
         return Err(Error::Wrong("the URL holds a name or a password; the API takes tokens".to_owned()));
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn authorization(token: &Secret) -> Result<HeaderValue, Error> {

@@ -84,7 +84,7 @@ async fn extend(sent: Sent, Id(action_id): Id, Body(body): Body<ExtendRequest>) 
     order(sent, Command::Extend { action_id, until, note: body.note }).await
 }
 
-/// Stops everything: nothing at all is sent to gateways until somebody resumes.
+/// Stops everything: nothing is applied until somebody resumes; what was applied is still taken back in time.
 #[utoipa::path(put, path = "/v1/stop", tag = "mode", request_body = NoteRequest,
     responses((status = 202, description = "written to the journal", body = CommandOutcome)))]
 async fn stop(sent: Sent, MaybeBody(body): MaybeBody<NoteRequest>) -> Outcome {

@@ -12,7 +12,8 @@ use crate::journal::entry::{Move, Noted, Proposal};
 pub const LOOP: &str = "loop";
 
 /// A call to apply that nobody knows the end of may come through for so long, microseconds: a session of the group and a
-/// request's time limit are a minute each at most, and a gateway that queues, or a network that was away, takes a while more.
+/// request's time limit are a minute or two each at most, and a gateway that queues, or a network that was away, takes a while
+/// more.
 const COMES_THROUGH: i64 = 5 * 60 * fleet::MICROS_PER_SECOND;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -148,10 +149,10 @@ impl Action {
 
     pub fn note(&mut self, what: &Noted, at: EventTime) {
         match what {
-            Noted::Attempt { failure, attempts, next_at } => {
+            Noted::Attempt { failure, attempts, next_at, was_sent } => {
                 self.failure = Some(failure.clone());
                 (self.attempts, self.next_at) = (*attempts, Some(*next_at));
-                if self.state == State::Applying {
+                if self.state == State::Applying && *was_sent {
                     self.unanswered = Some(at);
                 }
                 // Whether it was taken back after all is asked anew.
@@ -171,6 +172,7 @@ impl Action {
             Noted::Talking { .. } => self.is_talking = true,
             Noted::Extended { until, .. } => self.until = Some(*until),
             Noted::Agreed { by } => self.agreed.push(by.clone()),
+            Noted::Undone { .. } if self.state.is_final() => self.unanswered = None,
             // Tries are counted on: a gateway that says so and does not is asked less and less often.
             Noted::Undone { .. } => (self.is_undone, self.next_at) = (true, None),
             Noted::Late { receipt: None } => self.unanswered = Some(at),

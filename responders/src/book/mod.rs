@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 pub use self::action::{Action, LOOP};
 use crate::journal::chain::Chain;
 use crate::journal::entry::{Body, Command, Commanded, Entry, KeptBack, ModeOf, Verdict};
+use crate::journal::verdict::TRUE;
 
 /// Actions that nothing comes of any more, and what verdicts kept back, are forgotten after this long, microseconds: ids of later
 /// incidents are others.
@@ -44,7 +45,7 @@ pub struct Book {
     verdicts: Vec<Given>,
     /// By finding, with the time of its entry.
     kept_back: BTreeMap<String, (EventTime, KeptBack)>,
-    /// Head of the chain at the last signature, and how many entries came since.
+    /// Entries since the last signature.
     unsigned: u64,
 }
 
@@ -135,10 +136,6 @@ impl Book {
         self.modes.get(of).copied()
     }
 
-    pub fn modes(&self) -> &BTreeMap<ModeOf, Mode> {
-        &self.modes
-    }
-
     pub fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()
     }
@@ -155,6 +152,13 @@ impl Book {
     /// In the order in which they were given.
     pub fn verdicts(&self) -> &[Given] {
         &self.verdicts
+    }
+
+    /// The last word on an incident as a whole; that one finding of it was true is one too.
+    pub fn last_word(&self, incident_id: &str) -> Option<&Given> {
+        self.verdicts.iter().rev().find(|Given { verdict, .. }| {
+            verdict.incident_id == incident_id && (verdict.finding_id.is_empty() || verdict.verdict == TRUE)
+        })
     }
 
     pub fn kept_back(&self, finding_id: &str) -> Option<&KeptBack> {

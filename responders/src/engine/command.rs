@@ -27,6 +27,7 @@ impl Engine {
             command_id: request.command_id.clone(),
             by: request.by.clone(),
             command: request.command.clone(),
+            note: request.note.clone(),
             refused,
             offset,
         };

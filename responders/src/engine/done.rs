@@ -15,6 +15,8 @@ pub struct Answer {
     pub action_id: String,
     pub call: Call,
     pub said: Said,
+    /// Nothing was sent otherwise: the gateway knows nothing of it.
+    pub was_sent: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,9 +39,14 @@ impl Engine {
         if asked.state != action.state {
             return match answer.said {
                 Said::Applied(Applied { receipt: Some(receipt), .. }) if action.state == State::Releasing => {
-                    vec![noted(action, Noted::Late { receipt: Some(receipt) })]
+                    // For an address that failed it may come through still.
+                    let failed = addresses::left_over(Some(&receipt)).map(|_| Noted::Late { receipt: None });
+                    let given = Noted::Late { receipt: Some(receipt) };
+                    std::iter::once(given).chain(failed).map(|what| noted(action, what)).collect()
                 }
-                Said::Failed(failure) if answer.call == Call::Apply && failure.kind != FailureKind::Refused => {
+                Said::Failed(failure)
+                    if answer.call == Call::Apply && answer.was_sent && failure.kind != FailureKind::Refused =>
+                {
                     vec![noted(action, Noted::Late { receipt: None })]
                 }
                 _ => Vec::new(),
@@ -49,11 +56,13 @@ impl Engine {
             return self.looked(now, &answer);
         }
         match answer.said {
-            Said::Applied(applied) => self.applied(action, applied, asked),
+            Said::Applied(applied) => self.applied(now, action, applied, asked),
             Said::Found(found) => {
                 self.checked.insert(answer.action_id.clone(), now);
                 if found == Found::Unknown {
-                    self.unreadable.insert(answer.action_id.clone());
+                    self.unreadable.insert(answer.action_id.clone(), now);
+                } else {
+                    self.unreadable.remove(&answer.action_id);
                 }
                 let Some(action) = self.book.action(&answer.action_id) else { return Vec::new() };
                 self.found(now, action, found)
@@ -72,11 +81,16 @@ impl Engine {
                 };
                 vec![noted(action, Noted::Undone { reason })]
             }
-            Said::Failed(failure) => self.failed(now, action, &failure, directory),
+            Said::Failed(failure) => self.failed(now, action, &failure, answer.was_sent, directory),
         }
     }
 
-    fn applied(&self, action: &Action, applied: Applied, asked: Asked) -> Vec<Body> {
+    fn applied(&self, now: EventTime, action: &Action, applied: Applied, asked: Asked) -> Vec<Body> {
+        if let Some(failure) = addresses::left_over(applied.receipt.as_ref()) {
+            // What was given for the others is kept, whatever comes of the next try.
+            let kept = noted(action, Noted::Late { receipt: applied.receipt });
+            return vec![kept, self.attempt(now, action, &failure, true)];
+        }
         let mut reason = if applied.already { "the gateway held it already" } else { "the gateway took it" }.to_owned();
         if let Some(left) = addresses::left_out(applied.receipt.as_ref()) {
             reason.push_str(&format!(", but not for {left}"));
@@ -106,7 +120,7 @@ impl Engine {
             (State::Verified, Found::InForce) => Vec::new(),
             (State::Applied, Found::Absent) if action.attempts == 0 => {
                 // Some need a moment; then it is applied again.
-                vec![self.attempt(now, action, &Failure::unreachable("it was taken, and is not in force"))]
+                vec![self.attempt(now, action, &Failure::unreachable("it was taken, and is not in force"), true)]
             }
             (State::Applied, Found::Absent) if action.disbelieved + 1 >= BELIEVED => {
                 let reason = "the gateway says that it is done, and does not hold it".to_owned();
@@ -129,7 +143,7 @@ impl Engine {
             }
             (State::Releasing, Found::InForce) => {
                 let failure = Failure::unreachable("the gateway says that it was taken back, and still holds it");
-                vec![self.attempt(now, action, &failure)]
+                vec![self.attempt(now, action, &failure, true)]
             }
             (State::Releasing, Found::Absent) => vec![moved(action, ended(action), action.reason.clone())],
             (State::Releasing, Found::Foreign { by }) => {
@@ -139,13 +153,20 @@ impl Engine {
         }
     }
 
-    fn failed(&self, now: EventTime, action: &Action, failure: &Failure, directory: &dyn Directory) -> Vec<Body> {
+    fn failed(
+        &self,
+        now: EventTime,
+        action: &Action,
+        failure: &Failure,
+        was_sent: bool,
+        directory: &dyn Directory,
+    ) -> Vec<Body> {
         // Whom it does not know any more it cannot let go: whether it holds anything is read.
         if action.state == State::Releasing && !action.is_undone && failure.kind == FailureKind::Refused {
             return vec![noted(action, Noted::Undone { reason: format!("it does not take it back: {failure}") })];
         }
         if failure.retry() || failure.kind == FailureKind::Unauthorised || action.state != State::Applying {
-            return vec![self.attempt(now, action, failure)];
+            return vec![self.attempt(now, action, failure, was_sent)];
         }
         // What may stand there is not left behind for another gateway.
         if action.may_hold() {
@@ -176,11 +197,11 @@ impl Engine {
         }
     }
 
-    fn attempt(&self, now: EventTime, action: &Action, failure: &Failure) -> Body {
+    fn attempt(&self, now: EventTime, action: &Action, failure: &Failure, was_sent: bool) -> Body {
         let attempts = action.attempts + 1;
         let next_at =
             now.plus_micros(pause(action.id(), attempts + action.disbelieved, failure.kind, failure.retry_after));
-        noted(action, Noted::Attempt { failure: failure.to_string(), attempts, next_at })
+        noted(action, Noted::Attempt { failure: failure.to_string(), attempts, next_at, was_sent })
     }
 }
 

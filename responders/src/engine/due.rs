@@ -30,6 +30,8 @@ pub struct Job {
 
 /// After so long without being able to read back, or to undo, a try follows only so often, seconds.
 const SLOWEST: u32 = 300;
+/// Nor is it left alone for longer because it asked for that, seconds.
+const LONGEST_ASKED: u32 = 3_600;
 
 impl Engine {
     /// Transitions that are due; they are written down before any of [`Engine::jobs`] is sent.
@@ -41,6 +43,7 @@ impl Engine {
             |id: &String| is_open(id) || book.action(id).is_some_and(|action| action.in_doubt_until().is_some());
         self.checked.retain(|id, _| is_watched(id));
         self.vain.retain(|id, _| is_watched(id));
+        self.unreadable.retain(|id, _| is_open(id));
         self.sightings.retain(|id, _| is_open(id));
         let mut bodies = Vec::new();
         let mut begun: Vec<Begun<'_>> = Vec::new();
@@ -57,7 +60,13 @@ impl Engine {
                     }
                     bodies.push(Body::Moved(Box::new(moved)));
                 }
-                None => bodies.extend(self.go_further(now, action, directory)),
+                None => {
+                    let further = self.go_further(now, action, directory);
+                    // Two actions of an incident may lead to the same one.
+                    if proposed(&further).is_some_and(|id| !bodies.chunks(1).any(|body| proposed(body) == Some(id))) {
+                        bodies.extend(further);
+                    }
+                }
             }
         }
         bodies
@@ -167,12 +176,17 @@ impl Engine {
         }
         let mut objections = Vec::new();
         for gateway in &proposal.gateways {
-            let is_let_go = |other: &Action| other.state == State::Releasing && other.gateway == *gateway;
-            if self.book.of_device(&proposal.device_id).any(is_let_go) {
+            let free = self.may_act(action, gateway).and_then(|()| self.identity(action, gateway, directory));
+            let (names, further) =
+                free.as_ref().map_or((&action.names, [].as_slice()), |(names, further)| (names, further));
+            let mut others = self.book.open().filter(|other| {
+                let is_there = other.gateway == *gateway && other.state.is_at_gateway();
+                is_there && self.is_same_there(other, action, names, further)
+            });
+            if others.any(|other| self.is_let_go(now, other, directory)) {
                 // Two hands at one entry: what is taken back now could be this one's.
                 return None;
             }
-            let free = self.may_act(action, gateway).and_then(|()| self.identity(action, gateway, directory));
             let free =
                 free.and_then(|known| match self.cap(now, proposal, Some(gateway), Counts::Begun(begun), directory) {
                     Some(objection) => Err(objection),
@@ -193,6 +207,12 @@ impl Engine {
         refused(objections.join("; "))
     }
 
+    /// Whether it is taken back, or will be as soon as that is written down.
+    fn is_let_go(&self, now: EventTime, action: &Action, directory: &dyn Directory) -> bool {
+        let is_leaving = || self.next_move(now, action, directory).is_some_and(|moved| moved.to == State::Releasing);
+        action.state == State::Releasing || is_leaving()
+    }
+
     /// Calls to make now. What is sent is not sent again before it is answered.
     pub fn jobs(&mut self, now: EventTime) -> Vec<Job> {
         let mut jobs = Vec::new();
@@ -202,7 +222,7 @@ impl Engine {
             }
             let call = match action.state {
                 State::Applying if !self.is_stopped => Call::Apply,
-                State::Applied if self.unreadable.contains(action.id()) => continue,
+                State::Applied if self.unreadable.get(action.id()).is_some_and(|at| !self.is_old(now, *at)) => continue,
                 State::Applied => Call::ReadBack,
                 State::Verified if self.is_recheck_due(now, action) => Call::ReadBack,
                 State::Releasing if self.leaves_nothing(action) => continue,
@@ -234,17 +254,18 @@ impl Engine {
 
     /// Whether a call that was left without an answer cannot come through any more: what is read before says nothing.
     fn is_settled(&self, now: EventTime, action: &Action) -> bool {
-        self.settles_at(action).is_none_or(|at| now >= at)
-    }
-
-    fn settles_at(&self, action: &Action) -> Option<EventTime> {
         let limit = self.post(&action.gateway).map_or(Duration::ZERO, |post| post.about.time_limit);
-        Some(action.unanswered?.plus_micros(i64::try_from(limit.as_micros()).unwrap_or(i64::MAX)))
+        let limit = i64::try_from(limit.as_micros()).unwrap_or(i64::MAX);
+        action.unanswered.is_none_or(|at| now >= at.plus_micros(limit))
     }
 
     fn is_recheck_due(&self, now: EventTime, action: &Action) -> bool {
-        let checked = self.checked.get(action.id()).copied();
-        checked.is_none_or(|at| now.minus(at) >= seconds(self.config.recheck_seconds))
+        self.checked.get(action.id()).is_none_or(|at| self.is_old(now, *at))
+    }
+
+    /// Whether what was read then is to be read again.
+    pub(super) fn is_old(&self, now: EventTime, read_at: EventTime) -> bool {
+        now.minus(read_at) >= seconds(self.config.recheck_seconds)
     }
 
     /// What came of its call is written down, or it could not be sent: the next one may be.
@@ -255,37 +276,41 @@ impl Engine {
     pub fn is_calling(&self) -> bool {
         !self.calling.is_empty()
     }
+}
 
-    /// When something is due next, without anything coming in; `None`: nothing.
-    pub fn next(&self, now: EventTime) -> Option<EventTime> {
-        let of = |action: &Action| {
-            let recheck = (action.state == State::Verified).then(|| {
-                let checked = self.checked.get(action.id()).copied().unwrap_or(now);
-                checked.plus_micros(seconds(self.config.recheck_seconds))
-            });
-            let settles = if action.state == State::Releasing { self.settles_at(action) } else { None };
-            let next = [action.next_at, action.until, action.proposal.answer_by, recheck, settles];
-            next.into_iter().flatten().filter(|at| *at > now).min()
-        };
-        self.book.open().filter_map(of).min()
+/// Id of the action that the first of these proposes.
+fn proposed(bodies: &[Body]) -> Option<&str> {
+    match bodies.first() {
+        Some(Body::Proposed(proposal)) => Some(&proposal.action_id),
+        _ => None,
     }
 }
 
 /// How long to wait before the try after this many: doubled each time up to five minutes, and spread by the action's id so
-/// that a storm does not come back as one. A gateway that asked for a time gets it.
+/// that a storm does not come back as one. A gateway that asked for a time gets it, an hour at most: nobody stays cut off for a
+/// week because it said so.
 pub(super) fn pause(action_id: &str, attempts: u32, kind: FailureKind, asked: Option<Duration>) -> i64 {
     let doubled = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(SLOWEST);
     // Who is not let in will not be for having tried twice.
     let base = if kind == FailureKind::Unauthorised { doubled.max(60) } else { doubled };
     let spread = fleet::id::stable_hash(&["pause", action_id, &attempts.to_string()]) % 1_000;
     let micros = seconds(base) / 2 + seconds(base) / 1_000 * i64::try_from(spread).unwrap_or(0) / 2;
-    let asked = asked.map_or(0, |asked| i64::try_from(asked.as_micros()).unwrap_or(i64::MAX));
+    let asked =
+        asked.map_or(0, |asked| i64::try_from(asked.as_micros()).unwrap_or(i64::MAX).min(seconds(LONGEST_ASKED)));
     micros.max(asked)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use fleet::Device;
+    use smol_str::SmolStr;
+
     use super::*;
+    use crate::Config;
+    use crate::gateways::Key;
 
     fn seconds_after(attempts: u32, kind: FailureKind, asked: Option<Duration>) -> f64 {
         pause("0123456789abcdef", attempts, kind, asked) as f64 / 1e6
@@ -307,7 +332,48 @@ mod tests {
     fn who_asks_for_a_time_gets_it_and_never_less_than_the_pause() {
         assert_eq!(seconds_after(1, FailureKind::Busy, Some(Duration::from_secs(3_600))), 3_600.0);
         assert!(seconds_after(9, FailureKind::Busy, Some(Duration::from_secs(1))) >= 128.0);
-        assert!(seconds_after(1, FailureKind::Busy, Some(Duration::MAX)) > 1e9);
+        for asked in [Duration::from_secs(604_800), Duration::MAX] {
+            assert_eq!(seconds_after(1, FailureKind::Busy, Some(asked)), 3_600.0, "an hour at most");
+        }
+    }
+
+    /// Knows nobody.
+    struct Nobody;
+
+    impl Directory for Nobody {
+        fn names(&self, _: &str, _: EventTime) -> BTreeMap<Key, Result<SmolStr, String>> {
+            BTreeMap::new()
+        }
+
+        fn gateways(&self, _: &str) -> Vec<SmolStr> {
+            Vec::new()
+        }
+
+        fn device(&self, _: &str) -> Option<Arc<Device>> {
+            None
+        }
+
+        fn of_type(&self, _: &str) -> u32 {
+            0
+        }
+
+        fn of_site(&self, _: &str) -> u32 {
+            0
+        }
+
+        fn all(&self) -> u32 {
+            0
+        }
+    }
+
+    #[test]
+    fn of_what_is_over_nothing_is_kept() {
+        let mut engine = Engine::new(Config::default(), Vec::new());
+        for kept in [&mut engine.unreadable, &mut engine.checked, &mut engine.vain] {
+            kept.insert("an action of long ago".to_owned(), EventTime(0));
+        }
+        assert!(engine.due(EventTime(1), &Nobody).is_empty());
+        assert!(engine.unreadable.is_empty() && engine.checked.is_empty() && engine.vain.is_empty());
     }
 
     #[test]

@@ -6,8 +6,9 @@ use smol_str::SmolStr;
 
 use super::step::stops_at;
 use super::{Directory, Engine, seconds};
-use crate::book::covers;
+use crate::book::{Action, covers};
 use crate::journal::entry::{Body, Move, Proposal};
+use crate::journal::verdict::CLEAR;
 
 /// What a playbook says is to be done about one finding.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +126,9 @@ impl Engine {
             }
         }
         if plan.level.restricts()
-            && (self.book.will_hold(&finding.device_id, plan.level) || self.was_settled(finding, plan.level))
+            && (self.book.will_hold(&finding.device_id, plan.level)
+                || self.was_settled(finding, plan.level)
+                || self.was_cleared(finding))
         {
             return Vec::new();
         }
@@ -148,6 +151,7 @@ impl Engine {
             device_id: finding.device_id.clone(),
             device_type: finding.device_type.clone(),
             site: device.map(|device| device.site.clone()).unwrap_or_default(),
+            segment: device.map(|device| device.segment.clone()).unwrap_or_default(),
             kind: finding.kind,
             severity: finding.severity,
             level: plan.level,
@@ -205,6 +209,22 @@ impl Engine {
                 (is_of_it || covers(action.proposal.level, level))
                     && action.settled_at().is_some_and(|at| at > finding.emitted_at.plus_micros(self.ahead))
             })
+    }
+
+    /// People said that the incident is no attack: of what comes of it still, only what is graver than all they knew of is more
+    /// than told.
+    fn was_cleared(&self, finding: &Finding) -> bool {
+        let Some(given) = self.book.last_word(&finding.incident_id) else { return false };
+        if !CLEAR.contains(&given.verdict.verdict.as_str()) {
+            return false;
+        }
+        // What was said since counts only if something was done.
+        let counts = |action: &&Action| {
+            let was_done = action.proposal.level.restricts() && action.state != State::Refused;
+            action.proposal.incident_id == finding.incident_id && (action.proposed_at <= given.at || was_done)
+        };
+        let known = self.book.actions().filter(counts).map(|action| action.proposal.severity).max();
+        known.is_some_and(|known| finding.severity <= known)
     }
 
     /// Words touch nobody; a level that takes people is never given without them, whatever mode was set since.

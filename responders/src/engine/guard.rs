@@ -91,6 +91,7 @@ impl Engine {
                 ("device", &never.devices, &proposal.device_id),
                 ("type", &never.types, &proposal.device_type),
                 ("site", &never.sites, &proposal.site),
+                ("segment", &never.segments, &proposal.segment),
             ]);
         };
         if let Some(reason) = self.never(&device) {
@@ -99,19 +100,23 @@ impl Engine {
         if device.standing == Standing::Shared {
             return self.standing_objection(Some(&device));
         }
-        let further = match action.further.is_empty() {
-            true => Vec::new(),
-            false => directory.addresses(&proposal.device_id, proposal.found_at),
+        let addresses = match action.names.contains_key(&Key::Ip) {
+            true => directory.addresses(&proposal.device_id, proposal.found_at),
+            false => Vec::new(),
         };
-        let mut lost = further.into_iter().filter(|(address, _)| action.further.contains(address));
-        if let Some(reason) = lost.find_map(|(_, usable)| usable.err()) {
-            return Some(reason);
+        let mut lost = addresses.iter().filter(|(address, _)| action.further.contains(address));
+        if let Some(reason) = lost.find_map(|(_, usable)| usable.as_ref().err()) {
+            return Some(reason.clone());
         }
+        // That it has another address as well takes none from it.
+        let is_its = |name: &SmolStr| {
+            addresses.iter().any(|(address, usable)| usable.is_ok() && address.eq_ignore_ascii_case(name))
+        };
         let keys = &self.ability(action)?.keys;
         let known = directory.names(&proposal.device_id, proposal.found_at);
         keys.iter().find_map(|key| match (known.get(key)?, action.names.get(key)?) {
             (Err(reason), _) => Some(reason.clone()),
-            (Ok(now), then) if !now.eq_ignore_ascii_case(then) => {
+            (Ok(now), then) if !(now.eq_ignore_ascii_case(then) || *key == Key::Ip && is_its(then)) => {
                 Some(format!("its {key} is `{now}` now, it was `{then}`"))
             }
             (Ok(_), _) => None,
@@ -206,7 +211,7 @@ impl Engine {
             ),
             (
                 of_gateway.len(),
-                caps.gateway_devices,
+                at_most(directory.all(), caps.gateway_share, caps.gateway_devices),
                 format!("through gateway `{}` {within}", gateway.map_or("", |name| name.as_str())),
             ),
             (in_hour.len(), at_most(directory.all(), caps.hour_share, caps.hour_devices), "in one hour".to_owned()),

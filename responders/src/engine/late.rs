@@ -2,14 +2,17 @@
 //! reach the gateway, and when; one that does so after the release would hold a device that nobody holds. So what ended
 //! with such a call is read back for a while, and taken back once more where it stands.
 
-use fleet::{EventTime, State};
+use std::collections::BTreeMap;
 
+use fleet::{EventTime, State};
+use smol_str::SmolStr;
+
+use super::Engine;
 use super::done::{Answer, Said};
 use super::due::{Call, Job};
-use super::{Engine, seconds};
 use crate::book::{Action, LOOP};
-use crate::gateways::Found;
-use crate::journal::entry::{Body, Move};
+use crate::gateways::{Found, Key};
+use crate::journal::entry::{Body, Move, Note, Noted};
 
 /// At once: what is in force comes first.
 const LOOKS: usize = 8;
@@ -33,11 +36,10 @@ impl Engine {
     fn is_look_due(&self, now: EventTime, action: &Action) -> bool {
         let Some(until) = action.in_doubt_until() else { return false };
         let id = action.id();
-        let is_silent = self.unreadable.contains(id) || self.leaves_nothing(action);
-        if is_silent || self.calling.contains_key(id) || self.post(&action.gateway).is_none() {
+        if self.leaves_nothing(action) || self.calling.contains_key(id) || self.post(&action.gateway).is_none() {
             return false;
         }
-        let is_old = |at: &EventTime| now.minus(*at) >= seconds(self.config.recheck_seconds);
+        let is_old = |at: &EventTime| self.is_old(now, *at);
         let is_due = self.checked.get(id).is_none_or(|at| *at < until && is_old(at));
         is_due && self.vain.get(id).is_none_or(is_old) && !self.is_anothers(action)
     }
@@ -50,10 +52,35 @@ impl Engine {
         }
     }
 
-    /// Where another action of ours holds the device there, or is about to, what is read may be that one's.
+    /// Where another action of ours holds the device there, or whoever has its name or address now, or is about to, what is
+    /// read may be that one's.
     fn is_anothers(&self, action: &Action) -> bool {
-        let is_there = |other: &Action| other.gateway == action.gateway && other.state.is_at_gateway();
-        self.book.of_device(&action.proposal.device_id).any(|other| other.id() != action.id() && is_there(other))
+        let is_there = |other: &&Action| other.gateway == action.gateway && other.state.is_at_gateway();
+        let mut others = self.book.open().filter(is_there);
+        others
+            .any(|other| other.id() != action.id() && self.is_same_there(other, action, &action.names, &action.further))
+    }
+
+    /// Whether a gateway could take what it holds of one action for another's: some know a name or an address alone, whosever
+    /// it was. `names` and `further` are those of `action` there.
+    pub(super) fn is_same_there(
+        &self,
+        other: &Action,
+        action: &Action,
+        names: &BTreeMap<Key, SmolStr>,
+        further: &[SmolStr],
+    ) -> bool {
+        if other.proposal.device_id == action.proposal.device_id {
+            return true;
+        }
+        let keys = self.ability(other).map(|ability| ability.keys.as_slice());
+        let is_one = |one: &SmolStr, name: &SmolStr| one.eq_ignore_ascii_case(name);
+        keys.unwrap_or(&Key::ALL).iter().any(|key| {
+            let beside = |further: &[SmolStr]| if *key == Key::Ip { further.to_vec() } else { Vec::new() };
+            let its: Vec<SmolStr> = names.get(key).cloned().into_iter().chain(beside(further)).collect();
+            let mut the_others = other.names.get(key).cloned().into_iter().chain(beside(&other.further));
+            the_others.any(|name| its.iter().any(|one| is_one(one, &name)))
+        })
     }
 
     /// What such a look found.
@@ -63,14 +90,20 @@ impl Engine {
             self.vain.insert(id.clone(), now);
             return Vec::new();
         };
+        let Some(action) = self.book.action(id) else { return Vec::new() };
+        if self.is_anothers(action) {
+            // It came there while this was looked at, which says nothing then.
+            self.vain.insert(id.clone(), now);
+            return Vec::new();
+        }
+        let is_last = action.in_doubt_until().is_some_and(|until| now >= until);
         self.checked.insert(id.clone(), now);
         self.vain.remove(id);
-        if *found == Found::Unknown {
-            self.unreadable.insert(id.clone());
-        }
-        let Some(action) = self.book.action(id) else { return Vec::new() };
-        if *found != Found::InForce || self.is_anothers(action) {
-            return Vec::new();
+        // For one of its addresses is enough.
+        if !matches!(found, Found::InForce | Found::Partly) {
+            let reason = "nothing of it came through, and nothing can any more".to_owned();
+            let settled = || Body::Noted(Note { action_id: id.clone(), what: Noted::Undone { reason } });
+            return is_last.then(settled).into_iter().collect();
         }
         let reason = "a call to apply it came through after it was let go";
         let mut moved = Move::new(id, State::Releasing, LOOP, reason);

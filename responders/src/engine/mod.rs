@@ -25,7 +25,7 @@ mod step;
 pub mod suppress;
 pub mod time;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fleet::{EventTime, MICROS_PER_SECOND, Mode, State};
 use smol_str::SmolStr;
@@ -77,8 +77,8 @@ pub struct Engine {
     pub ahead: i64,
     /// Calls that were sent and not answered yet, by action.
     calling: BTreeMap<String, Asked>,
-    /// Actions whose gateway cannot say what it holds.
-    unreadable: BTreeSet<String>,
+    /// Actions whose gateway could not say what it holds, when it was last asked.
+    unreadable: BTreeMap<String, EventTime>,
     /// When what is in force was last read back, in this life.
     checked: BTreeMap<String, EventTime>,
     /// When looking at what was let go failed, in this life.
@@ -103,7 +103,7 @@ impl Engine {
             is_stopped: false,
             ahead: 0,
             calling: BTreeMap::new(),
-            unreadable: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
             checked: BTreeMap::new(),
             vain: BTreeMap::new(),
             sightings: BTreeMap::new(),

@@ -29,7 +29,7 @@ impl Engine {
             let stops = || format!("the step before it, {level}, would only be done: its playbook stops there");
             return if restricts { Err(stops()) } else { Ok(true) };
         }
-        let is_all_it_can_say = before.state == State::Applied && self.unreadable.contains(before.id());
+        let is_all_it_can_say = before.state == State::Applied && self.unreadable.contains_key(before.id());
         if before.verified_at.is_some() || is_all_it_can_say {
             return Ok(true);
         }

@@ -104,9 +104,7 @@ impl Excerpt {
                 Command::Verdict(verdict) => verdict.incident_id == self.incident_id,
                 Command::Mode { .. } | Command::Stop { .. } => false,
             },
-            Body::Called(called) => {
-                called.route.contains(&self.incident_id) || self.actions.iter().any(|id| called.route.contains(id))
-            }
+            Body::Called(called) => called.subject.as_ref().is_some_and(|of| *of == self.incident_id || is_ours(of)),
             Body::KeptBack(kept) => kept.incident_id == self.incident_id,
             Body::Began(_) | Body::Ended(_) | Body::Signed(_) => false,
         }

@@ -9,7 +9,7 @@ use super::check::{Checked, check};
 use super::excerpt::Excerpt;
 use super::*;
 use crate::journal::Chain;
-use crate::journal::entry::{Began, Body, Command, Commanded, Move, Proposal};
+use crate::journal::entry::{Began, Body, Called, Command, Commanded, Move, Proposal};
 use crate::journal::sign::Signer;
 
 fn proposal(incident: &str) -> Body {
@@ -20,6 +20,7 @@ fn proposal(incident: &str) -> Body {
         device_id: "lamp-1".into(),
         device_type: "lamp".into(),
         site: "".into(),
+        segment: "".into(),
         kind: FindingKind::Compromise,
         severity: Severity::High,
         level: Level::Quarantine,
@@ -47,7 +48,28 @@ fn moved(incident: &str, to: State) -> Body {
 fn released(incident: &str) -> Body {
     let command = Command::Release { action_id: format!("action-of-{incident}"), reason: "it was new".to_owned() };
     let command_id = "c1".to_owned();
-    Body::Commanded(Box::new(Commanded { command_id, by: "anna".into(), command, refused: None, offset: None }))
+    Body::Commanded(Box::new(Commanded {
+        command_id,
+        by: "anna".into(),
+        command,
+        note: String::new(),
+        refused: None,
+        offset: None,
+    }))
+}
+
+fn called(subject: Option<&str>) -> Body {
+    Body::Called(Called {
+        by: "carl".into(),
+        claimed: None,
+        peer: "127.0.0.1".to_owned(),
+        method: "POST".into(),
+        route: "/v1/actions/{id}/release".to_owned(),
+        subject: subject.map(str::to_owned),
+        status: 202,
+        unrecorded: 0,
+        offset: None,
+    })
 }
 
 fn began() -> Body {
@@ -65,6 +87,10 @@ fn journal(signer: &Signer) -> Vec<String> {
         Some(moved("b", State::Approved)),
         Some(released("a")),
         Some(released("b")),
+        Some(called(Some("action-of-a"))),
+        Some(called(Some("action-of-b"))),
+        Some(called(Some("a"))),
+        Some(called(None)),
         None,
         None,
     ];
@@ -97,10 +123,10 @@ fn fixture() -> Fixture {
     let numbers = |text: &str| -> Vec<usize> {
         text.lines().map(|line| lines.iter().position(|other| other == line).unwrap() + 1).collect()
     };
-    assert_eq!(numbers(&excerpted.lines), [2, 5, 7, 9], "its own, and the first signature after them");
-    assert_eq!(numbers(&excerpted.whole), (1..=10).collect::<Vec<_>>());
+    assert_eq!(numbers(&excerpted.lines), [2, 5, 7, 9, 11, 13], "its own, and the first signature after them");
+    assert_eq!(numbers(&excerpted.whole), (1..=14).collect::<Vec<_>>());
     let head = excerpted.head.as_ref().unwrap();
-    assert_eq!((head.entry, head.covered_by), (10, Some(9)));
+    assert_eq!((head.entry, head.covered_by), (14, Some(13)));
     assert_eq!(Vec::from_iter(excerpted.playbooks.iter().cloned()), [("compromise".into(), "v7".into())]);
 
     let parts = [
@@ -149,7 +175,7 @@ fn a_bundle_is_what_was_made_and_made_twice_it_is_the_same() {
     let Fixture { signer, key, bundle, .. } = fixture();
     let checked = checked(&bundle, Some(&key.to_uppercase()));
     assert_eq!(checked.problems, Vec::<String>::new());
-    assert_eq!((checked.signed_by.as_deref(), checked.entries), (Some(key.as_str()), 4));
+    assert_eq!((checked.signed_by.as_deref(), checked.entries), (Some(key.as_str()), 6));
     assert_eq!(checked.manifest.incident_id, "a");
     let parts = unpacked(&bundle);
     let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();

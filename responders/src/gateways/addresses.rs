@@ -35,6 +35,9 @@ struct Receipt {
     /// Why the gateway does nothing about this address; nothing stands there for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// Why it is not known to be set for this address; the next try is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<(FailureKind, String)>,
 }
 
 /// Addresses that the gateway would not take, and why, in words.
@@ -44,6 +47,15 @@ pub fn left_out(receipt: Option<&Value>) -> Option<String> {
         receipts.further.iter().filter_map(|(address, it)| Some(format!("`{address}`: {}", it.refused.as_ref()?)));
     let words: Vec<String> = refused.collect();
     (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// Why another try is due, where it is set for some of the addresses and others failed.
+pub fn left_over(receipt: Option<&Value>) -> Option<Failure> {
+    let receipts = Receipts::read(receipt?)?;
+    receipts.further.iter().find_map(|(address, it)| {
+        let (kind, problem) = it.failed.as_ref()?;
+        Some(Failure::new(*kind, format!("`{address}`: {problem}")))
+    })
 }
 
 impl Receipts {
@@ -107,23 +119,30 @@ impl Gateway for EachAddress {
         self.gateway.beside().into_iter().map(each).collect()
     }
 
-    /// Refused for the first address it is refused; for a further one, the receipt says so ([`left_out`]).
+    /// Refused for the first address it is refused; for a further one, the receipt says so ([`left_out`]). Once the first is
+    /// held, a failure of another one stands in the receipt too ([`left_over`]): what was given for the rest is not lost.
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         // What was refused before is asked again.
         let anew = Order { receipt: order.receipt.as_ref().map(without_refusals), ..order.clone() };
-        let Some((first, further)) = self.orders(&anew) else { return self.gateway.apply(permit, order) };
+        let Some((first, mut further)) = self.orders(&anew) else { return self.gateway.apply(permit, order) };
+        let mut before = anew.receipt.as_ref().and_then(Receipts::read).unwrap_or_default().further;
+        // All share one call's time: those that it did not suffice for the last time come first.
+        further.sort_by_key(|(address, _)| before.get(address).is_some_and(|held| held.failed.is_none()));
         let Applied { receipt, mut already } = self.gateway.apply(permit, &first)?;
         let mut receipts = Receipts { first: receipt, further: BTreeMap::new() };
         for (address, order) in further {
             let held = match self.gateway.apply(permit, &order) {
                 Ok(applied) => {
                     already &= applied.already;
-                    Receipt { receipt: applied.receipt, refused: None }
+                    Receipt { receipt: applied.receipt, ..Receipt::default() }
                 }
                 Err(failure) if failure.kind == FailureKind::Refused => {
-                    Receipt { receipt: None, refused: Some(failure.message) }
+                    Receipt { refused: Some(failure.message), ..Receipt::default() }
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => {
+                    let receipt = before.remove(&address).and_then(|held| held.receipt);
+                    Receipt { receipt, failed: Some((failure.kind, failure.message)), refused: None }
+                }
             };
             receipts.further.insert(address, held);
         }

@@ -279,17 +279,31 @@ fn check_workers(gateway: &str, workers: u32) -> Result<(), crate::Error> {
     Err(crate::Error::Wrong(format!("gateway `{gateway}`: `workers` is `{workers}`, {expected}")))
 }
 
+/// A moment by [`crate::send::boot_time`]: a process, or a machine, that slept beyond it sends nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Duration);
+
+impl Deadline {
+    pub fn after(time: Duration) -> Deadline {
+        Deadline(crate::send::boot_time() + time)
+    }
+
+    pub fn left(self) -> Duration {
+        self.0.saturating_sub(crate::send::boot_time())
+    }
+}
+
 /// The right to send, for a short while. Only [`crate::send`] gives it: whoever holds one has been let through by mode, stop
 /// and lease.
 #[derive(Debug)]
 pub struct Permit {
-    /// Nothing is sent after; by [`crate::send::boot_time`].
-    deadline: Duration,
+    /// Nothing is sent after.
+    deadline: Deadline,
 }
 
 impl Permit {
     pub(crate) fn until(deadline: Duration) -> Permit {
-        Permit { deadline }
+        Permit { deadline: Deadline(deadline) }
     }
 
     /// For tests of gateways alone, which have no loop around them; a test of the house holds everybody else off.
@@ -303,10 +317,18 @@ impl Permit {
     /// # Errors
     /// Nothing is left.
     pub fn left(&self) -> Result<Duration, Failure> {
-        let left = self.deadline.saturating_sub(crate::send::boot_time());
+        let left = self.deadline.left();
         if left.is_zero() {
             return Err(Failure::unreachable("the time for this call is over"));
         }
         Ok(left)
+    }
+
+    /// The end of a call that may take so long.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub fn deadline(&self, limit: Duration) -> Result<Deadline, Failure> {
+        Ok(Deadline::after(self.left()?.min(limit)))
     }
 }

@@ -58,6 +58,8 @@ pub struct Proposal {
     pub device_id: SmolStr,
     pub device_type: SmolStr,
     pub site: SmolStr,
+    #[serde(default)]
+    pub segment: SmolStr,
     /// Of the finding. An entry's own `kind` stands beside it in the same object.
     #[serde(rename = "finding_kind")]
     pub kind: FindingKind,
@@ -154,6 +156,9 @@ pub enum Noted {
         failure: String,
         attempts: u32,
         next_at: EventTime,
+        /// Otherwise it was held back on our side, and nothing of it can come through.
+        #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+        was_sent: bool,
     },
     /// Tried through another gateway, which is the action's from here on.
     Rerouted {
@@ -182,15 +187,21 @@ pub enum Noted {
     Agreed {
         by: SmolStr,
     },
-    /// The gateway took it back, or will not; whether it holds it is still to be read.
+    /// The gateway took it back, or will not; whether it holds it is still to be read. Of what ended: a look found nothing of it
+    /// after nothing could come through any more.
     Undone {
         reason: String,
     },
     /// A call to apply it ended after the action had gone on: what the gateway gave, or nothing where it may come through yet.
+    /// Also what was given for some of its addresses, while others are tried again.
     Late {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         receipt: Option<serde_json::Value>,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What somebody asked for, and what came of it.
@@ -199,6 +210,9 @@ pub struct Commanded {
     pub command_id: String,
     pub by: SmolStr,
     pub command: Command,
+    /// Why, where the command itself does not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     /// Nothing: it was obeyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -254,6 +268,8 @@ pub struct Request {
     pub issued_at: EventTime,
     /// Not obeyed after.
     pub deadline: EventTime,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     #[serde(flatten)]
     pub command: Command,
 }

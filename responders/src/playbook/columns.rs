@@ -3,8 +3,8 @@
 //! The front door makes a batch of one row of it ([`row`], in the order of [`COLUMNS`]) and asks the predicate. What is not
 //! known is null, so that a condition on it is not met: a finding about a group has no device.
 
-use fleet::device::Standing;
-use fleet::{Device, Finding, Reason};
+use fleet::device::{Criticality, Standing};
+use fleet::{Confidence, Device, Finding, FindingKind, Reason, Scope, Severity};
 use smol_str::SmolStr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,27 @@ impl Kind {
             Kind::Text => "text",
             Kind::Number => "number",
             Kind::Bool => "yes or no",
+        }
+    }
+}
+
+impl Column {
+    /// All that a text can be, where that is settled; else nothing.
+    pub fn values(&self) -> Vec<&'static str> {
+        fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
+            all.iter().map(|it| name(*it)).collect()
+        }
+        match self.name {
+            "kind" => names(FindingKind::ALL, FindingKind::name),
+            "scope" => names(Scope::ALL, Scope::name),
+            "severity" => names(Severity::ALL, Severity::name),
+            "confidence" => names(Confidence::ALL, Confidence::name),
+            "criticality" => names(
+                &[Criticality::Low, Criticality::Medium, Criticality::High, Criticality::Critical],
+                Criticality::name,
+            ),
+            "standing" => names(&[Standing::Active, Standing::Retired, Standing::Unknown, Standing::Shared], standing),
+            _ => Vec::new(),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -36,10 +35,6 @@ impl Period {
 
     pub fn seconds(self) -> u32 {
         self.0
-    }
-
-    pub fn duration(self) -> Duration {
-        Duration::from_secs(self.0.into())
     }
 }
 

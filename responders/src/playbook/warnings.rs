@@ -117,7 +117,8 @@ pub fn conjuncts(when: &str) -> Vec<String> {
             _ => {}
         }
         if let Some(part) = parts.last_mut() {
-            part.push(word);
+            // Both say the same.
+            part.push(if *word == "==" { "=" } else { word });
         }
     }
     parts.iter().map(|part| joined(part)).collect()
@@ -174,6 +175,7 @@ mod tests {
         assert_eq!(parts("a = 'it''s (' and b = 2"), ["a = 'it''s ('", "b = 2"]);
         assert_eq!(parts("case when a and b then c or d end and e"), ["case when a and b then c or d end", "e"]);
         assert_eq!(parts("a = 'never closed and b"), ["a = 'never closed and b"]);
+        assert_eq!(parts("kind == 'compromise'"), parts("kind = 'compromise'"));
         assert_eq!(parts(""), [""]);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{Read, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use crate::rights::token::Token;
 use crate::rights::{Role, TokenText, TokenView};
 
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * DAY);
-const LONGEST_LIFE: Duration = Duration::from_secs(366 * DAY);
-const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+/// A minute to 366 days.
+pub const LIFE: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(366 * DAY);
 const DAY: u64 = 86_400;
 
 const NAME_CHARACTERS: usize = 64;
@@ -42,9 +43,9 @@ pub fn create(
     now: EventTime,
 ) -> Result<(TokenText, TokenView), Error> {
     check_name(name)?;
-    if !(SHORTEST_LIFE..=LONGEST_LIFE).contains(&life) {
+    if !LIFE.contains(&life) {
         let wrong =
-            format!("a token's life is `{} s`, expected a minute to 366 days; make a new one then", life.as_secs());
+            format!("a token cannot live {} s, expected a minute to 366 days; make a new one then", life.as_secs());
         return Err(Error::Wrong(wrong));
     }
     let _lock = lock(path)?;

@@ -195,6 +195,7 @@ impl Sender {
             action_id: job.order.action_id.clone(),
             call: job.call,
             said: Said::Failed(Failure::refused(format!("the gateway `{}` is not configured", job.gateway))),
+            was_sent: false,
         };
         match &mut self.home {
             Home::Threads { workers, .. } => match workers.get(&job.gateway) {
@@ -204,7 +205,7 @@ impl Sender {
             },
             Home::Here { gateways, answers } => {
                 let answer = match gateways.get_mut(&job.gateway) {
-                    Some(gateway) => worker::call(gateway.as_mut(), &self.gate, &job).0,
+                    Some(gateway) => worker::call(gateway.as_mut(), &self.gate, &job),
                     None => unknown(&job),
                 };
                 answers.push(answer);

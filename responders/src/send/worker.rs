@@ -91,12 +91,13 @@ impl Line {
                 let words =
                     format!("`{}` did not answer {ENOUGH} times in a row: it is left alone for a while", job.gateway);
                 let failure = Failure { retry_after: Some(left), ..Failure::unreachable(words) };
-                return Answer { action_id: job.order.action_id.clone(), call: job.call, said: Said::Failed(failure) };
+                let said = Said::Failed(failure);
+                return Answer { action_id: job.order.action_id.clone(), call: job.call, said, was_sent: false };
             }
         };
-        let (answer, was_sent) = call(gateway, &self.gate, job);
+        let answer = call(gateway, &self.gate, job);
         match &answer.said {
-            _ if !was_sent => self.load.breaker().was_not_sent(&pass),
+            _ if !answer.was_sent => self.load.breaker().was_not_sent(&pass),
             Said::Failed(failure) if failure.kind == FailureKind::Unreachable => {
                 self.load.breaker().failed(&pass, boot_time());
             }
@@ -106,8 +107,8 @@ impl Line {
     }
 }
 
-/// One call, if it may be made, and whether it was. A gateway that panics has failed, and the next call finds it as it is.
-pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> (Answer, bool) {
+/// One call, if it may be made. A gateway that panics has failed, and the next call finds it as it is.
+pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> Answer {
     let time_limit = gateway.about().time_limit;
     let (said, was_sent) = match gate.permit(job, time_limit) {
         Err(failure) => (Said::Failed(failure), false),
@@ -123,7 +124,7 @@ pub fn call(gateway: &mut dyn Gateway, gate: &Gate, job: &Job) -> (Answer, bool)
             (called.unwrap_or_else(|_| panicked()).unwrap_or_else(Said::Failed), true)
         }
     };
-    (Answer { action_id: job.order.action_id.clone(), call: job.call, said }, was_sent)
+    Answer { action_id: job.order.action_id.clone(), call: job.call, said, was_sent }
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use super::outgoing::Kind;
 use super::sinks::syslog;
 use super::templated::Template;
 use crate::error::Error;
-use crate::secret::Secret;
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 /// Longest a sink may take for one message, in seconds.
 const LONGEST_LIMIT: u64 = 120;
@@ -21,6 +21,16 @@ const LONGEST_LIMIT: u64 = 120;
 #[serde(transparent)]
 pub struct TellConfig {
     pub sinks: Vec<SinkConfig>,
+}
+
+impl TellConfig {
+    /// Topics that are written to.
+    pub fn topics(&self) -> impl Iterator<Item = &String> {
+        self.sinks.iter().filter_map(|sink| match sink {
+            SinkConfig::Kafka(of) => Some(&of.topic),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +78,7 @@ impl Setting {
     pub fn read(&self) -> Result<String, Error> {
         match self {
             Setting::Here(text) => Ok(text.clone()),
-            Setting::Secret(secret) => secret.read(),
+            Setting::Secret(secret) => Ok(secret.read()?),
         }
     }
 }

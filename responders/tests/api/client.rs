@@ -3,13 +3,13 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
+use fleet::Secret;
 use fleet::{Mode, State};
 use responders::api::Command;
 use responders::api::client::{Client, ClientConfig};
 use responders::api::command::{ExtendRequest, ModeRequest, Verdict, VerdictRequest, VerdictScope};
 use responders::api::views::{ActionFilter, IncidentFilter, StatsFilter, VerdictFilter};
 use responders::rights::{Moment, Role};
-use responders::secret::Secret;
 
 use crate::support::{ACTION, Site, action, at};
 

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use fleet::Secret;
 use responders::api::Client;
 use responders::api::client::ClientConfig;
 use responders::api::config::ServerTls;
 use responders::rights::Role;
-use responders::secret::Secret;
 use responders::tls::TlsConfig;
 
 use crate::support::{Site, connect, request};

@@ -6,7 +6,7 @@ use responders::engine::due::Call;
 use responders::gateways::Key;
 use responders::journal::entry::Command;
 
-use crate::gateway::Fault;
+use crate::gateway::{Fault, TIME_LIMIT};
 use crate::town::address;
 use crate::world::{World, plan};
 
@@ -113,10 +113,11 @@ fn the_gateways_own_address_and_those_of_other_gateways_are_never_a_target() {
 #[test]
 fn an_allow_list_entry_did_not_release() {
     type List = fn(&mut responders::Config);
-    let lists: [List; 3] = [
+    let lists: [List; 4] = [
         |config| config.never.devices.push("camera-1".into()),
         |config| config.never.types.push("camera".into()),
         |config| config.never.sites.push("hall".into()),
+        |config| config.never.segments.push("floor".into()),
     ];
     for list in lists {
         for has_left in [false, true] {
@@ -229,4 +230,152 @@ fn what_is_taken_back_for_one_address_is_not_gone_for_the_other() {
     world.pass(30);
     assert_eq!(world.state(&id), State::Released);
     assert!(!world.firewall().site().is_held(v6));
+}
+
+/// Two or more addresses, of which the first is the one in its names.
+fn has(world: &mut World, device: &str, addresses: &[&str]) {
+    let further = addresses[1..].iter().map(|address| ((*address).into(), Ok(()))).collect();
+    world.town.rename(device, Key::Ip, Ok(addresses[0]));
+    world.town.further.insert(device.into(), further);
+}
+
+#[test]
+fn what_came_through_late_for_one_of_its_addresses_is_taken_back() {
+    let mut world = World::of_addresses().begun();
+    has(&mut world, "camera-1", &["10.0.0.1", "fd00::1"]);
+    let finding = world.finding("camera-1");
+    world.find(&finding, &[plan(Level::Quarantine)]);
+    world.firewall().site().fault = Some(Fault::IsLate(TIME_LIMIT * 9));
+    *world.fuse.lock().unwrap() = Some((1, false));
+    assert!(world.try_turn().is_err());
+    world.kill();
+    world.firewall().site().fault = None;
+    world.begin();
+    let id = responders::engine::find::action_id("camera-1", &finding.incident_id, Level::Quarantine);
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    world.pass(40);
+    assert_eq!(world.state(&id), State::Released);
+    world.pass(51);
+    let held: Vec<String> = world.firewall().site().holds.iter().map(|hold| hold.target.clone()).collect();
+    assert_eq!(held, ["10.0.0.1"], "the one came through, the other was never sent");
+    world.pass(60);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.firewall().site().holds.is_empty(), "nobody holds it, and it is held");
+}
+
+#[test]
+fn another_address_of_its_own_freed_it() {
+    let mut world = World::of_addresses().begun();
+    has(&mut world, "camera-1", &["fd00::1"]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    has(&mut world, "camera-1", &["10.0.0.1", "fd00::1"]);
+    world.pass(5);
+    assert_eq!(world.state(&id), State::Verified, "{}", world.action(&id).reason);
+    assert!(world.firewall().site().is_held("fd00::1"));
+
+    // One that it lost does.
+    world.town.further.insert("camera-1".into(), vec![("fd00::1".into(), Err("it is meter-3's now".to_owned()))]);
+    world.pass(5);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.firewall().site().holds.is_empty());
+}
+
+#[test]
+fn who_got_the_address_of_somebody_let_go_is_not_let_go_with_it() {
+    // Before anything stands there: what is taken back could be its.
+    for (one, other) in [("camera-1", "camera-2"), ("camera-2", "camera-1")] {
+        let mut world = World::of_addresses().begun();
+        world.firewall().site().forgets_whose = true;
+        has(&mut world, one, &["10.0.0.5"]);
+        let former = world.hit(one, &plan(Level::Quarantine));
+        has(&mut world, one, &["10.0.0.6"]);
+        has(&mut world, other, &["10.0.0.5"]);
+        world.firewall().site().fault = Some(Fault::Unreachable);
+        let id = world.hit(other, &plan(Level::Quarantine));
+        world.pass(5);
+        assert_eq!(
+            (world.state(&former), world.state(&id)),
+            (State::Releasing, State::Approved),
+            "two hands at one entry"
+        );
+        world.firewall().site().fault = None;
+        world.pass(60);
+        assert_eq!((world.state(&former), world.state(&id)), (State::Released, State::Verified));
+        assert!(world.firewall().site().is_held("10.0.0.5"));
+    }
+
+    // Long after: whoever begins looks at what may have come through, and finds another's.
+    let mut world = World::of_addresses().begun();
+    world.firewall().site().forgets_whose = true;
+    has(&mut world, "camera-1", &["10.0.0.5"]);
+    let finding = world.finding("camera-1");
+    world.find(&finding, &[plan(Level::Quarantine)]);
+    *world.fuse.lock().unwrap() = Some((1, false));
+    assert!(world.try_turn().is_err());
+    world.kill();
+    world.begin();
+    let former = responders::engine::find::action_id("camera-1", &finding.incident_id, Level::Quarantine);
+    assert_eq!(world.command("anna", Command::Release { action_id: former.clone(), reason: "fine".to_owned() }), None);
+    world.pass(40);
+    assert_eq!(world.state(&former), State::Released);
+    world.kill();
+    world.now = world.now.plus_seconds(3 * 86_400);
+    has(&mut world, "camera-1", &["10.0.0.6"]);
+    has(&mut world, "camera-2", &["10.0.0.5"]);
+    world.begin();
+    // It is looked at when this life begins, so this one has to be there before.
+    *world.fuse.lock().unwrap() = None;
+    world.firewall().site().is_silent_on.push("10.0.0.5".to_owned());
+    world.turn();
+    world.firewall().site().is_silent_on.clear();
+    let id = world.hit("camera-2", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Verified);
+    world.kill();
+    world.begin();
+    world.pass(200);
+    assert_eq!((world.state(&former), world.state(&id)), (State::Released, State::Verified));
+    assert!(world.firewall().site().is_held("10.0.0.5"), "it was taken back");
+    assert!(!world.text().contains("came through after"), "it was another's");
+}
+
+#[test]
+fn an_address_that_failed_does_not_lose_what_was_given_for_the_others() {
+    for comes_back in [true, false] {
+        let mut world = World::of_addresses().begun();
+        has(&mut world, "camera-1", &["10.0.0.1", "fd00::1", "fd00::2", "fd00::3"]);
+        world.firewall().site().is_silent_on.push("fd00::2".to_owned());
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        assert_eq!(world.state(&id), State::Applying, "not all of it is done");
+        assert!(world.action(&id).failure.unwrap().contains("`fd00::2`: nobody answers"));
+        let given = world.action(&id).receipt.expect("what was given is kept");
+        for address in ["fd00::1", "fd00::3"] {
+            assert_eq!(given["addresses"]["further"][address], serde_json::json!({}), "{given}");
+            assert!(world.firewall().site().is_held(address));
+        }
+        world.kill();
+        world.begin();
+        if comes_back {
+            world.firewall().site().is_silent_on.clear();
+            let before = world.firewall().site().calls.len();
+            world.pass(10);
+            assert_eq!(world.state(&id), State::Verified);
+            assert!(world.firewall().site().is_held("fd00::2"));
+            let tried: Vec<String> =
+                world.firewall().site().calls[before..].iter().take(2).map(|(_, _, to)| to.clone()).collect();
+            assert_eq!(tried, ["10.0.0.1", "fd00::2"], "time may not suffice for all: this one comes first");
+            assert!(!world.action(&id).receipt.unwrap().to_string().contains("nobody answers"));
+        } else {
+            // Tried for as long as any other, and then nothing of it is left.
+            world.pass(600);
+            assert_eq!(world.state(&id), State::Applying);
+            world.firewall().site().is_silent_on.clear();
+            world.firewall().site().refuses.push("fd00::2".to_owned());
+            world.pass(400);
+            assert_eq!(world.state(&id), State::Verified);
+        }
+        assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+        world.pass(30);
+        assert_eq!(world.state(&id), State::Released);
+        assert!(world.firewall().site().holds.is_empty());
+    }
 }

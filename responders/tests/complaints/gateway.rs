@@ -39,6 +39,15 @@ pub struct Site {
     pub fault: Option<Fault>,
     /// What it will never be told of: addresses of another family, say.
     pub refuses: Vec<String>,
+    /// Targets that it does not answer about.
+    pub is_silent_on: Vec<String>,
+    /// It does not keep who asked: whoever asks about a target is told of, and takes back, what stands there for it.
+    pub forgets_whose: bool,
+    /// It cannot say what it holds.
+    pub cannot_say: bool,
+    /// What the first call takes; each one after it takes that much more.
+    pub takes: Duration,
+    begun: u32,
     pub calls: Vec<(Call, String, String)>,
     pub now: EventTime,
     /// How wrong the clock of who asks is, seconds.
@@ -81,6 +90,8 @@ impl Site {
 pub struct Keeper {
     pub about: About,
     pub site: Arc<Mutex<Site>>,
+    /// Calls that it takes at the same time.
+    pub workers: usize,
 }
 
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -102,7 +113,7 @@ impl Keeper {
             time_limit: TIME_LIMIT,
             own: Vec::new(),
         };
-        Keeper { about, site: Arc::default() }
+        Keeper { about, site: Arc::default(), workers: 1 }
     }
 
     pub fn site(&self) -> MutexGuard<'_, Site> {
@@ -137,9 +148,16 @@ impl Keeper {
         lie: T,
     ) -> Result<T, Failure> {
         let hold = self.hold(order);
+        let takes = {
+            let mut site = self.site();
+            site.begun += 1;
+            site.takes * site.begun
+        };
+        std::thread::sleep(takes);
         let mut site = self.site();
         site.calls.push((call, order.action_id.clone(), hold.target.clone()));
         match site.fault {
+            _ if site.is_silent_on.contains(&hold.target) => Err(Failure::unreachable("nobody answers")),
             _ if site.refuses.contains(&hold.target) => {
                 Err(Failure::refused(format!("`{}` is no address", hold.target)))
             }
@@ -192,7 +210,7 @@ impl Gateway for Keeper {
             if order.level == Level::TerminateSession {
                 return Found::InForce;
             }
-            look(site, hold)
+            if site.cannot_say { Found::Unknown } else { look(site, hold) }
         };
         let hold = self.hold(order);
         let found = look(&self.site(), &hold);
@@ -203,7 +221,11 @@ impl Gateway for Keeper {
         self.reached(permit, Call::Undo, order)?;
         let act = |site: &mut Site, hold: &Hold| {
             let before = site.holds.len();
-            site.holds.retain(|other| (&other.target, other.level, &other.by) != (&hold.target, hold.level, &hold.by));
+            let forgets_whose = site.forgets_whose;
+            let is_it = |other: &Hold| {
+                (&other.target, other.level) == (&hold.target, hold.level) && (forgets_whose || other.by == hold.by)
+            };
+            site.holds.retain(|other| !is_it(other));
             match look(site, hold) {
                 _ if site.holds.len() < before => Undone::Done,
                 Found::Foreign { by } => Undone::Foreign { by },
@@ -216,11 +238,15 @@ impl Gateway for Keeper {
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
         permit.left().map(|_| ())
     }
+
+    fn beside(&self) -> Vec<Box<dyn Gateway>> {
+        (1..self.workers).map(|_| Box::new(Keeper { workers: 1, ..self.clone() }) as Box<dyn Gateway>).collect()
+    }
 }
 
 fn look(site: &Site, hold: &Hold) -> Found {
     let mut there = site.holds.iter().filter(|other| other.target == hold.target);
-    if there.clone().any(|other| other.level == hold.level && other.by == hold.by) {
+    if there.clone().any(|other| other.level == hold.level && (site.forgets_whose || other.by == hold.by)) {
         return Found::InForce;
     }
     match there.find(|other| !other.by.starts_with("vedette:")) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fleet::{FindingKind, Level, Mode, State};
 use responders::engine::due::Call;
 use responders::engine::find::action_id;
-use responders::journal::entry::Command;
+use responders::journal::entry::{Body, Command, Entry};
 
 use crate::gateway::{Fault, TIME_LIMIT};
 use crate::world::{World, micros, plan};
@@ -127,6 +127,31 @@ fn what_follows_talking_passes_the_same_guard_rails() {
             assert_eq!(world.state(&further), State::Verified);
         }
     }
+}
+
+#[test]
+fn two_that_kept_talking_lead_to_one_step() {
+    let mut world = World::new().begun();
+    let further = |level| {
+        let mut plan = plan(level);
+        plan.if_still_talking = Some(Level::RotateCredentials);
+        plan
+    };
+    // Whoever is disabled already is not quarantined any more: one after the other.
+    world.hit("camera-1", &further(Level::Quarantine));
+    world.hit("camera-1", &further(Level::Disable));
+    world.pass(30);
+    let id = |level| action_id("camera-1", "incident camera-1", level);
+    for level in [Level::Quarantine, Level::Disable] {
+        assert_eq!(world.state(&id(level)), State::Verified);
+    }
+    for _ in 0..5 {
+        world.now = world.now.plus_seconds(60);
+        world.window("camera-1", 9);
+    }
+    assert!(world.action(&id(Level::Quarantine)).is_talking && world.action(&id(Level::Disable)).is_talking);
+    let proposed = |entry: &Entry| matches!(&entry.body, Body::Proposed(it) if it.level == Level::RotateCredentials);
+    assert_eq!(world.entries().iter().filter(|entry| proposed(entry)).count(), 1);
 }
 
 #[test]
@@ -299,4 +324,28 @@ fn a_gateway_that_refuses_is_followed_by_the_next_unless_it_may_hold_something()
     world.pass(300);
     assert_eq!(world.state(&id), State::Failed);
     assert!(world.gateways.iter().all(|keeper| keeper.site().holds.is_empty()));
+}
+
+#[test]
+fn a_gateway_that_could_not_say_once_is_asked_again() {
+    let mut world = World::new().begun();
+    world.broker().site().cannot_say = true;
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.pass(30);
+    assert_eq!((world.state(&id), world.broker().site().count(Call::ReadBack)), (State::Applied, 1));
+    world.broker().site().cannot_say = false;
+    world.pass(31);
+    assert_eq!((world.state(&id), world.broker().site().count(Call::ReadBack)), (State::Verified, 2));
+}
+
+#[test]
+fn who_asked_for_a_week_of_patience_left_a_device_cut_off() {
+    let mut world = World::new().begun();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.broker().site().fault = Some(Fault::Busy(Duration::from_secs(604_800)));
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    world.turn();
+    world.broker().site().fault = None;
+    world.pass(3_602);
+    assert_eq!(world.state(&id), State::Released);
 }

@@ -41,6 +41,7 @@ fn approval_answered_late_was_carried_out() {
             by: "anna".into(),
             issued_at,
             deadline: issued_at.plus_seconds(deadline),
+            note: String::new(),
             command: approve(&id),
         };
         let now = issued_at.plus_seconds(seconds);
@@ -104,6 +105,7 @@ fn the_same_command_twice_is_one() {
         by: "anna".into(),
         issued_at: world.now,
         deadline: world.now.plus_seconds(60),
+        note: "asked by mail".to_owned(),
         command: Command::Deny { action_id: id.clone(), reason: "not mine".to_owned() },
     };
     let now = world.now;
@@ -113,6 +115,7 @@ fn the_same_command_twice_is_one() {
     let old = Request { command_id: "before".to_owned(), ..request };
     world.life().command(now, &old, Some(3)).unwrap();
     assert_eq!(world.text().matches("\"kind\":\"commanded\"").count(), 1);
+    assert!(world.text().contains("asked by mail"), "why, for the journal");
     assert_eq!(world.state(&id), State::Denied);
 }
 

@@ -112,6 +112,12 @@ fn what_a_dead_owner_sent_came_through_after_the_release() {
     let looked = looks(&world);
     world.pass(400);
     assert_eq!((looks(&world), world.text().matches("\"to\":\"released\"").count()), (looked, released));
+    // Nor by whoever comes next.
+    world.kill();
+    world.now = world.now.plus_seconds(86_400);
+    world.begin();
+    world.pass(100);
+    assert_eq!(looks(&world), looked, "it is looked for in every life");
 
     // While nobody is there: whoever comes next looks at once.
     let (mut world, id) = sent_and_let_go();
@@ -451,4 +457,21 @@ fn every_hundred_entries_are_signed_and_the_last_ones_of_who_says_goodbye() {
     assert!((100..110).contains(first) && (100..110).contains(&(second - first)), "{signed:?}");
     assert!(matches!(entries.last().unwrap().body, Body::Ended(_)));
     assert_eq!(*last, entries.len() as u64 - 1, "all but the goodbye");
+}
+
+#[test]
+fn who_says_goodbye_waits_for_the_last_calls_by_time() {
+    let mut world = World::new();
+    (world.in_threads, world.gateways[0].workers) = (true, 48);
+    let mut world = world.begun();
+    // The last of 48 takes 1.2 s, and each answer comes by itself.
+    world.broker().site().takes = std::time::Duration::from_millis(25);
+    for device in world.town.devices.keys().cloned().collect::<Vec<_>>() {
+        let finding = world.finding(&device);
+        world.find(&finding, &[plan(Level::Quarantine)]);
+    }
+    world.turn();
+    let now = world.clock();
+    world.life().end(now).unwrap();
+    assert!(matches!(world.entries().last().unwrap().body, Body::Ended(_)), "all calls had ended");
 }

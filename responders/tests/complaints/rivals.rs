@@ -259,3 +259,34 @@ fn nothing_that_is_asked_for_in_mode_observe_reaches_a_gateway() {
         assert_eq!(world.broker().site().count(Call::Apply), calls);
     }
 }
+
+/// Holds when it is asked for so often, and not the time after; nothing: it holds.
+struct Lapses(Mutex<Option<u32>>);
+
+impl Lease for Lapses {
+    fn holds_until(&self) -> Option<Duration> {
+        let mut left = self.0.lock().unwrap();
+        let holds = left.is_none_or(|left| left > 0);
+        *left = left.map(|left| left.saturating_sub(1));
+        Some(if holds { Duration::MAX } else { Duration::ZERO })
+    }
+}
+
+#[test]
+fn what_was_never_sent_does_not_keep_the_next_gateway_from_being_asked() {
+    let lease = Arc::new(Lapses(Mutex::new(None)));
+    let mut world = World::new();
+    world.lease = Some(Arc::clone(&lease) as Arc<dyn Lease>);
+    let mut world = world.begun();
+    // It lapses between the look whether anything may be sent, and sending.
+    *lease.0.lock().unwrap() = Some(1);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.state(&id), State::Applying);
+    assert!(world.action(&id).failure.unwrap().contains("nothing is sent from here"));
+    assert!(world.text().contains("\"was_sent\":false"));
+    assert!(!world.action(&id).may_hold(), "nothing of it can come through");
+    *lease.0.lock().unwrap() = None;
+    world.broker().site().fault = Some(Fault::Refuses);
+    world.pass(3);
+    assert_eq!((world.state(&id), world.action(&id).gateway.as_str()), (State::Verified, "firewall"));
+}

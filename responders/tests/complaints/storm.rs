@@ -13,12 +13,18 @@ fn held(world: &World) -> usize {
 fn a_storm_of_findings_quarantined_half_the_fleet() {
     type Cap = fn(&mut responders::Config);
     // 40 meters and 8 cameras, all in one hall.
-    let caps: [(&str, &str, Cap, usize); 7] = [
+    let caps: [(&str, &str, Cap, usize); 8] = [
         ("type, count", "type `meter`", |config| config.caps.type_devices = 4, 4),
         ("type, share", "type `meter`", |config| (config.caps.type_devices, config.caps.type_share) = (0, 0.2), 8),
         ("site, count", "site `hall`", |config| config.caps.site_devices = 6, 6),
         ("site, share", "site `hall`", |config| (config.caps.site_devices, config.caps.site_share) = (0, 0.125), 6),
-        ("gateway", "gateway `broker`", |config| config.caps.gateway_devices = 5, 5),
+        ("gateway, count", "gateway `broker`", |config| config.caps.gateway_devices = 5, 5),
+        (
+            "gateway, share",
+            "gateway `broker`",
+            |config| (config.caps.gateway_devices, config.caps.gateway_share) = (2, 0.15),
+            7,
+        ),
         ("hour, count", "in one hour", |config| config.caps.hour_devices = 3, 3),
         ("hour, share", "in one hour", |config| (config.caps.hour_devices, config.caps.hour_share) = (2, 0.15), 7),
     ];

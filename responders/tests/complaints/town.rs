@@ -35,7 +35,8 @@ impl Town {
 
     fn move_in(&mut self, kind: &str, number: u32) {
         let id = SmolStr::from(format!("{kind}-{number}"));
-        let profile = Profile { device_type: kind.into(), site: "hall".into(), ..Profile::default() };
+        let (site, segment) = ("hall".into(), "floor".into());
+        let profile = Profile { device_type: kind.into(), site, segment, ..Profile::default() };
         let key = DeviceKey(u32::try_from(self.devices.len()).expect("a small town"));
         let device = Device {
             key,

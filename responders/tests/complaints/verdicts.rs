@@ -313,3 +313,43 @@ fn entries_of_a_former_release_are_read() {
     let verdict: Verdict = serde_json::from_str(line).unwrap();
     assert_eq!((verdict.reach.clone(), serde_json::to_string(&verdict).unwrap().as_str()), (None, line));
 }
+
+#[test]
+fn what_people_called_no_attack_was_quarantined_again() {
+    for word in ["false", "benign_change", "fault"] {
+        let mut world = World::new().begun();
+        let first = stays(&world, "camera-1", "one");
+        assert!(!is_kept_back(&mut world, &first));
+        let alone = Verdict { reach: None, ..said(word, on_device("camera-1"), &first, world.now.plus_seconds(DAY)) };
+        assert_eq!(give(&mut world, alone.clone()), None);
+        world.pass(5);
+        let id = |level| action_id("camera-1", "one", level);
+        assert_eq!(world.state(&id(Level::Quarantine)), State::Released);
+        let again = |world: &mut World, severity| {
+            world.pass(600);
+            let finding = Finding { severity, ..stays(world, "camera-1", "one") };
+            world.find(&finding, &[plan(Level::Quarantine), plan(Level::Ticket)]);
+            world.pass(5);
+        };
+        let finding = stays(&world, "camera-1", "one");
+        world.find(&finding, &[plan(Level::Disable)]);
+        assert!(world.book().action(&id(Level::Disable)).is_none(), "nor by another level");
+        for severity in [Severity::Medium, Severity::Low] {
+            again(&mut world, severity);
+            assert_eq!(world.state(&id(Level::Quarantine)), State::Released, "{severity}");
+        }
+        assert!(world.book().action(&id(Level::Ticket)).is_some(), "words are said");
+        // What is graver was not what they spoke of.
+        again(&mut world, Severity::High);
+        assert_eq!(world.state(&id(Level::Quarantine)), State::Verified);
+
+        // Somebody called it true since.
+        assert_eq!(give(&mut world, alone.clone()), None);
+        world.pass(5);
+        again(&mut world, Severity::High);
+        assert_eq!(world.state(&id(Level::Quarantine)), State::Released);
+        assert_eq!(give(&mut world, Verdict { verdict: "true".into(), ..alone }), None);
+        again(&mut world, Severity::Medium);
+        assert_eq!(world.state(&id(Level::Quarantine)), State::Verified);
+    }
+}

@@ -279,7 +279,14 @@ impl World {
         let command_id = format!("command {number} {}", self.now.0);
         let now = self.clock();
         let deadline = now.plus_seconds(60);
-        let request = Request { command_id: command_id.clone(), by: by.into(), issued_at: now, deadline, command };
+        let request = Request {
+            command_id: command_id.clone(),
+            by: by.into(),
+            issued_at: now,
+            deadline,
+            note: String::new(),
+            command,
+        };
         self.life().command(now, &request, None)?;
         Ok(self.book().outcome(&command_id).expect("it was taken").clone())
     }

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fleet::Secret;
 use responders::gateways::mosquitto::{Mosquitto, MosquittoConfig};
-use responders::secret::Secret;
 use responders::tls::TlsConfig;
 use rumqttc::{Client, Connection, Event, MqttOptions, Packet, QoS, TlsConfiguration, Transport};
 use serde_json::{Value, json};

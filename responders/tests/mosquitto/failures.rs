@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use fleet::Level;
+use fleet::Secret;
 use responders::gateways::mosquitto::{Mosquitto, MosquittoConfig};
 use responders::gateways::{Failure, FailureKind, Found, Gateway, Order, Undone};
-use responders::secret::Secret;
 use responders::tls::TlsConfig;
 
 use crate::broker::Broker;

@@ -98,6 +98,7 @@ fn a_wrong_configuration_is_told_when_it_is_loaded() {
     assert!(wrong(NftConfig { run: vec![], ..NftConfig::default() }).contains("`run` is empty"));
     let own = wrong(NftConfig { own: vec!["router".into()], ..NftConfig::default() });
     assert!(own.contains("`own` has `router`"), "{own}");
-    assert!(wrong(NftConfig { time_limit_seconds: 0, ..NftConfig::default() }).contains("at least 1"));
+    assert!(wrong(NftConfig { throttle_kilobytes: Some(0), ..NftConfig::default() }).contains("at least 1"));
+    assert!(wrong(NftConfig { time_limit_seconds: 0, ..NftConfig::default() }).contains("`0`, expected 1 to 120"));
     assert!(toml::from_str::<NftConfig>("local_nets = [\"10.0.0.0/33\"]").is_err());
 }

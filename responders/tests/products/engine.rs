@@ -247,7 +247,7 @@ fn configurations_that_are_wrong_say_so() {
         (wrong(|config| config.secrets.clear()), "secret `token` is missing: a token"),
         (wrong(|config| drop(config.settings.insert("a".to_owned(), true.into()))), "setting `a` is unknown"),
         (wrong(|config| config.url = "http://gateway.example".to_owned()), "would show secrets"),
-        (wrong(|config| config.time_limit = 0), "time_limit is `0`"),
+        (wrong(|config| config.time_limit = 0), "is `0`, expected"),
     ] {
         assert!(message.contains(expected), "{message}");
         assert!(!message.contains(PASSWORD));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleet::{EventTime, Level};
 use responders::gateways::http::{HttpConfig, HttpGateway, shipped};
 use responders::gateways::{Applied, Failure, Found, Gateway, Key, Order, Permit, Undone};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::{Reply, Server, StandIn};
 
@@ -90,14 +90,16 @@ impl<S: StandIn> Rig<S> {
     }
 }
 
-/// A login page, as proxies and expired sessions answer it.
-pub fn page() -> Reply {
-    Reply { status: 200, body: "<html>please sign in</html>".to_owned(), ..Reply::default() }
+/// With status 200: a login page, as proxies and expired sessions answer it; nothing; a failure.
+fn nonsense() -> [Reply; 3] {
+    let page = Reply { status: 200, body: "<html>please sign in</html>".to_owned(), ..Reply::default() };
+    [page, Reply::json(200, json!({})), Reply::json(200, json!({"success": false}))]
 }
 
-/// Every request of every call in turn is answered with a status 200 that says nothing: no call may take that for success.
-pub fn believes_nothing<S: StandIn>(rig: impl Fn() -> Rig<S>, order: &Order, nonsense: &[Reply]) {
-    for reply in nonsense {
+/// Every request of every call in turn is answered with a status 200 that says nothing, or the opposite: no call may take
+/// that for success.
+pub fn believes_nothing<S: StandIn>(rig: impl Fn() -> Rig<S>, order: &Order) {
+    for reply in &nonsense() {
         for call in ["probe", "apply", "read back", "undo"] {
             for after in 0.. {
                 let mut rig = rig();

@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
+use fleet::Secret;
 use fleet::{EventTime, Level};
 use responders::gateways::{Key, Order, Permit, clock};
-use responders::secret::Secret;
 use tempfile::TempDir;
 
 pub mod http;

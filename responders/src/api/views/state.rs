@@ -18,7 +18,7 @@ pub struct ModeView {
     pub gateways: BTreeMap<String, Mode>,
     #[schema(value_type = BTreeMap<String, ModeName>)]
     pub playbooks: BTreeMap<String, Mode>,
-    /// Nothing at all is sent to gateways, whatever the modes say.
+    /// Nothing is applied, whatever the modes say; what was applied is still taken back in time.
     pub stopped: bool,
     /// Who stopped it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

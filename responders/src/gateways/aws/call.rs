@@ -12,7 +12,7 @@ use super::AwsConfig;
 use crate::error::Error;
 use crate::gateways::{Failure, FailureKind, Permit, clock};
 use crate::rest::{self, Answer, Rest};
-use crate::secret::Secret;
+use fleet::Secret;
 
 /// What AWS asks for when it says that requests come too fast, and not how long.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -16,16 +16,15 @@ mod mark;
 mod registry;
 mod session;
 
-use std::time::Duration;
-
 use fleet::Level;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
+use crate::config::time_limit;
 use crate::error::Error;
-use crate::secret::Secret;
 use crate::tls::TlsConfig;
+use fleet::Secret;
 use registry::Registry;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,14 +68,15 @@ pub struct AwsGateway {
 
 impl AwsGateway {
     /// # Errors
-    /// An endpoint that is no URL, certificates or secrets that cannot be read.
+    /// An endpoint that is no URL, a time limit out of bounds, certificates or secrets that cannot be read.
     pub fn new(name: impl Into<SmolStr>, config: &AwsConfig) -> Result<AwsGateway, Error> {
+        let name = name.into();
         let about = About {
-            name: name.into(),
             product: "aws-iot".into(),
             abilities: abilities(),
-            time_limit: Duration::from_secs(config.time_limit_seconds),
+            time_limit: time_limit(&name, "time_limit_seconds", config.time_limit_seconds)?,
             own: own_names(&config.own),
+            name,
         };
         let (group, exclusive_things) = (config.group.clone(), config.exclusive_things);
         Ok(AwsGateway { about, registry: Registry::new(config)?, group, exclusive_things })

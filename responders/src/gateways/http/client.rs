@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::product::Method;
 use crate::error::Error;
-use crate::gateways::Failure;
+use crate::gateways::{Deadline, Failure};
 use crate::rest::{self, Rest};
 use crate::tls::TlsConfig;
 
@@ -53,7 +53,7 @@ impl Pace {
         Pace { most: (per_second as usize).max(1), within: Duration::from_secs_f64(within), sent: VecDeque::new() }
     }
 
-    fn wait(&mut self, deadline: Instant) -> Result<(), Failure> {
+    fn wait(&mut self, deadline: Deadline) -> Result<(), Failure> {
         if self.sent.len() >= self.most
             && let Some(oldest) = self.sent.pop_front()
         {
@@ -78,10 +78,8 @@ impl Client {
         let wrong = |problem: &str| Error::Wrong(format!("url `{url}` {problem}"));
         let base = Url::parse(url).map_err(|error| wrong(&format!("is no address: {error}")))?;
         let host = base.host_str().unwrap_or_default();
-        let here = host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback()) || host == "localhost";
         match base.scheme() {
-            "https" => {}
-            "http" if here || plain => {}
+            _ if rest::guarded(&base, plain) => {}
             "http" => return Err(wrong("would show secrets on the way; expected https, or `plain = true`")),
             _ => return Err(wrong("is not https")),
         }
@@ -99,7 +97,7 @@ impl Client {
 
     /// # Errors
     /// Whatever kept an answer from coming whole and in time. An answer of any status is none.
-    pub fn send(&mut self, request: &Request<'_>, deadline: Instant) -> Result<Answer, Failure> {
+    pub fn send(&mut self, request: &Request<'_>, deadline: Deadline) -> Result<Answer, Failure> {
         let url = self.url(request.path)?;
         self.pace.wait(deadline)?;
         let method = match request.method {
@@ -148,8 +146,8 @@ impl Client {
 
 /// # Errors
 /// Nothing is left.
-pub fn left(deadline: Instant) -> Result<Duration, Failure> {
-    let left = deadline.saturating_duration_since(Instant::now());
+pub fn left(deadline: Deadline) -> Result<Duration, Failure> {
+    let left = deadline.left();
     if left.is_zero() {
         return Err(Failure::unreachable("the time for this call is over"));
     }

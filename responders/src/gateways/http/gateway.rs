@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use fleet::MICROS_PER_SECOND;
 use minijinja::Value;
@@ -15,11 +14,14 @@ use super::product::{Product, ProductAbility, Step};
 use super::run::{Runner, receipt};
 use super::scope::{Scope, as_json, now};
 use super::shipped;
+use crate::config::time_limit;
 use crate::error::Error;
 use crate::gateways::names::one_spelling;
-use crate::gateways::{Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Undone};
-use crate::secret::Secret;
+use crate::gateways::{
+    Ability, About, Applied, Deadline, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Undone,
+};
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 /// Of who else restricts a device, so much is passed on.
 const LONGEST_NAME: usize = 128;
@@ -98,16 +100,14 @@ impl HttpGateway {
             let known: Vec<&str> = product.secrets.keys().map(String::as_str).collect();
             return Err(wrong(format!("secret `{unknown}` is unknown, expected {}", known.join(", "))));
         }
-        if config.time_limit == 0 {
-            return Err(wrong("time_limit is `0`, expected seconds".to_owned()));
-        }
+        let time_limit = time_limit(name, "time_limit", config.time_limit)?;
         let client = Client::new(&config.url, &config.tls, config.plain, product.requests_per_second)?;
         let own = own(config, client.host()).map_err(|failure| wrong(failure.message))?;
         let about = About {
             name: name.into(),
             product: product.name.as_str().into(),
             abilities: product.abilities.iter().map(ability).collect(),
-            time_limit: Duration::from_secs(config.time_limit),
+            time_limit,
             own,
         };
         let secrets = config.secrets.clone();
@@ -122,10 +122,6 @@ impl HttpGateway {
         found.cloned().ok_or_else(|| {
             Failure::refused(format!("{} cannot do `{}`; choose another gateway", self.product.title, level.name()))
         })
-    }
-
-    fn deadline(&self, permit: &Permit) -> Result<Instant, Failure> {
-        Ok(Instant::now() + permit.left()?.min(self.about.time_limit))
     }
 
     /// What the product's templates can name for this order.
@@ -162,7 +158,7 @@ impl HttpGateway {
         scope
     }
 
-    fn look(&mut self, ability: &ProductAbility, scope: &mut Scope, deadline: Instant) -> Result<State, Failure> {
+    fn look(&mut self, ability: &ProductAbility, scope: &mut Scope, deadline: Deadline) -> Result<State, Failure> {
         self.runner.run(&ability.look, scope, deadline)?;
         let found = as_json(&self.runner.evaluate(&ability.found, scope)?)?;
         let state = match found.as_str() {
@@ -191,7 +187,7 @@ impl Gateway for HttpGateway {
     }
 
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let ability = self.ability(order)?;
         let mut scope = self.scope(&ability, order)?;
         if order.until.is_some_and(|until| until.0 <= now().saturating_mul(MICROS_PER_SECOND)) {
@@ -213,7 +209,7 @@ impl Gateway for HttpGateway {
     }
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let ability = self.ability(order)?;
         let mut scope = self.scope(&ability, order)?;
         Ok(match self.look(&ability, &mut scope, deadline)? {
@@ -225,7 +221,7 @@ impl Gateway for HttpGateway {
     }
 
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let ability = self.ability(order)?;
         if !ability.can_be_undone {
             return Ok(Undone::Already);
@@ -243,7 +239,7 @@ impl Gateway for HttpGateway {
     }
 
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let mut scope = self.bare_scope();
         let steps = self.product.probe.clone();
         self.runner.run(&steps, &mut scope, deadline).map(|_| ())

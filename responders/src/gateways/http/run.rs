@@ -12,8 +12,8 @@ use super::product::{SignIn, Step};
 use super::scope::{Scope, as_json, now};
 use super::template::{Place, Templates, Text};
 use crate::error::Error;
-use crate::gateways::{Failure, FailureKind};
-use crate::secret::Secret;
+use crate::gateways::{Deadline, Failure, FailureKind};
+use fleet::Secret;
 
 /// Bytes of a receipt in the journal.
 const LONGEST_RECEIPT: usize = 4096;
@@ -77,7 +77,7 @@ impl Runner {
     ///
     /// # Errors
     /// The first step that failed, named. What earlier steps did stays.
-    pub fn run(&mut self, steps: &[Step], scope: &mut Scope, deadline: Instant) -> Result<bool, Failure> {
+    pub fn run(&mut self, steps: &[Step], scope: &mut Scope, deadline: Deadline) -> Result<bool, Failure> {
         let mut changed = false;
         for step in steps {
             let named = |failure: Failure| named(step, failure);
@@ -127,7 +127,7 @@ impl Runner {
         Ok(items)
     }
 
-    fn step(&mut self, step: &Step, scope: &mut Scope, deadline: Instant) -> Result<Meaning, Failure> {
+    fn step(&mut self, step: &Step, scope: &mut Scope, deadline: Deadline) -> Result<Meaning, Failure> {
         for _ in 0..step.at_most.max(1) {
             let answer = self.ask_signed_in(step, scope, deadline)?;
             let meaning = self.judge(step, &answer, scope)?;
@@ -189,7 +189,7 @@ impl Runner {
         self.blacked_out(said.trim())
     }
 
-    fn ask_signed_in(&mut self, step: &Step, scope: &mut Scope, deadline: Instant) -> Result<Answer, Failure> {
+    fn ask_signed_in(&mut self, step: &Step, scope: &mut Scope, deadline: Deadline) -> Result<Answer, Failure> {
         let fresh = self.sign_in(scope, deadline)?;
         let answer = self.ask(step, scope, true, deadline)?;
         if fresh || self.sign_in.login.is_empty() || !self.has_expired(&answer, scope)? {
@@ -208,7 +208,7 @@ impl Runner {
     }
 
     /// Gives whether it has only now been signed in.
-    fn sign_in(&mut self, scope: &Scope, deadline: Instant) -> Result<bool, Failure> {
+    fn sign_in(&mut self, scope: &Scope, deadline: Deadline) -> Result<bool, Failure> {
         if self.sign_in.login.is_empty() {
             return Ok(false);
         }
@@ -231,7 +231,7 @@ impl Runner {
         Ok(true)
     }
 
-    fn log_in(&mut self, login: &[Step], own: &mut Scope, deadline: Instant) -> Result<(), Failure> {
+    fn log_in(&mut self, login: &[Step], own: &mut Scope, deadline: Deadline) -> Result<(), Failure> {
         for step in login {
             let unauthorised = |failure: Failure| match failure.kind {
                 FailureKind::Refused => Failure { kind: FailureKind::Unauthorised, ..failure },
@@ -257,7 +257,7 @@ impl Runner {
     }
 
     /// One request as the step says, signed or (while signing in) not.
-    fn ask(&mut self, step: &Step, scope: &Scope, signed: bool, deadline: Instant) -> Result<Answer, Failure> {
+    fn ask(&mut self, step: &Step, scope: &Scope, signed: bool, deadline: Deadline) -> Result<Answer, Failure> {
         let mut scope = scope.clone();
         scope.set("secret", Value::from_pairs(self.read.clone()));
         let now = now();

@@ -16,9 +16,9 @@ use smol_str::SmolStr;
 use super::MosquittoConfig;
 use super::command::Answer;
 use crate::error::Error;
-use crate::gateways::{Failure, FailureKind};
-use crate::secret::Secret;
+use crate::gateways::{Deadline, Failure, FailureKind};
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 const CONTROL: &str = "$CONTROL/dynamic-security/v1";
 const RESPONSE: &str = "$CONTROL/dynamic-security/v1/response";
@@ -83,7 +83,8 @@ impl Broker {
     fn options(&self, name: String, time: Duration) -> Result<MqttOptions, Failure> {
         let unauthorised = |error: Error| Failure::new(FailureKind::Unauthorised, error.to_string());
         let mut options = MqttOptions::new(name, &self.host, self.port);
-        options.set_credentials(self.username.as_str(), self.password.read().map_err(unauthorised)?);
+        let password = self.password.read().map_err(|missing| unauthorised(missing.into()))?;
+        options.set_credentials(self.username.as_str(), password);
         options.set_keep_alive(KEEP_ALIVE).set_clean_start(true);
         options.set_connection_timeout(time.as_secs() + 1).set_max_packet_size(Some(LARGEST_PACKET));
         // Small messages that wait for each other's answer.
@@ -157,12 +158,12 @@ impl Link {
     /// # Errors
     /// They could not be sent, or were not answered by `deadline`: they may have been carried out all the same. What the
     /// broker says of a command is in its answer.
-    pub fn ask(&mut self, commands: Vec<Value>, deadline: Instant) -> Result<Vec<Answer>, Failure> {
+    pub fn ask(&mut self, commands: Vec<Value>, deadline: Deadline) -> Result<Vec<Answer>, Failure> {
         let rested = self.live.take_if(|live| live.used.elapsed() > MOST_REST);
         rested.into_iter().for_each(Live::leave);
         if let Some(mut live) = self.live.take() {
             // It may have died since: then a new one gets the other half of the time.
-            let half = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            let half = Deadline::after(deadline.left() / 2);
             match live.ask(&self.broker, &commands, half) {
                 Ok(answers) => {
                     self.live = Some(live);
@@ -205,9 +206,9 @@ struct Live {
 }
 
 impl Live {
-    fn connect(broker: &Broker, deadline: Instant) -> Result<Live, Failure> {
+    fn connect(broker: &Broker, deadline: Deadline) -> Result<Live, Failure> {
         // Two of us must not throw each other out, as clients of one name do.
-        let options = broker.options(format!("vedette-{}", token()?), left(deadline))?;
+        let options = broker.options(format!("vedette-{}", token()?), deadline.left())?;
         let (client, connection) = Client::new(options, 10);
         let mut live = Live { client, connection, used: Instant::now(), is_proven: false };
         match live.subscribe(broker, deadline) {
@@ -219,7 +220,7 @@ impl Live {
         }
     }
 
-    fn subscribe(&mut self, broker: &Broker, deadline: Instant) -> Result<(), Failure> {
+    fn subscribe(&mut self, broker: &Broker, deadline: Deadline) -> Result<(), Failure> {
         self.client.try_subscribe(RESPONSE, QoS::AtLeastOnce).map_err(|error| closed(&error))?;
         loop {
             let Some(packet) = self.next(broker, deadline)? else {
@@ -234,7 +235,7 @@ impl Live {
         }
     }
 
-    fn ask(&mut self, broker: &Broker, commands: &[Value], deadline: Instant) -> Result<Vec<Answer>, Failure> {
+    fn ask(&mut self, broker: &Broker, commands: &[Value], deadline: Deadline) -> Result<Vec<Answer>, Failure> {
         let token = token()?;
         let named = |(number, command): (usize, &Value)| {
             let mut command = command.clone();
@@ -270,9 +271,9 @@ impl Live {
     }
 
     /// `None`: nothing came by `deadline`.
-    fn next(&mut self, broker: &Broker, deadline: Instant) -> Result<Option<Packet>, Failure> {
+    fn next(&mut self, broker: &Broker, deadline: Deadline) -> Result<Option<Packet>, Failure> {
         loop {
-            let time = left(deadline);
+            let time = deadline.left();
             if time.is_zero() {
                 return Ok(None);
             }
@@ -319,10 +320,6 @@ fn forbidden(broker: &Broker, verb: &str, topic: &str) -> Failure {
 
 fn closed(error: &dyn std::fmt::Display) -> Failure {
     Failure::unreachable(format!("the connection takes nothing any more: {error}"))
-}
-
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
 }
 
 /// Nobody can guess it: 128 bits.

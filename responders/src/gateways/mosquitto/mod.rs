@@ -9,8 +9,6 @@
 mod command;
 mod link;
 
-use std::time::{Duration, Instant};
-
 use fleet::Level;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -21,10 +19,13 @@ use self::command::{
     enable, get_client, remove_role,
 };
 use self::link::{Broker, Link};
-use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Permit, Repeat, Undone, check_workers};
+use super::{
+    Ability, About, Applied, Deadline, Failure, Found, Gateway, Key, Order, Permit, Repeat, Undone, check_workers,
+};
+use crate::config::time_limit;
 use crate::error::Error;
-use crate::secret::Secret;
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 /// Role that `mosquitto_ctrl dynsec init` gives to whoever administers the broker.
 const ADMINISTRATOR: &str = "admin";
@@ -71,10 +72,7 @@ impl Mosquitto {
     /// nothing, or too many workers.
     pub fn new(name: impl Into<SmolStr>, config: MosquittoConfig) -> Result<Mosquitto, Error> {
         let name = name.into();
-        if config.time_limit_seconds == 0 {
-            let message = format!("gateway `{name}`: `time_limit_seconds` is `0`, expected at least 1");
-            return Err(Error::Wrong(message));
-        }
+        let time_limit = time_limit(&name, "time_limit_seconds", config.time_limit_seconds.into())?;
         check_workers(&name, config.workers)?;
         let broker = Broker::new(&name, &config)?;
         let ability = |level| Ability {
@@ -90,17 +88,13 @@ impl Mosquitto {
             name,
             product: "Mosquitto".into(),
             abilities: vec![ability(Level::Quarantine), ability(Level::Disable)],
-            time_limit: Duration::from_secs(u64::from(config.time_limit_seconds)),
+            time_limit,
             own: own.map(|username| (Key::Username, username.clone())).collect(),
         };
         Ok(Mosquitto { about, link: Link::new(broker), workers: config.workers })
     }
 
-    fn deadline(&self, permit: &Permit) -> Result<Instant, Failure> {
-        Ok(Instant::now() + permit.left()?.min(self.about.time_limit))
-    }
-
-    fn look(&mut self, username: &str, deadline: Instant) -> Result<Option<Account>, Failure> {
+    fn look(&mut self, username: &str, deadline: Deadline) -> Result<Option<Account>, Failure> {
         let answers = self.link.ask(vec![get_client(username)], deadline)?;
         account(&answers[0])
     }
@@ -126,7 +120,7 @@ impl Mosquitto {
     }
 
     /// Enables it, if we disabled it and no other action of ours still does, and takes our role from it.
-    fn release(&mut self, username: &str, mark: &str, deadline: Instant) -> Result<Undone, Failure> {
+    fn release(&mut self, username: &str, mark: &str, deadline: Deadline) -> Result<Undone, Failure> {
         let Some(account) = self.look(username, deadline)? else { return Ok(Undone::Already) };
         let other = account.marks().find(|other| *other != mark).map(str::to_owned);
         let is_held_by_others = account.disabled && (!account.has(mark) || other.is_some());
@@ -145,7 +139,7 @@ impl Mosquitto {
         Ok(if account.disabled { Undone::Done } else { Undone::Already })
     }
 
-    fn forget_role(&mut self, mark: &str, deadline: Instant) -> Result<(), Failure> {
+    fn forget_role(&mut self, mark: &str, deadline: Deadline) -> Result<(), Failure> {
         let answers = self.link.ask(vec![delete_role(mark)], deadline)?;
         done(&answers[0], &[ROLE_NOT_FOUND])
     }
@@ -171,7 +165,7 @@ impl Gateway for Mosquitto {
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         let username = self.username(order)?;
         self.spare_our_own(username)?;
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let mark = order.mark();
         let receipt = json!({ "username": username, "role": mark });
         let foreign = || Applied { receipt: Some(json!({ "foreign": SOMEBODY })), already: false };
@@ -215,7 +209,9 @@ impl Gateway for Mosquitto {
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
         let username = self.username(order)?;
-        let Some(account) = self.look(username, self.deadline(permit)?)? else { return Ok(Found::Absent) };
+        let Some(account) = self.look(username, permit.deadline(self.about.time_limit)?)? else {
+            return Ok(Found::Absent);
+        };
         if !account.disabled {
             return Ok(Found::Absent);
         }
@@ -226,7 +222,7 @@ impl Gateway for Mosquitto {
     }
 
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let mark = order.mark();
         let now = order.names.get(&Key::Username).map(SmolStr::as_str);
         let former = applied_to(order).filter(|former| Some(*former) != now);
@@ -244,7 +240,7 @@ impl Gateway for Mosquitto {
 
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
         let username = self.link.username().to_owned();
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         self.look(&username, deadline).map(|_| ())
     }
 

@@ -10,7 +10,7 @@ mod run;
 mod state;
 mod target;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fleet::{EventTime, Level};
 use ipnet::IpNet;
@@ -23,8 +23,10 @@ use self::run::{Ended, run};
 use self::state::{Element, State, delete, seconds_left};
 use self::target::{Target, addresses};
 use super::{
-    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone, check_workers,
+    Ability, About, Applied, Deadline, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone,
+    check_workers,
 };
+use crate::config::time_limit;
 use crate::error::Error;
 
 /// Tries of a change that somebody else's was faster than.
@@ -98,9 +100,10 @@ impl Nftables {
         let Some((last, before)) = config.run.split_last() else {
             return wrong("`run` is empty, expected words like `[\"nft\"]`".to_owned());
         };
-        if config.time_limit_seconds == 0 || config.throttle_kilobytes == Some(0) {
-            return wrong("`time_limit_seconds` or `throttle_kilobytes` is `0`, expected at least 1".to_owned());
+        if config.throttle_kilobytes == Some(0) {
+            return wrong("`throttle_kilobytes` is `0`, expected at least 1".to_owned());
         }
+        let time_limit = time_limit(&name, "time_limit_seconds", config.time_limit_seconds.into())?;
         check_workers(&name, config.workers)?;
         let mut own = Vec::new();
         for text in &config.own {
@@ -125,13 +128,7 @@ impl Nftables {
             can_be_undone: true,
             repeat: Repeat::Harmless,
         });
-        let about = About {
-            abilities: abilities.collect(),
-            product: "nftables".into(),
-            time_limit: std::time::Duration::from_secs(u64::from(config.time_limit_seconds)),
-            own,
-            name,
-        };
+        let about = About { abilities: abilities.collect(), product: "nftables".into(), time_limit, own, name };
         Ok(Nftables {
             about,
             rules,
@@ -144,10 +141,6 @@ impl Nftables {
     }
 
     /// When the call has to be over.
-    fn deadline(&self, permit: &Permit) -> Result<Instant, Failure> {
-        Ok(Instant::now() + permit.left()?.min(self.about.time_limit))
-    }
-
     fn target(&self, order: &Order) -> Result<Target, Failure> {
         if self.about.ability(order.level).is_none() {
             let message = format!("gateway `{}` has no level `{}`", self.about.name, order.level);
@@ -162,7 +155,7 @@ impl Nftables {
 
     /// The gateway's own addresses are asked for each time: they change, and a gateway that cuts itself off cannot be asked to
     /// undo it.
-    fn spare_the_gateway(&self, target: &Target, deadline: Instant) -> Result<(), Failure> {
+    fn spare_the_gateway(&self, target: &Target, deadline: Deadline) -> Result<(), Failure> {
         target.is_none_of(self.about.own.iter().map(|(_, name)| name.as_str()))?;
         if self.ip.is_empty() {
             return Ok(());
@@ -178,7 +171,7 @@ impl Nftables {
         target.is_none_of(own.iter().map(String::as_str))
     }
 
-    fn look(&self, deadline: Instant) -> Result<State, Failure> {
+    fn look(&self, deadline: Deadline) -> Result<State, Failure> {
         let ended = run(&self.nft, &["-j", "list", "table", "inet", TABLE], "", deadline)?;
         if !ended.well() && ended.barred(&self.nft).is_none() && is_without_table(&ended.complaint) {
             return Ok(State::default());
@@ -189,7 +182,7 @@ impl Nftables {
     }
 
     /// One transaction: all of it, or nothing. What `nft` said, if somebody else changed the table since it was looked at.
-    fn change(&self, commands: &[Value], deadline: Instant) -> Result<Option<String>, Failure> {
+    fn change(&self, commands: &[Value], deadline: Deadline) -> Result<Option<String>, Failure> {
         let ended = run(&self.nft, &["-j", "-f", "-"], &json!({ "nftables": commands }).to_string(), deadline)?;
         let meanwhile = ["Error: Could not process rule: File exists", "Error: Could not process rule: No such file"];
         let is_late = meanwhile.iter().any(|words| ended.complaint.contains(words));
@@ -201,7 +194,7 @@ impl Nftables {
     }
 
     /// What a flow table carries passes no rule of ours until connection tracking forgets it. The rules hold without it.
-    fn forget_connections(&self, target: &Target, deadline: Instant) {
+    fn forget_connections(&self, target: &Target, deadline: Deadline) {
         if self.conntrack.is_empty() {
             return;
         }
@@ -241,7 +234,7 @@ impl Gateway for Nftables {
 
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         let (target, wanted) = self.elements(order)?;
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         self.spare_the_gateway(&target, deadline)?;
         let mark = order.mark();
         let names: Vec<String> = wanted.iter().map(|element| format!("{} {}", element.set, element.value)).collect();
@@ -281,7 +274,7 @@ impl Gateway for Nftables {
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
         let (_, wanted) = self.elements(order)?;
-        let state = self.look(self.deadline(permit)?)?;
+        let state = self.look(permit.deadline(self.about.time_limit)?)?;
         if state.holds(&wanted, &order.mark()) {
             return Ok(Found::InForce);
         }
@@ -293,7 +286,7 @@ impl Gateway for Nftables {
 
     /// By our mark, wherever the device is now: an address that has moved is let go too.
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
-        let deadline = self.deadline(permit)?;
+        let deadline = permit.deadline(self.about.time_limit)?;
         let mark = order.mark();
         let mut said = String::new();
         for _ in 0..TRIES {
@@ -315,7 +308,7 @@ impl Gateway for Nftables {
     }
 
     fn probe(&mut self, permit: &Permit) -> Result<(), Failure> {
-        let ended = run(&self.nft, &["-j", "list", "tables"], "", self.deadline(permit)?)?;
+        let ended = run(&self.nft, &["-j", "list", "tables"], "", permit.deadline(self.about.time_limit)?)?;
         let_through(&self.nft, ended).map(|_| ())
     }
 

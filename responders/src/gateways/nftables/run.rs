@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::gateways::{Failure, FailureKind};
+use crate::gateways::{Deadline, Failure, FailureKind};
 
 /// What a gateway may say; a table of some ten thousand devices is two megabytes.
 const MOST_OUTPUT: u64 = 64 << 20;
@@ -35,7 +35,7 @@ impl Drop for Running {
 ///
 /// # Errors
 /// The program is not there (`Refused`), may not be started (`Unauthorised`), or takes longer than `deadline`.
-pub fn run(program: &[String], arguments: &[&str], input: &str, deadline: Instant) -> Result<Ended, Failure> {
+pub fn run(program: &[String], arguments: &[&str], input: &str, deadline: Deadline) -> Result<Ended, Failure> {
     let (name, own) =
         program.split_first().ok_or_else(|| Failure::refused("no program is configured, expected one"))?;
     let mut command = Command::new(name);
@@ -58,7 +58,7 @@ pub fn run(program: &[String], arguments: &[&str], input: &str, deadline: Instan
         if let Some(status) = ended {
             break status;
         }
-        if Instant::now() >= deadline {
+        if deadline.left().is_zero() {
             return Err(too_slow(name));
         }
         sleep(pause);
@@ -77,9 +77,9 @@ fn read(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-fn all_of(name: &str, pipe: Option<Receiver<String>>, deadline: Instant) -> Result<String, Failure> {
+fn all_of(name: &str, pipe: Option<Receiver<String>>, deadline: Deadline) -> Result<String, Failure> {
     let Some(pipe) = pipe else { return Ok(String::new()) };
-    match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+    match pipe.recv_timeout(deadline.left()) {
         Ok(text) => Ok(text),
         Err(RecvTimeoutError::Timeout) => Err(too_slow(name)),
         Err(RecvTimeoutError::Disconnected) => Err(Failure::unreachable(format!("what `{name}` says cannot be read"))),
@@ -142,14 +142,16 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn soon(millis: u64) -> Instant {
-        Instant::now() + Duration::from_millis(millis)
+    fn soon(millis: u64) -> Deadline {
+        Deadline::after(Duration::from_millis(millis))
     }
 
     #[test]

@@ -10,8 +10,6 @@
 
 mod message;
 
-use std::time::Duration;
-
 use fleet::Level;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -24,10 +22,11 @@ use super::{
     Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock,
     own_names,
 };
+use crate::config::time_limit;
 use crate::error::Error;
 use crate::rest::{self, Rest};
-use crate::secret::Secret;
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +42,9 @@ pub struct OpenC2Config {
     pub rules: Rules,
     #[serde(default)]
     pub tls: TlsConfig,
+    /// Allows `http://` to another machine, where whoever listens sees what is sent.
+    #[serde(default)]
+    pub plain: bool,
     #[serde(default = "time_limit_seconds")]
     pub time_limit_seconds: u64,
     #[serde(default)]
@@ -84,11 +86,10 @@ pub struct OpenC2Gateway {
 
 impl OpenC2Gateway {
     /// # Errors
-    /// A URL that is none, a range that is too small, a token or certificates that cannot be read.
+    /// A URL that is none, or leaves this machine in clear, a time limit out of bounds, a range that is too small, a token or certificates that cannot be read.
     pub fn new(name: impl Into<SmolStr>, config: &OpenC2Config) -> Result<OpenC2Gateway, Error> {
-        let url = Url::parse(&config.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = url
-            .ok_or_else(|| Error::Wrong("openc2: url is no URL, expected such as `https://host/openc2`".to_owned()))?;
+        let name = name.into();
+        let url = super::webhook::address("openc2", &config.url, config.plain)?;
         if let Rules::Ours { first, count } = config.rules
             && (count < FEWEST || first.checked_add(count).is_none_or(|end| end > i64::MAX as u64))
         {
@@ -107,11 +108,11 @@ impl OpenC2Gateway {
             repeat: if config.rules == Rules::Theirs { Repeat::Duplicate } else { Repeat::Error },
         };
         let about = About {
-            name: name.into(),
             product: "openc2-slpf".into(),
             abilities: vec![quarantine],
-            time_limit: Duration::from_secs(config.time_limit_seconds),
+            time_limit: time_limit(&name, "time_limit_seconds", config.time_limit_seconds)?,
             own: own_names(&config.own),
+            name,
         };
         let (token, asset_id) = (config.token.clone(), config.asset_id.clone());
         Ok(OpenC2Gateway { about, rest: Rest::new(&config.tls)?, url, token, asset_id, rules: config.rules })

@@ -13,7 +13,6 @@ mod exchange;
 mod packet;
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
-use std::time::Duration;
 
 use fleet::{Level, Mac};
 use serde::{Deserialize, Serialize};
@@ -22,8 +21,9 @@ use smol_str::SmolStr;
 use self::exchange::{Reply, exchange};
 use self::packet::{Attributes, Code};
 use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
+use crate::config::time_limit;
 use crate::error::Error;
-use crate::secret::Secret;
+use fleet::Secret;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,12 +122,13 @@ impl RadiusGateway {
         if config.quarantine.is_some() && config.quarantine == config.normal {
             return Err(wrong("`quarantine` and `normal` are the same".to_owned()));
         }
+        let name = name.into();
         let about = About {
-            name: name.into(),
             product: "radius".into(),
             abilities: abilities(config),
-            time_limit: Duration::from_secs(config.time_limit_seconds),
+            time_limit: time_limit(&name, "time_limit_seconds", config.time_limit_seconds)?,
             own: own_names(&config.own),
+            name,
         };
         Ok(RadiusGateway { about, config: config.clone() })
     }

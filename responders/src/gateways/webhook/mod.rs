@@ -6,8 +6,6 @@
 
 pub mod message;
 
-use std::time::Duration;
-
 use fleet::Level;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -17,11 +15,12 @@ use self::message::{Answer, Call, Message};
 use super::{
     Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names,
 };
+use crate::config::time_limit;
 use crate::error::Error;
 use crate::rest::{self, Rest};
-use crate::secret::Secret;
 use crate::signature;
 use crate::tls::TlsConfig;
+use fleet::Secret;
 
 /// Shorter ones can be guessed from one message.
 const SHORTEST_SECRET: usize = 16;
@@ -36,6 +35,9 @@ pub struct WebhookConfig {
     pub abilities: Vec<WebhookAbility>,
     #[serde(default)]
     pub tls: TlsConfig,
+    /// Allows `http://` to another machine, where whoever listens sees what is sent.
+    #[serde(default)]
+    pub plain: bool,
     #[serde(default = "time_limit_seconds")]
     pub time_limit_seconds: u64,
     #[serde(default)]
@@ -58,7 +60,7 @@ pub struct WebhookAbility {
 /// What the configuration says of a gateway of one's own: nobody else knows what it can do.
 ///
 /// # Errors
-/// No ability, one without keys or that restricts nothing, no time for a call.
+/// No ability, one without keys or that restricts nothing, no time for a call, or too much.
 pub(super) fn declared(
     product: &str,
     name: SmolStr,
@@ -75,9 +77,7 @@ pub(super) fn declared(
             "{product}: ability `{level}` restricts nothing, or has no keys to know a device by"
         )));
     }
-    if time_limit_seconds == 0 {
-        return Err(Error::Wrong(format!("{product}: time_limit_seconds is `0`, expected at least 1")));
-    }
+    let time_limit = time_limit(&name, "time_limit_seconds", time_limit_seconds)?;
     let abilities = abilities.iter().map(|one| Ability {
         level: one.level,
         keys: one.keys.clone(),
@@ -86,13 +86,23 @@ pub(super) fn declared(
         can_be_undone: one.can_be_undone,
         repeat: Repeat::Harmless,
     });
-    Ok(About {
-        name,
-        product: product.into(),
-        abilities: abilities.collect(),
-        time_limit: Duration::from_secs(time_limit_seconds),
-        own: own_names(own),
-    })
+    Ok(About { name, product: product.into(), abilities: abilities.collect(), time_limit, own: own_names(own) })
+}
+
+/// Where calls go that show what we know, or who we are, to whoever listens.
+///
+/// # Errors
+/// It is no URL, or leaves this machine in clear although nobody said that it may.
+pub(super) fn address(product: &str, text: &str, plain: bool) -> Result<Url, Error> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url =
+        url.ok_or_else(|| Error::Wrong(format!("{product}: url is no URL, expected such as `https://host/path`")))?;
+    if !rest::guarded(&url, plain) {
+        let host = url.host_str().unwrap_or_default();
+        let problem = "would go to another machine in clear; expected https, or `plain = true`";
+        return Err(Error::Wrong(format!("{product}: calls to `{host}` {problem}")));
+    }
+    Ok(url)
 }
 
 pub(super) fn time_limit_seconds() -> u64 {
@@ -112,11 +122,9 @@ pub struct WebhookGateway {
 
 impl WebhookGateway {
     /// # Errors
-    /// A URL that is none, no ability, one without keys or that restricts nothing, a secret that is missing or too short.
+    /// A URL that is none, or leaves this machine in clear, no ability, one without keys or that restricts nothing, a secret that is missing or too short.
     pub fn new(name: impl Into<SmolStr>, config: &WebhookConfig) -> Result<WebhookGateway, Error> {
-        let url = Url::parse(&config.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url =
-            url.ok_or_else(|| Error::Wrong("webhook: url is no URL, expected such as `https://host/path`".to_owned()))?;
+        let url = address("webhook", &config.url, config.plain)?;
         if config.secret.read()?.len() < SHORTEST_SECRET {
             let problem =
                 format!("webhook: the secret from {:?} is too short, expected {SHORTEST_SECRET} bytes", config.secret);

@@ -84,13 +84,16 @@ pub fn import(text: &str) -> Result<Imported, Error> {
         return Err(wrong(format!("`workflow_start` is `{start}`, which is no step of the workflow")));
     }
     reader.walk(start);
+    reader.report_unseen();
     let ours = document.get("playbook_extensions").and_then(|all| all.get(extension_id())).and_then(Value::as_object);
     let mut not_mapped = unread(&document, ours.is_some());
     let Reader { found, asks, not_mapped: of_workflow, .. } = reader;
     not_mapped.extend(of_workflow);
     let steps = end_all(found, &mut not_mapped);
     if steps.is_empty() {
-        return Err(wrong("no step of it maps to anything Vedette does; write the playbook by hand".to_owned()));
+        let mut words = "no step of it maps to anything Vedette does; write the playbook by hand".to_owned();
+        not_mapped.iter().for_each(|what| words.push_str(&format!("\n  {what}")));
+        return Err(wrong(words));
     }
     let mut keys = ours.cloned().unwrap_or_default();
     let id = keys.remove("playbook_id").and_then(|id| id.as_str().map(str::to_owned));
@@ -261,6 +264,16 @@ impl<'d> Reader<'d> {
         }
     }
 
+    fn report_unseen(&mut self) {
+        for (id, step) in self.workflow {
+            if !self.seen.contains(id.as_str()) && text(step, "type") != "end" {
+                let why =
+                    "it is come to after a failure, behind a condition, or not at all; it was left out".to_owned();
+                self.report(id, "", &format!("a step of type `{}`", text(step, "type")), why);
+            }
+        }
+    }
+
     fn action(&mut self, id: &'d str, step: &'d Value) {
         let ours = step.get("step_extensions").and_then(|all| all.get(extension_id()));
         if let Some(ours) = ours {
@@ -386,8 +399,11 @@ fn timeout(step: &Value) -> Option<Period> {
 /// A person is asked, and a no leads elsewhere.
 fn is_question(step: &Value) -> bool {
     let commands = step.get("commands").and_then(Value::as_array);
-    let manual =
-        commands.is_some_and(|all| all.len() == 1 && all.iter().all(|command| text(command, "type") == "manual"));
+    let asks = |command: &Value| {
+        let acts = words::level(text(command, "playbook_activity")).is_some_and(Level::restricts);
+        text(command, "type") == "manual" && !acts
+    };
+    let manual = commands.is_some_and(|all| all.len() == 1 && all.iter().all(asks));
     let branches = !text(step, "on_failure").is_empty() && text(step, "on_failure") != text(step, "on_success");
     manual && branches
 }

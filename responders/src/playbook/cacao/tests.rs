@@ -247,6 +247,27 @@ fn commands_as_soarca_writes_them() {
 }
 
 #[test]
+fn steps_that_nobody_comes_to_are_told() {
+    let action = |activity: &str| json!({ "type": "action", "commands": [{ "type": "bash", "command": "x", "playbook_activity": activity }] });
+    let workflow = json!({
+        "start--1": { "type": "start", "on_completion": "action--cut" },
+        "action--cut": { "type": "action", "commands": [{ "type": "manual", "command": "x", "playbook_activity": "restrict-access" }],
+            "on_success": "end--1", "on_failure": "action--call" },
+        "action--call": action("notify"), "action--orphan": action("notify"), "end--1": { "type": "end" },
+    });
+    let keys = json!({ "workflow_start": "start--1", "workflow": workflow });
+    let imported = import(&foreign(&json!({}), &keys)).unwrap();
+    assert!(imported.playbook.steps[0].level.restricts(), "a person who cuts it off is no question");
+    for id in ["action--call", "action--orphan"] {
+        assert!(why(&imported, &format!("/workflow/{id}")).contains("after a failure"));
+    }
+    let only = json!({ "workflow_start": "start--1", "workflow": { "start--1": { "type": "start", "on_completion": "end--1" },
+        "end--1": { "type": "end" }, "action--orphan": action("notify") } });
+    let Err(error) = import(&foreign(&json!({}), &only)) else { panic!("nothing is left of it") };
+    assert!(error.to_string().contains("/workflow/action--orphan"), "{error}");
+}
+
+#[test]
 fn a_question_and_an_end_are_understood_without_our_words() {
     let workflow = json!({
         "start--1": { "type": "start", "on_completion": "action--ask" },

@@ -5,7 +5,7 @@ mod audit;
 
 use std::time::Duration;
 
-use fleet::{Level, Mode, State};
+use fleet::{Level, Mode, Severity, State};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -155,11 +155,13 @@ impl Run {
 
     fn find(&mut self) -> Result<(), JournalError> {
         let number = self.device();
-        if self.random.gen_bool(0.2) {
+        if self.random.gen_bool(0.3) {
             self.incidents[number as usize] += 1;
         }
         let mut finding = self.world.finding(&format!("camera-{number}"));
         finding.incident_id = format!("{number}.{}", self.incidents[number as usize]);
+        finding.severity =
+            *[Severity::Medium, Severity::High, Severity::Critical].choose(&mut self.random).expect("three");
         let level = [Level::Quarantine, Level::Quarantine, Level::Throttle, Level::TerminateSession, Level::Notify];
         let mut plans: Vec<Plan> = Vec::new();
         for _ in 0..self.random.gen_range(1..3) {

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, another, basic, believes_nothing, from_now, order, page, text};
+use crate::rig::{PASSWORD, Rig, another, basic, believes_nothing, from_now, order, text};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -14,6 +14,8 @@ struct Emqx {
     bans: Vec<Value>,
     /// Client id to user name and time of connecting.
     clients: BTreeMap<String, (String, u64)>,
+    /// Bans of client ids end no session either.
+    spares: bool,
     cleared: bool,
 }
 
@@ -22,9 +24,26 @@ impl Emqx {
         self.bans.iter().position(|ban| text(ban, "as") == kind && text(ban, "who") == who)
     }
 
+    /// The client comes back at once unless it is banned by then; gives whether it was there.
+    fn kick(&mut self, id: &str) -> bool {
+        let Some((user, since)) = self.clients.remove(id) else { return false };
+        if self.position("clientid", id).is_none() && self.position("username", &user).is_none() {
+            self.clients.insert(id.to_owned(), (user, since + 1));
+        }
+        true
+    }
+
     fn foreign(kind: &str, who: &str) -> Value {
         json!({"as": kind, "who": who, "by": "flapping detector", "reason": "", "at": "2026-01-01T00:00:00Z", "until": "infinity"})
     }
+}
+
+/// The first page, as long as it was asked for.
+fn listed(mut items: Vec<Value>, request: &Request) -> Reply {
+    let limit = request.asks("limit").parse().unwrap();
+    let meta = json!({"page": 1, "limit": limit, "count": items.len(), "hasnext": items.len() > limit});
+    items.truncate(limit);
+    Reply::json(200, json!({"data": items, "meta": meta}))
 }
 
 impl StandIn for Emqx {
@@ -35,7 +54,7 @@ impl StandIn for Emqx {
         match request.route() {
             ("GET", path) if path == ["api", "v5", "banned"] => {
                 // A release that knows no filter: it gives all.
-                Reply::json(200, json!({"data": self.bans, "meta": {"count": self.bans.len(), "hasnext": false}}))
+                listed(self.bans.clone(), request)
             }
             ("POST", path) if path == ["api", "v5", "banned"] => {
                 let (kind, who) = (text(&request.body, "as"), text(&request.body, "who"));
@@ -43,7 +62,7 @@ impl StandIn for Emqx {
                     return Reply::json(400, json!({"code": "ALREADY_EXISTS", "message": self.bans[at].to_string()}));
                 }
                 // Only bans of client ids end sessions.
-                if kind == "clientid" {
+                if kind == "clientid" && !self.spares {
                     self.clients.remove(who);
                 }
                 let mut ban = request.body.clone();
@@ -68,7 +87,13 @@ impl StandIn for Emqx {
             ("GET", path) if path == ["api", "v5", "clients"] => {
                 let named = self.clients.iter().filter(|(_, (user, _))| user == request.asks("username"));
                 let data: Vec<Value> = named.map(|(id, (user, _))| json!({"clientid": id, "username": user})).collect();
-                Reply::json(200, json!({"data": data, "meta": {"hasnext": false}}))
+                listed(data, request)
+            }
+            ("POST", path) if path == ["api", "v5", "clients", "kickout", "bulk"] => {
+                for id in request.body.as_array().unwrap() {
+                    self.kick(id.as_str().unwrap());
+                }
+                Reply::empty(204)
             }
             ("GET", path) if path.len() == 4 && path[2] == "clients" => match self.clients.get(path[3]) {
                 None => Reply::json(404, json!({"code": "CLIENTID_NOT_FOUND", "message": "Client ID not found"})),
@@ -78,9 +103,9 @@ impl StandIn for Emqx {
                     Reply::json(200, client)
                 }
             },
-            ("DELETE", path) if path.len() == 4 && path[2] == "clients" => match self.clients.remove(path[3]) {
-                None => Reply::json(404, json!({"code": "CLIENTID_NOT_FOUND", "message": "Client ID not found"})),
-                Some(_) => Reply::empty(204),
+            ("DELETE", path) if path.len() == 4 && path[2] == "clients" => match self.kick(path[3]) {
+                false => Reply::json(404, json!({"code": "CLIENTID_NOT_FOUND", "message": "Client ID not found"})),
+                true => Reply::empty(204),
             },
             _ => Reply::empty(404),
         }
@@ -102,6 +127,38 @@ fn emqx_bans_and_ends_the_session() {
     rig.round(&banned("dev-1"));
     assert!(rig.server.product().clients.is_empty());
     assert!(!rig.server.product().cleared);
+}
+
+/// A client comes back within a moment: whoever ends its session first has ended nothing.
+#[test]
+fn emqx_bans_before_it_ends_the_session() {
+    for (level, key, name) in [(Level::Quarantine, Key::ClientId, "dev-1"), (Level::Disable, Key::Username, "user")] {
+        let mut rig = emqx();
+        rig.server.product().spares = true;
+        rig.server.product().clients.insert("dev-1".to_owned(), ("user".to_owned(), 1));
+        rig.applied(&order(level, &[(key, name)]));
+        assert!(rig.server.product().clients.is_empty(), "{}", level.name());
+    }
+}
+
+/// Bans and sessions that do not stand on the page that was asked for.
+#[test]
+fn emqx_with_more_than_a_page_is_not_believed() {
+    let disabled = order(Level::Disable, &[(Key::Username, "mallory")]);
+    for (sessions, all) in [(101, true), (1000, true), (1001, false)] {
+        let mut rig = emqx();
+        for number in 0..sessions {
+            rig.server.product().clients.insert(format!("c{number}"), ("mallory".to_owned(), 1));
+        }
+        let applied = rig.apply(&disabled);
+        assert_eq!(applied.is_ok(), all, "{sessions}: {applied:?}");
+        assert_eq!(rig.server.product().clients.is_empty(), all, "{sessions}");
+    }
+    let mut rig = emqx();
+    rig.server.product().bans = (0..1001).map(|number| Emqx::foreign("clientid", &format!("c{number}"))).collect();
+    assert_eq!(rig.apply(&banned("dev-1")).unwrap_err().kind, FailureKind::Refused);
+    assert_eq!(rig.apply(&disabled).unwrap_err().kind, FailureKind::Refused);
+    assert_eq!(rig.server.product().bans.len(), 1001);
 }
 
 #[test]
@@ -181,8 +238,7 @@ fn emqx_ends_one_session_only() {
     let order = order(Level::TerminateSession, &[(Key::ClientId, "dev-1")]);
     assert_eq!(rig.found(&order), Found::Absent);
     let known = rig.applied(&order);
-    assert_eq!(rig.found(&known), Found::InForce);
-    rig.server.product().clients.insert("dev-1".to_owned(), ("user".to_owned(), 2));
+    assert_eq!(rig.server.product().clients["dev-1"].1, 2, "it came back at once");
     assert_eq!(rig.found(&known), Found::InForce, "the session of then has ended");
     assert_eq!(rig.undo(&known), Ok(Undone::Already));
 }
@@ -210,8 +266,7 @@ fn emqx_that_says_nothing_is_not_believed() {
         rig.server.product().clients.insert("dev-1".to_owned(), ("user".to_owned(), 1));
         rig
     };
-    let nonsense = [page(), Reply::json(200, json!({}))];
-    believes_nothing(connected, &banned("dev-1"), &nonsense);
-    believes_nothing(connected, &order(Level::Disable, &[(Key::Username, "user")]), &nonsense);
-    believes_nothing(connected, &order(Level::TerminateSession, &[(Key::ClientId, "dev-1")]), &nonsense);
+    believes_nothing(connected, &banned("dev-1"));
+    believes_nothing(connected, &order(Level::Disable, &[(Key::Username, "user")]));
+    believes_nothing(connected, &order(Level::TerminateSession, &[(Key::ClientId, "dev-1")]));
 }

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Gateway, Key, Permit, Undone};
 use serde_json::json;
 
-use crate::rig::{PASSWORD, Rig, basic, believes_nothing, order, page};
+use crate::rig::{PASSWORD, Rig, basic, believes_nothing, order};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -71,9 +71,5 @@ fn hivemq_ends_sessions_and_bans_nobody() {
 
 #[test]
 fn hivemq_that_says_nothing_is_not_believed() {
-    believes_nothing(
-        connected,
-        &order(Level::TerminateSession, &[(Key::ClientId, "site/dev-1")]),
-        &[page(), Reply::json(200, json!({}))],
-    );
+    believes_nothing(connected, &order(Level::TerminateSession, &[(Key::ClientId, "site/dev-1")]));
 }

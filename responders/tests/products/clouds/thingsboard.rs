@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, another, believes_nothing, order, page};
+use crate::rig::{PASSWORD, Rig, another, believes_nothing, order};
 use crate::server::{Reply, Request, StandIn};
 
 struct ThingsBoard {
@@ -111,5 +111,5 @@ fn thingsboard_that_did_not_move_it_is_noticed() {
 
 #[test]
 fn thingsboard_that_says_nothing_is_not_believed() {
-    believes_nothing(thingsboard, &device(), &[page(), Reply::json(200, json!({}))]);
+    believes_nothing(thingsboard, &device());
 }

@@ -4,12 +4,13 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order};
 use crate::server::{Reply, Request, StandIn};
 
 struct Pfsense {
     aliases: Vec<(String, Vec<String>)>,
-    states: Vec<String>,
+    /// Source and destination.
+    states: Vec<(String, String)>,
     /// Questions that are answered with pending still.
     pending: u32,
     never_applied: bool,
@@ -83,7 +84,7 @@ impl StandIn for Pfsense {
                 let (source, destination) =
                     (request.asks("source__startswith"), request.asks("destination__startswith"));
                 assert!(source.ends_with([':', '[']) || destination.ends_with([':', '[']));
-                self.states.retain(|state| source.is_empty() || !state.starts_with(source));
+                self.states.retain(|(from, to)| !from.starts_with(source) || !to.starts_with(destination));
                 done(json!([]))
             }
             _ => Reply::empty(404),
@@ -99,7 +100,14 @@ fn pfsense(addresses: &[&str]) -> Rig<Pfsense> {
             ("vedette_quarantine".to_owned(), ours),
             ("printers".to_owned(), vec!["10.2.0.9".to_owned()]),
         ],
-        states: vec!["10.0.0.4:4000".to_owned(), "10.0.0.42:4000".to_owned()],
+        states: [
+            ("10.0.0.4:4000", "192.0.2.9:443"),
+            ("10.1.0.7:5000", "10.0.0.4:80"),
+            ("10.0.0.42:4000", "192.0.2.9:443"),
+            ("10.1.0.7:5000", "10.0.0.42:80"),
+        ]
+        .map(|(from, to)| (from.to_owned(), to.to_owned()))
+        .into(),
         pending: 0,
         never_applied: false,
         shift: false,
@@ -115,7 +123,10 @@ fn device() -> Order {
 fn pfsense_waits_until_it_is_applied_and_cuts_states() {
     let mut rig = pfsense(&["192.0.2.255"]);
     rig.round(&device());
-    assert_eq!(rig.server.product().states, ["10.0.0.42:4000"], "the longer address is another device");
+    let states = rig.server.product().states.clone();
+    let states: Vec<(&str, &str)> = states.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    let neighbours = [("10.0.0.42:4000", "192.0.2.9:443"), ("10.1.0.7:5000", "10.0.0.42:80")];
+    assert_eq!(states, neighbours, "the longer address is another device");
     assert_eq!(rig.server.product().aliases[1].1, ["192.0.2.255"]);
 }
 
@@ -170,5 +181,5 @@ fn pfsense_that_never_gets_done_is_given_up() {
 
 #[test]
 fn pfsense_that_says_nothing_is_not_believed() {
-    believes_nothing(|| pfsense(&["192.0.2.255"]), &device(), &[page(), Reply::json(200, json!({}))]);
+    believes_nothing(|| pfsense(&["192.0.2.255"]), &device());
 }

@@ -6,7 +6,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order, Undone};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -136,5 +136,5 @@ fn clearpass_does_not_know_every_endpoint() {
 
 #[test]
 fn clearpass_that_says_nothing_is_not_believed() {
-    believes_nothing(clearpass, &device(), &[page()]);
+    believes_nothing(clearpass, &device());
 }

@@ -4,7 +4,7 @@ use fleet::Level;
 use responders::gateways::{FailureKind, Found, Key, Order};
 use serde_json::{Value, json};
 
-use crate::rig::{PASSWORD, Rig, believes_nothing, order, page};
+use crate::rig::{PASSWORD, Rig, believes_nothing, order};
 use crate::server::{Reply, Request, StandIn};
 
 #[derive(Default)]
@@ -34,7 +34,9 @@ impl StandIn for PacketFence {
         }
         let named = request.body["security_event_id"].as_str().unwrap_or("").to_owned();
         match request.route() {
-            ("GET", path) if path.len() == 5 && path[3] == "security_event" => Reply::json(200, json!({"item": {}})),
+            ("GET", path) if path.len() == 5 && path[3] == "security_event" => {
+                Reply::json(200, json!({"item": {}, "status": 200}))
+            }
             ("POST", path) if path == ["api", "v1", "security_events", "search"] => {
                 let clauses = request.body["query"]["values"].as_array().unwrap();
                 let wanted =
@@ -121,9 +123,5 @@ fn packetfence_says_200_to_a_failure() {
 
 #[test]
 fn packetfence_that_says_nothing_is_not_believed() {
-    believes_nothing(
-        || Rig::new("packetfence", PacketFence::default(), "", &["user", "password"]),
-        &device(),
-        &[page()],
-    );
+    believes_nothing(|| Rig::new("packetfence", PacketFence::default(), "", &["user", "password"]), &device());
 }
