@@ -92,6 +92,9 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = configured(&args.config)?;
     let telemetry = Telemetry::start(&config.telemetry)?;
+    if args.roles.contains(&Role::Act) {
+        respond::check(&config)?;
+    }
     let stop = Stop::default();
     stop.on_signals()?;
     let store: Option<Arc<dyn Home>> = match args.roles.as_slice() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Context;
 use fleet::Level;
 use responders::engine::Post;
 use responders::gateways::topic::{Carrier, TopicConfig};
@@ -20,7 +21,8 @@ type Gateways = Vec<Box<dyn Gateway>>;
 pub fn open(config: &Config) -> anyhow::Result<(Gateways, Vec<Post>)> {
     let (mut gateways, mut posts) = (Vec::new(), Vec::new());
     for (name, gateway) in &config.gateways {
-        let opened = gateway.open(name, |topics| carrier(config, topics))?;
+        let opened = gateway.open(name, |topics| carrier(config, topics));
+        let opened = opened.with_context(|| format!("gateways.{name}"))?;
         posts.push(Post { about: opened.about().clone(), mode: gateway.mode, sites: gateway.sites.clone() });
         gateways.push(opened);
     }
@@ -39,7 +41,7 @@ fn carrier(_: &Config, topics: &TopicConfig) -> Result<Box<dyn Carrier>, respond
     Err(responders::Error::Wrong(problem))
 }
 
-/// Topics of gateways are for nothing else: what is ours would be taken for calls, or answers for what is ours.
+/// Topics of gateways and of SIEMs are for nothing else: what is ours would be taken for calls, or what others are told for ours.
 ///
 /// # Errors
 /// The topic that has two purposes.
@@ -57,7 +59,12 @@ pub fn check_topics(config: &Config) -> Result<(), Misuse> {
             taken.insert(topic);
         }
     }
-    Ok(())
+    match config.responders.tell.topics().find(|topic| taken.contains(topic.as_str())) {
+        None => Ok(()),
+        Some(topic) => Err(Misuse(format!(
+            "responders.tell: the topic `{topic}` has another purpose, expected one for what people and SIEMs are told alone"
+        ))),
+    }
 }
 
 /// Levels that playbooks ask for and that no gateway, or not the one that is named, can give; in words.
@@ -194,13 +201,26 @@ mod tests {
             |text: String| toml::from_str::<Config>(&text).unwrap().check().map_err(|error| error.to_string());
         assert_eq!(checked(gateway("a", "a.calls", "a.answers")), Ok(()));
         assert_eq!(checked(gateway("a", "a.calls", "a.answers") + &gateway("b", "b.calls", "b.answers")), Ok(()));
+        let siem =
+            |topic: &str| format!("[[responders.tell]]\nkind = \"kafka\"\nname = \"siem\"\ntopic = \"{topic}\"\n");
+        assert_eq!(
+            checked(
+                gateway("a", "a.calls", "a.answers") + &siem("siem") + &siem("siem").replace("siem\"\nt", "b\"\nt")
+            ),
+            Ok(())
+        );
         for (wrong, topic) in [
-            (gateway("a", "vedette.journal", "a.answers"), "`vedette.journal`"),
-            (gateway("a", "a.calls", "a.calls"), "`a.calls`"),
-            (gateway("a", "a.calls", "a.answers") + &gateway("b", "b.calls", "a.answers"), "`a.answers`"),
+            (gateway("a", "vedette.journal", "a.answers"), "gateways.a: the topic `vedette.journal`"),
+            (gateway("a", "a.calls", "a.calls"), "gateways.a: the topic `a.calls`"),
+            (
+                gateway("a", "a.calls", "a.answers") + &gateway("b", "b.calls", "a.answers"),
+                "gateways.b: the topic `a.answers`",
+            ),
+            (siem("vedette.journal"), "responders.tell: the topic `vedette.journal`"),
+            (gateway("a", "a.calls", "a.answers") + &siem("a.calls"), "responders.tell: the topic `a.calls`"),
         ] {
             let problem = checked(wrong).unwrap_err();
-            assert!(problem.contains(topic) && problem.starts_with("gateways."), "{problem}");
+            assert!(problem.starts_with(topic), "{problem}");
         }
     }
 }

@@ -165,7 +165,9 @@ fn schema() -> Schema {
             Kind::Number => DataType::Float64,
             Kind::Bool => DataType::Boolean,
         };
-        Field::new(column.name, data_type, true)
+        let values = column.values().join(",");
+        let metadata = (!values.is_empty()).then(|| (store::VALUES.to_owned(), values));
+        Field::new(column.name, data_type, true).with_metadata(metadata.into_iter().collect())
     };
     Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>())
 }

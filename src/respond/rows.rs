@@ -81,7 +81,12 @@ impl Mirror {
                     }
                     Noted::Agreed { by } => ("agreed", by.as_str(), "one of those who have to agree".to_owned()),
                     Noted::Undone { reason } => ("undone", "loop", reason.clone()),
-                    Noted::Late { .. } => ("late", "loop", "a call to apply it ended after it had gone on".to_owned()),
+                    Noted::Late { .. } => (
+                        "late",
+                        "loop",
+                        "what a call to apply it gave is kept, though it failed in part or the action had gone on"
+                            .to_owned(),
+                    ),
                 };
                 Some(known.row(entry, name, by, &words))
             }
@@ -181,6 +186,7 @@ pub(crate) fn proposed(id: &str, level: fleet::Level, mode: Mode, at: EventTime)
         device_id: id.into(),
         device_type: "lamp".into(),
         site: "".into(),
+        segment: "".into(),
         kind: fleet::FindingKind::Anomaly,
         severity: fleet::Severity::High,
         level,
@@ -244,7 +250,14 @@ mod tests {
                 reach: None,
             };
             let (command_id, by, command) = ("c".to_owned(), "alice".into(), Command::Verdict(Box::new(verdict)));
-            let body = Body::Commanded(Box::new(Commanded { command_id, by, command, refused: None, offset: None }));
+            let body = Body::Commanded(Box::new(Commanded {
+                command_id,
+                by,
+                command,
+                note: String::new(),
+                refused: None,
+                offset: None,
+            }));
             let at = EventTime(0);
             mirror.verdicts(&Entry { seq: 9, at, previous: "".into(), body, hash: "".into() }).len()
         };

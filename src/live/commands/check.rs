@@ -17,13 +17,15 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use responders::send::probe;
 use smol_str::SmolStr;
 use store::ParquetStore;
 
-use super::topics::{ANSWERS, CALLS, wanted};
+use super::topics::{ANSWERS, CALLS, EVENTS, wanted};
 use crate::config::{Config, Misuse};
+use crate::live::route::partitions::Quiet;
 use crate::respond::{gateways, playbooks};
 
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -261,13 +263,14 @@ fn kafka(config: &Config) -> Vec<Found> {
         found.push(state_of(topic, there, &kafka.findings));
     }
     found.extend(groups(kafka));
+    found.push(transactions(kafka));
     found
 }
 
 /// All at once: where the user may not ask, there is no answer.
 fn groups(kafka: &KafkaConfig) -> Vec<Found> {
     std::thread::scope(|scope| {
-        let asked = ["route", "judge", "act"].map(|role| scope.spawn(move || group(kafka, role)));
+        let asked = ["route", "judge", "act", "respond"].map(|role| scope.spawn(move || group(kafka, role)));
         asked.map(|asked| asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).into()
     })
 }
@@ -290,6 +293,21 @@ fn group(kafka: &KafkaConfig, role: &'static str) -> Found {
         Err(error) => wrong(
             format!("group `{name}`: {error}"),
             "grant the user Read on the groups that begin with [source.kafka] group",
+        ),
+    }
+}
+
+/// Whether the user may keep the journal, which is written in transactions; nobody's are fenced by this name.
+fn transactions(kafka: &KafkaConfig) -> Found {
+    let of = format!("transactional ids that begin with `{}`", kafka.group);
+    let asked = create(kafka, Purpose::Owner { role: "check" }, Quiet)
+        .map_err(|error| error.to_string())
+        .and_then(|owner: BaseProducer<Quiet>| owner.init_transactions(PATIENCE).map_err(|error| error.to_string()));
+    match asked {
+        Ok(()) => Found::Fine(of),
+        Err(error) => wrong(
+            format!("{of}: {error}"),
+            "grant the user Describe and Write on the transactional ids that begin with [source.kafka] group",
         ),
     }
 }
@@ -329,7 +347,7 @@ fn state_of(topic: &Wanted, there: Option<&Described>, findings: &str) -> Found 
     let Some(there) = there else {
         return wrong(format!("topic `{name}` ({purpose}): no answer"), "ask again");
     };
-    let (reads, writes) = (*purpose != CALLS, *ours && *purpose != ANSWERS);
+    let (reads, writes) = (![CALLS, EVENTS].contains(purpose), *ours && *purpose != ANSWERS);
     match there.problem {
         None if *name == findings && there.partitions.len() != 1 => wrong(
             format!("topic `{name}` ({purpose}) has {} partitions", there.partitions.len()),

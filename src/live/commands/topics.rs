@@ -1,5 +1,6 @@
 //! `vedette topics`: what Kafka must have, and making what is missing.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -49,12 +50,17 @@ pub struct CreateArgs {
 pub const CALLS: &str = "calls";
 pub const ANSWERS: &str = "answers";
 
-/// Every topic that the configuration names, those of gateways too.
+/// Of a SIEM: we only write it.
+pub const EVENTS: &str = "events";
+
+/// Every topic that the configuration names, those of gateways and SIEMs too.
 pub fn wanted(config: &Config) -> Vec<Wanted> {
     let topic = |name, purpose| Wanted { name, purpose, partitions: 1, ours: true };
     let of_gateways = config.gateways.values().filter_map(GatewayConfig::topics);
     let of_gateways = of_gateways.flat_map(|of| [topic(of.calls, CALLS), topic(of.answers, ANSWERS)]);
-    topics::wanted(&config.source.kafka).into_iter().chain(of_gateways).collect()
+    let of_siems: BTreeSet<&String> = config.responders.tell.topics().collect();
+    let of_siems = of_siems.into_iter().map(|name| topic(name.clone(), EVENTS));
+    topics::wanted(&config.source.kafka).into_iter().chain(of_gateways).chain(of_siems).collect()
 }
 
 pub fn run(command: &TopicsCommand) -> anyhow::Result<()> {

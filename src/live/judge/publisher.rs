@@ -1,4 +1,4 @@
-//! Findings and closed ticks on their way to the findings topic: a step is published when the broker says it has it.
+//! Messages on their way to a topic of one partition, or of somebody else's: what is published the broker has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,9 +63,28 @@ impl Publisher {
     /// # Errors
     /// The broker refuses it for good (no such topic, no right to write, too large).
     pub fn publish(&self, message: &[u8], span: Option<String>, wanted: &dyn Fn() -> bool) -> anyhow::Result<bool> {
+        self.send(message, None, span, wanted)
+    }
+
+    /// The same, to the partition of its key.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish`].
+    pub fn publish_under(&self, key: &str, message: &[u8], wanted: &dyn Fn() -> bool) -> anyhow::Result<bool> {
+        self.send(message, Some(key), None, wanted)
+    }
+
+    fn send(
+        &self,
+        message: &[u8],
+        key: Option<&str>,
+        span: Option<String>,
+        wanted: &dyn Fn() -> bool,
+    ) -> anyhow::Result<bool> {
         let (answer, answered) = bounded(1);
-        let mut record = BaseRecord::<(), [u8], _>::with_opaque_to(&self.topic, Box::new(answer)).payload(message);
-        record.partition = Some(0);
+        let mut record = BaseRecord::<str, [u8], _>::with_opaque_to(&self.topic, Box::new(answer)).payload(message);
+        record.key = key;
+        record.partition = if key.is_none() { Some(0) } else { None };
         record.headers = span.map(|span| OwnedHeaders::new().insert(Header { key: PARENT, value: Some(&span) }));
         loop {
             match self.producer.send(record) {
@@ -93,11 +112,11 @@ impl Publisher {
 
 fn refused(topic: &str, bytes: usize, error: &KafkaError) -> anyhow::Error {
     if error.rdkafka_error_code() != Some(RDKafkaErrorCode::MessageSizeTooLarge) {
-        return anyhow!("findings cannot be published to `{topic}`: {error}");
+        return anyhow!("`{topic}` does not take it: {error}");
     }
     let least = bytes + BESIDE;
     anyhow!(
-        "findings of {bytes} bytes are too large for `{topic}`: {error}; raise `max.message.bytes` of the topic to at least \
+        "a message of {bytes} bytes is too large for `{topic}`: {error}; raise `max.message.bytes` of the topic to at least \
          {least} (`kafka-configs.sh --bootstrap-server BROKER --alter --entity-type topics --entity-name {topic} --add-config \
          max.message.bytes={least}`), and `message.max.bytes` under [source.kafka.properties] if it is less"
     )

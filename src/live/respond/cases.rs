@@ -276,7 +276,13 @@ mod tests {
         let rows: Vec<fleet::Action> = journal().iter().filter_map(|entry| mirror.row(entry)).collect();
         let incident = cases(&book)["i"].incident().unwrap();
         let spreads = crate::respond::commands::incidents::times::times(&rows, &[incident]).spreads();
-        let stored = [("detect", told.detect), ("isolate", told.isolate), ("quiet", told.quiet)];
+        let stored = [
+            ("detect", told.detect),
+            ("decide", told.decide),
+            ("apply", told.apply),
+            ("isolate", told.isolate),
+            ("quiet", told.quiet),
+        ];
         assert_eq!(spreads, stored.into());
     }
 

@@ -77,7 +77,7 @@ impl<'c> Commands<'c> {
     pub fn new(kafka: &'c KafkaConfig, from: u64) -> anyhow::Result<Commands<'c>> {
         let admin = ingest::kafka::topics::admin(kafka)?;
         crate::live::our_topic(admin.inner(), &kafka.commands).map_err(super::journal::missing)?;
-        let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: true }, Quiet)?;
+        let consumer: BaseConsumer<Quiet> = create(kafka, Purpose::Reader { to_its_end: false }, Quiet)?;
         let (_, end) = bounds(&consumer, &kafka.commands, 0)?;
         let (before, next) = (Position::of(from), Position::of(from).within(end));
         if next != before {

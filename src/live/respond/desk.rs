@@ -1,8 +1,8 @@
 //! What the HTTP API is answered from: the journal as it is followed here; and how a command comes to the process that acts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::id::stable_id;
 use fleet::{Action, EventTime, Mode, State};
@@ -43,12 +43,11 @@ pub struct LiveDesk {
 }
 
 impl LiveDesk {
-    fn send(&self, sent: &Sent) -> Result<(), Refusal> {
+    fn send(&self, sent: &Sent, until: Instant) -> Result<(), Refusal> {
         let away =
             |problem: String| Refusal::unavailable(problem, "Kafka does not take it; try again when brokers answer");
         let text = serde_json::to_vec(sent).map_err(|error| away(error.to_string()))?;
-        let until = std::time::Instant::now() + PATIENCE;
-        match self.publisher.publish(&text, None, &|| std::time::Instant::now() < until) {
+        match self.publisher.publish(&text, None, &|| Instant::now() < until) {
             Ok(true) => Ok(()),
             Ok(false) => Err(away("no broker took the command in time".to_owned())),
             Err(error) => Err(away(format!("{error:#}"))),
@@ -109,7 +108,7 @@ impl Desk for LiveDesk {
         };
         let mut found: Vec<&book::Action> = shown.book.actions().filter(fits).collect();
         found.sort_by_key(|action| std::cmp::Reverse(action.seq));
-        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), |action| action.seq)?;
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), |action| (action.seq, ""))?;
         Ok(Actions { actions: page.into_iter().map(view_of).collect(), next })
     }
 
@@ -127,9 +126,8 @@ impl Desk for LiveDesk {
             let cases = cases(&shown.book).into_values().filter(|case| case.fits(filter));
             cases.filter_map(|case| case.view(&shown.book)).collect()
         };
-        let looked = look_whether_open(&mut found, &*self.store);
         if let Some(open) = filter.open {
-            looked.map_err(|error| {
+            look_whether_open(&mut found, &*self.store).map_err(|error| {
                 let remedy = "ask without `open`; which incidents go on the store knows";
                 Refusal::unavailable(format!("the store cannot be read: {error}"), remedy)
             })?;
@@ -137,9 +135,14 @@ impl Desk for LiveDesk {
         }
         found.sort_by(|a, b| (b.opened_at.0, &b.incident_id).cmp(&(a.opened_at.0, &a.incident_id)));
         let found: Vec<&IncidentView> = found.iter().collect();
-        let key = |incident: &IncidentView| u64::try_from(incident.opened_at.0.0).unwrap_or(0);
-        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), key)?;
-        Ok(Incidents { incidents: page.into_iter().cloned().collect(), next })
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), place)?;
+        let mut incidents: Vec<IncidentView> = page.into_iter().cloned().collect();
+        if filter.open.is_none()
+            && let Err(error) = look_whether_open(&mut incidents, &*self.store)
+        {
+            tracing::debug!(%error, "whether incidents go on is not shown");
+        }
+        Ok(Incidents { incidents, next })
     }
 
     fn incident(&self, incident_id: &str) -> Result<IncidentDetail, Refusal> {
@@ -166,7 +169,7 @@ impl Desk for LiveDesk {
     fn verdicts(&self, filter: &VerdictFilter) -> Result<Verdicts, Refusal> {
         let found = verdicts::listed(&self.view.look(), filter)?;
         let found: Vec<&(u64, VerdictView)> = found.iter().collect();
-        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), |(entry, _)| *entry)?;
+        let (page, next) = page(&found, filter.limit, filter.cursor.as_deref(), |(entry, _)| (*entry, ""))?;
         Ok(Verdicts { verdicts: page.into_iter().map(|(_, verdict)| verdict.clone()).collect(), next })
     }
 
@@ -225,17 +228,21 @@ impl Desk for LiveDesk {
         let known = self.view.look().commands.contains_key(&command_id);
         let deadline = issued_at.plus_seconds(DEADLINE_SECONDS);
         let open = |problem: &str| not_known_yet(problem, deadline, asked.idempotency_key.as_deref());
+        let until = Instant::now() + PATIENCE;
         if !known {
             let by = caller.name.as_str().into();
-            let request = Request { command_id: command_id.clone(), by, issued_at, deadline, command: translated };
+            let note = note_of(command);
+            let request =
+                Request { command_id: command_id.clone(), by, issued_at, deadline, note, command: translated };
             // What waits for a broker may come there yet.
-            self.send(&Sent::Command(request)).map_err(|refusal| open(&refusal.message))?;
+            self.send(&Sent::Command(request), until).map_err(|refusal| open(&refusal.message))?;
         }
         let seen = |shown: &Shown| {
             let entry = *shown.commands.get(&command_id)?;
             Some((entry, shown.book.outcome(&command_id).cloned().flatten()))
         };
-        let Some((entry, refused)) = self.view.wait(PATIENCE, seen) else {
+        let left = until.saturating_duration_since(Instant::now());
+        let Some((entry, refused)) = self.view.wait(left, seen) else {
             return Err(open("nobody has obeyed it yet; does `vedette run` with the role act work?"));
         };
         if let Some(refused) = refused {
@@ -262,17 +269,20 @@ impl Desk for LiveDesk {
 
     fn record_call(&self, call: &Call) -> Result<(), Refusal> {
         let by = call.caller.as_ref().map_or("", |caller| caller.name.as_str());
-        self.send(&Sent::Call(Called {
-            by: by.into(),
-            claimed: call.claimed.clone(),
-            peer: call.peer.to_string(),
-            method: call.method.as_str().into(),
-            route: call.route.clone(),
-            subject: call.subject.clone(),
-            status: call.status,
-            unrecorded: call.unrecorded,
-            offset: None,
-        }))
+        self.send(
+            &Sent::Call(Called {
+                by: by.into(),
+                claimed: call.claimed.clone(),
+                peer: call.peer.to_string(),
+                method: call.method.as_str().into(),
+                route: call.route.clone(),
+                subject: call.subject.clone(),
+                status: call.status,
+                unrecorded: call.unrecorded,
+                offset: None,
+            }),
+            Instant::now() + PATIENCE,
+        )
     }
 }
 
@@ -301,6 +311,15 @@ fn words_of(command: &journal::Command) -> String {
     }
 }
 
+/// Of those that have no reason of their own in the journal.
+fn note_of(command: &Command) -> String {
+    match command {
+        Command::Approve { note, .. } | Command::Extend { note, .. } => note.clone(),
+        Command::SetMode(request) => request.note.clone(),
+        _ => String::new(),
+    }
+}
+
 fn words(note: &str, otherwise: &str) -> String {
     if note.is_empty() { otherwise.to_owned() } else { note.to_owned() }
 }
@@ -318,21 +337,32 @@ fn unknown(what: &str, id: &str) -> Refusal {
     Refusal::not_found(format!("no {what} `{id}` is known"), remedy)
 }
 
-/// What follows `cursor` in an order from the greatest key down; and the next cursor.
+/// What follows `cursor` in an order from the greatest key down, a number and an id; and the next cursor.
 fn page<'i, T>(
     all: &[&'i T],
     limit: Option<u32>,
-    cursor: Option<&str>,
-    key: impl Fn(&T) -> u64,
+    cursor: Option<&'i str>,
+    key: impl Fn(&T) -> (u64, &str),
 ) -> Result<(Vec<&'i T>, Option<String>), Refusal> {
-    let below: Option<u64> = cursor.map(str::parse).transpose().map_err(|_| {
-        Refusal::wrong(format!("the cursor `{}` is none", cursor.unwrap_or_default()), "take `next` of the page before")
-    })?;
+    let read = |cursor: &'i str| {
+        let (number, id) = cursor.split_once('.').unwrap_or((cursor, ""));
+        let wrong = |_| Refusal::wrong(format!("the cursor `{cursor}` is none"), "take `next` of the page before");
+        Ok((number.parse().map_err(wrong)?, id))
+    };
+    let below: Option<(u64, &str)> = cursor.map(read).transpose()?;
     let limit = limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE) as usize;
     let mut rest = all.iter().copied().filter(|item| below.is_none_or(|below| key(item) < below));
     let page: Vec<&T> = rest.by_ref().take(limit).collect();
-    let next = rest.next().and(page.last()).map(|last| key(last).to_string());
+    let next = rest.next().and(page.last()).map(|last| match key(last) {
+        (number, "") => number.to_string(),
+        (number, id) => format!("{number}.{id}"),
+    });
     Ok((page, next))
+}
+
+/// Of those of one instant the id decides.
+fn place(incident: &IncidentView) -> (u64, &str) {
+    (u64::try_from(incident.opened_at.0.0).unwrap_or(0), &incident.incident_id)
 }
 
 fn approvals_missing(action: &book::Action) -> u32 {
@@ -396,11 +426,21 @@ fn health<'g>(
             last_failure: of_it.max_by_key(|action| action.seq).and_then(|action| action.failure.clone()),
         }
     };
+    let configured: BTreeSet<&SmolStr> = gateways.collect();
+    let at_gateway = shown.book.open().filter(|action| action.state.is_at_gateway());
+    let holders: BTreeSet<&SmolStr> = at_gateway.map(|action| &action.gateway).collect();
+    let gone = holders.difference(&configured).map(|name| GatewayHealth {
+        name: name.to_string(),
+        left_alone: None,
+        queued: None,
+        last_failure: Some("it holds devices and is not configured: nobody can be asked".to_owned()),
+    });
+    let gateways = configured.iter().map(|name| of(name)).chain(gone).collect();
     let waits = |action: &&book::Action| action.state == State::Proposed && action.proposal.mode == Mode::Approve;
     Health {
         owner: shown.owner.clone(),
         journal: head,
-        gateways: gateways.map(of).collect(),
+        gateways,
         waiting: shown.book.open().filter(waits).count() as u64,
     }
 }
@@ -418,7 +458,8 @@ mod tests {
     fn what_gateways_have_in_hand_is_told_where_it_is_known() {
         let mut shown = Shown::default();
         let applying = Move { gateway: Some("edge".into()), ..Move::new("a", State::Applying, "policy", "x") };
-        let what = Noted::Attempt { failure: "no answer".to_owned(), attempts: 9, next_at: EventTime(9) };
+        let what =
+            Noted::Attempt { failure: "no answer".to_owned(), attempts: 9, next_at: EventTime(9), was_sent: true };
         let bodies = [
             proposed("a", Level::Quarantine, Mode::Auto, EventTime(1)),
             Body::Moved(Box::new(applying)),
@@ -433,12 +474,49 @@ mod tests {
         let names = [SmolStr::new("edge"), SmolStr::new("broker")];
         let elsewhere = health(&shown, names.iter(), None);
         assert_eq!((elsewhere.owner.as_deref(), elsewhere.waiting), (Some("act-1 4711"), 1));
-        assert_eq!(elsewhere.gateways[0].last_failure.as_deref(), Some("no answer"));
-        assert_eq!((elsewhere.gateways[0].left_alone, elsewhere.gateways[0].queued), (None, None));
+        assert_eq!(elsewhere.gateways[1].last_failure.as_deref(), Some("no answer"));
+        assert_eq!((elsewhere.gateways[1].left_alone, elsewhere.gateways[1].queued), (None, None));
         let loads = BTreeMap::from([(names[0].clone(), (3, true)), (names[1].clone(), (0, false))]);
         let here = health(&shown, names.iter(), Some(&loads)).gateways;
+        let here: BTreeMap<&str, &GatewayHealth> =
+            here.iter().map(|gateway| (gateway.name.as_str(), gateway)).collect();
+        let here = ["edge", "broker"].map(|name| here[name]);
         assert_eq!((here[0].left_alone, here[0].queued), (Some(true), Some(3)));
         assert_eq!((here[1].left_alone, here[1].queued, &here[1].last_failure), (Some(false), Some(0), &None));
+    }
+
+    #[test]
+    fn a_gateway_that_holds_somebody_and_is_not_configured_is_told() {
+        let mut shown = Shown::default();
+        let applying = Move { gateway: Some("gone".into()), ..Move::new("a", State::Applying, "policy", "x") };
+        let bodies = [proposed("a", Level::Quarantine, Mode::Auto, EventTime(1)), Body::Moved(Box::new(applying))];
+        for (seq, body) in (1..).zip(bodies) {
+            shown.book.fold(&Entry { seq, at: EventTime(5), previous: "".into(), body, hash: "".into() });
+        }
+        let told = health(&shown, [SmolStr::new("edge")].iter(), None).gateways;
+        assert_eq!(told.iter().map(|gateway| gateway.name.as_str()).collect::<Vec<_>>(), ["edge", "gone"]);
+        assert!(told[1].last_failure.as_ref().is_some_and(|words| words.contains("not configured")));
+    }
+
+    #[test]
+    fn pages_lose_nothing_of_one_instant() {
+        let all = [(9, "z"), (7, "c"), (7, "b"), (7, "a"), (3, "a")];
+        let all: Vec<&(u64, &str)> = all.iter().collect();
+        for limit in 1..=6 {
+            let (mut found, mut cursor): (Vec<(u64, &str)>, Option<String>) = (Vec::new(), None);
+            loop {
+                let (items, next) = page(&all, Some(limit), cursor.as_deref(), |item| *item).unwrap();
+                found.extend(items.into_iter().copied());
+                cursor = next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(found.iter().collect::<Vec<_>>(), all, "{limit} a page");
+        }
+        for wrong in ["x", "", "7x.a"] {
+            assert_eq!(page(&all, None, Some(wrong), |item| *item).unwrap_err().status, 400, "{wrong}");
+        }
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Told {
     fn of(journal: &Committed, findings: &Committed, logs: &Logs) -> Told {
         let seq = journal.metadata.strip_prefix("v1 told=").and_then(|rest| rest.split_once(" topic="));
         let seq = seq.filter(|(_, topic)| *topic == logs.journal).and_then(|(seq, _)| seq.parse().ok());
-        let is_of_it = findings.metadata.strip_prefix("v1 topic=") == Some(logs.findings.as_str());
+        // What was told is answered in the journal it was told beside, and in no other.
+        let is_of_it = seq.is_some() && findings.metadata.strip_prefix("v1 topic=") == Some(logs.findings.as_str());
         Told { seq: seq.unwrap_or(u64::MAX), findings: findings.offset.filter(|_| is_of_it).unwrap_or(0) }
     }
 
@@ -160,7 +161,10 @@ impl KafkaJournal {
         self.producer.begin_transaction().map_err(|error| lost_or_later(&error))?;
         match self.send(lines) {
             Ok(()) => {
-                self.next += i64::try_from(lines.len()).unwrap_or(0) + 1;
+                // Behind records stands the end of their transaction; of one without any it stands elsewhere.
+                if !lines.is_empty() {
+                    self.next += i64::try_from(lines.len()).unwrap_or(0) + 1;
+                }
                 self.proven = Instant::now();
                 self.lease.renew(asked);
                 Ok(())
@@ -366,7 +370,11 @@ pub struct Followed<'k> {
 
 impl<'k> Followed<'k> {
     pub fn new(kafka: &'k KafkaConfig) -> anyhow::Result<Followed<'k>> {
-        Ok(Followed { kafka, consumer: reader(kafka)?, chain: Chain::default() })
+        Ok(Followed {
+            kafka,
+            consumer: reader_of(kafka, Purpose::Reader { to_its_end: false })?,
+            chain: Chain::default(),
+        })
     }
 
     /// Up to its present end.

@@ -48,7 +48,7 @@ use self::journal::{Before, KafkaJournal, Shared, Told};
 use self::lease::OwnLease;
 use self::masks::Masks;
 use self::mirror::Mirroring;
-use self::telling::{SharedTeller, Telling};
+use self::telling::{SharedTeller, Telling, Whom};
 use self::view::View;
 use crate::config::Config;
 use crate::live::judge::lease::Lease as Place;
@@ -210,7 +210,7 @@ impl<'d> Desk<'d> {
         teller: SharedTeller,
     ) -> anyhow::Result<Desk<'d>> {
         let kafka = &config.source.kafka;
-        let playbooks = playbooks::load(config.responders.playbooks.as_deref())?;
+        let playbooks = playbooks::load(config.responders.playbooks.as_deref()).map_err(to_mend)?;
         let directory = Known::new(config)?;
         let admin = ingest::kafka::topics::admin(kafka)?;
         let log = mirror::log_name(admin.inner(), kafka).map_err(journal::missing)?;
@@ -234,7 +234,7 @@ impl<'d> Desk<'d> {
             lease.wait_out();
         }
         let commands = Commands::new(kafka, book.commands_through())?;
-        let (gateways, posts) = gateways::open(config)?;
+        let (gateways, posts) = gateways::open(config).map_err(to_mend)?;
         // A dry run may come before any gateway.
         if !posts.is_empty() {
             gateways::wanting(&playbooks, &posts).iter().for_each(|what| tracing::warn!("{what}"));
@@ -256,13 +256,22 @@ impl<'d> Desk<'d> {
         let begun = Responding::begin(engine, home, calls, signer, Some((clock(), owner)));
         let responding = begun.map_err(|error| told(&error))?;
         for row in untold {
-            let device = directory.device(&row.device_id);
-            telling.again(&row, device.as_deref(), clock());
+            telling.again(&row, &Whom::of(&row.device_id, row.at, &directory), clock());
         }
         for entry in unjudged {
             telling.verdict(&entry, responding.book(), clock());
         }
         let told = journal.lock().unwrap_or_else(PoisonError::into_inner).told();
+        for action in responding.book().open().filter(|action| action.state.is_at_gateway()) {
+            if !config.gateways.contains_key(&action.gateway) {
+                tracing::error!(
+                    action = action.id(),
+                    device = action.proposal.device_id.as_str(),
+                    gateway = action.gateway.as_str(),
+                    "it holds a device and is not configured: put it back under [gateways], or undo it there by hand"
+                );
+            }
+        }
         tracing::info!(open, entries = responding.book().chain.seq, mode = %config.responders.mode, "responding begins");
         let mut desk = Desk {
             config,
@@ -322,8 +331,16 @@ impl<'d> Desk<'d> {
         }
         for finding in &message.findings {
             let device = self.directory.device(&finding.device_id);
+            let whom = Whom::of(&finding.device_id, finding.window_start, &self.directory);
+            if is_told {
+                // Answered in a former life: a verdict that was given since keeps nothing of it back.
+                if self.responding.book().kept_back(&finding.finding_id).is_none() {
+                    self.telling.finding(finding, &whom, is_told, clock());
+                }
+                continue;
+            }
             if !self.responding.keeps_back(clock(), finding, &self.directory) {
-                self.telling.finding(finding, device.as_deref(), is_told, clock());
+                self.telling.finding(finding, &whom, is_told, clock());
             }
             self.until_written(|desk| {
                 let now = clock();
@@ -405,8 +422,8 @@ impl<'d> Desk<'d> {
                 self.telling.verdict(&entry, self.responding.book(), clock());
                 if let Some(row) = self.rows.row(&entry) {
                     measure::transition(&row);
-                    let device = self.directory.device(&row.device_id);
-                    self.telling.action(&row, device.as_deref(), clock());
+                    let whom = Whom::of(&row.device_id, row.at, &self.directory);
+                    self.telling.action(&row, &whom, clock());
                 }
             }
             match written {
@@ -432,9 +449,9 @@ impl<'d> Desk<'d> {
             self.lease.lose();
         }
         let is_whole = is_ours && ended.is_ok();
-        self.telling.end();
+        let is_told = self.telling.end();
         if is_whole {
-            let told = self.all_told();
+            let told = if is_told { self.all_told() } else { self.told };
             ended = self.renew(told, Duration::ZERO);
         }
         self.lease.lose();
@@ -442,6 +459,21 @@ impl<'d> Desk<'d> {
         self.mirror.end(if is_whole { self.responding.book().chain.seq } else { 0 });
         ended.context("the journal could not be closed; whoever takes over waits some seconds")
     }
+}
+
+/// It was checked when the process began: a file changed since. Other roles go on meanwhile.
+fn to_mend(error: anyhow::Error) -> anyhow::Error {
+    crate::live::StandsStill(format!("{error:#}")).into()
+}
+
+/// What is to be mended before anything begins, though another process may act for a long time yet.
+///
+/// # Errors
+/// Playbooks or gateways that cannot be used.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    playbooks::load(config.responders.playbooks.as_deref())?;
+    gateways::open(config)?;
+    Ok(())
 }
 
 /// For a gateway that is told over topics.

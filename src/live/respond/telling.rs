@@ -4,7 +4,6 @@
 //! What was told in a former life is not told again: how far that was stands beside the journal ([`super::journal::Told`]), and
 //! what the teller remembers beside what `act` does.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,14 @@ use fleet::{Action, Device, EventTime, Finding, Incident, Mode, State};
 use ingest::kafka::config::KafkaConfig;
 use responders::api::command::Verdict as Word;
 use responders::book::Book;
-use responders::gateways::{Failure, Key};
+use responders::engine::Directory;
+use responders::gateways::Failure;
 use responders::journal::Entry;
 use responders::journal::entry::{Body, Command};
 use responders::tell::outbox::Limits;
-use responders::tell::{Addressed, Change, Kind, Outbox, Outgoing, Reporter, Sink, SinkConfig, Teller, Verdict, sinks};
+use responders::tell::{
+    Addressed, Change, Kind, Names, Outbox, Outgoing, Reporter, Sink, SinkConfig, Teller, Verdict, sinks,
+};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
@@ -65,6 +67,24 @@ fn reporter(config: &responders::Config) -> Reporter {
     Reporter { tenant: config.tenant.to_string(), team }
 }
 
+/// Whom it is about, as it is known when it is told.
+#[derive(Default)]
+pub struct Whom {
+    pub device: Option<Arc<Device>>,
+    /// Those that are its own at that moment.
+    pub names: Names,
+}
+
+impl Whom {
+    pub fn of(device: &str, since: EventTime, directory: &dyn Directory) -> Whom {
+        let names = directory.names(device, since).into_iter();
+        Whom {
+            device: directory.device(device),
+            names: names.filter_map(|(key, name)| Some((key, name.ok()?))).collect(),
+        }
+    }
+}
+
 pub struct Telling {
     teller: SharedTeller,
     outboxes: Vec<Outbox>,
@@ -77,8 +97,6 @@ pub struct Telling {
     since: Option<Instant>,
 }
 
-type Names = BTreeMap<Key, SmolStr>;
-
 impl Telling {
     /// # Errors
     /// A sink that cannot be opened, by name.
@@ -89,7 +107,8 @@ impl Telling {
             let opened = match (sinks::open(sink)?, sink) {
                 (Some(opened), _) => opened,
                 (None, SinkConfig::Kafka(topic)) => {
-                    Box::new(Topic { publisher: Publisher::to(kafka, &topic.topic)? }) as Box<dyn Sink>
+                    let publisher = Some(Publisher::to(kafka, &topic.topic)?);
+                    Box::new(Topic { kafka: kafka.clone(), topic: topic.topic.clone(), publisher }) as Box<dyn Sink>
                 }
                 (None, _) => continue,
             };
@@ -102,8 +121,8 @@ impl Telling {
     }
 
     /// `is_told`: in a former life; it is taken note of.
-    pub fn finding(&mut self, finding: &Finding, device: Option<&Device>, is_told: bool, now: EventTime) {
-        let messages = self.teller.lock().finding(finding, device, &Names::new(), now);
+    pub fn finding(&mut self, finding: &Finding, of: &Whom, is_told: bool, now: EventTime) {
+        let messages = self.teller.lock().finding(finding, of.device.as_deref(), &of.names, now);
         self.put(messages, is_told);
     }
 
@@ -119,18 +138,18 @@ impl Telling {
         }
     }
 
-    pub fn action(&mut self, row: &Action, device: Option<&Device>, now: EventTime) {
+    pub fn action(&mut self, row: &Action, of: &Whom, now: EventTime) {
         if let Some(change) = self.change(row) {
-            let messages = self.teller.lock().change(&change, device, &Names::new(), now);
+            let messages = self.teller.lock().change(&change, of.device.as_deref(), &of.names, now);
             self.put(messages, false);
         }
     }
 
     /// Written in a former life, and it is not known whether a sink took it.
-    pub fn again(&mut self, row: &Action, device: Option<&Device>, now: EventTime) {
+    pub fn again(&mut self, row: &Action, of: &Whom, now: EventTime) {
         if let Some(change) = self.change(row) {
             self.teller.lock().not_told(&change);
-            let messages = self.teller.lock().change(&change, device, &Names::new(), now);
+            let messages = self.teller.lock().change(&change, of.device.as_deref(), &of.names, now);
             self.put(messages, false);
         }
     }
@@ -234,27 +253,54 @@ impl Telling {
         self.since.is_none()
     }
 
-    pub fn end(&mut self) {
-        for outbox in self.outboxes.drain(..) {
-            outbox.close(LAST_WORDS);
+    /// Whether everything is told, but for sinks that are away.
+    pub fn end(&mut self) -> bool {
+        let until = Instant::now() + LAST_WORDS;
+        let mut is_told = true;
+        for (sink, outbox) in self.names.iter().zip(self.outboxes.drain(..)) {
+            let left = outbox.close(until.saturating_duration_since(Instant::now()));
+            if left.queued == 0 {
+                continue;
+            }
+            let queued = left.queued;
+            match left.trouble {
+                Some(trouble) => {
+                    tracing::warn!(%sink, queued, %trouble, "messages wait for a sink that is away, and are lost");
+                    responding::lost(sink, queued as u64);
+                }
+                None => {
+                    is_told = false;
+                    tracing::warn!(%sink, queued, "messages wait for a sink, and are told by the next process that acts");
+                }
+            }
         }
+        is_told
     }
 }
 
 /// A topic of somebody's SIEM.
 struct Topic {
-    publisher: Publisher,
+    kafka: KafkaConfig,
+    topic: String,
+    /// Made again after a message that was given up, for it would come there yet, beside the next try.
+    publisher: Option<Publisher>,
 }
 
 impl Sink for Topic {
     fn send(&mut self, message: &Outgoing) -> Result<(), Failure> {
         let text = serde_json::to_vec(&message.event).map_err(|error| Failure::refused(error.to_string()))?;
-        let until = std::time::Instant::now() + Duration::from_secs(10);
-        match self.publisher.publish(&text, None, &|| std::time::Instant::now() < until) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::unreachable("no broker took it in time")),
-            Err(error) => Err(Failure::unreachable(format!("{error:#}"))),
+        let until = Instant::now() + PATIENCE;
+        let key = if message.incident_id.is_empty() { &message.key } else { &message.incident_id };
+        let again = |error: anyhow::Error| Failure::unreachable(format!("{error:#}"));
+        let publisher = match self.publisher.take() {
+            Some(publisher) => publisher,
+            None => Publisher::to(&self.kafka, &self.topic).map_err(again)?,
+        };
+        if !publisher.publish_under(key, &text, &|| Instant::now() < until).map_err(again)? {
+            return Err(Failure::unreachable("no broker took it in time"));
         }
+        self.publisher = Some(publisher);
+        Ok(())
     }
 }
 
@@ -312,7 +358,17 @@ mod tests {
             let (verdict, note) = (verdict.into(), String::new());
             let command = Command::Verdict(Box::new(Given { incident_id, finding_id, verdict, note, reach: None }));
             let (command_id, by) = ("c".to_owned(), "ada".into());
-            entry(2, Body::Commanded(Box::new(Commanded { command_id, by, command, refused, offset: None })))
+            entry(
+                2,
+                Body::Commanded(Box::new(Commanded {
+                    command_id,
+                    by,
+                    command,
+                    note: String::new(),
+                    refused,
+                    offset: None,
+                })),
+            )
         };
         let folder = tempfile::tempdir().unwrap();
         let (memory, told) = life(folder.path(), &[], |telling| {
@@ -332,6 +388,19 @@ mod tests {
     }
 
     #[test]
+    fn whom_it_is_about_is_told_by_the_names_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let body = proposed("a", Level::Quarantine, Mode::Approve, EventTime(5));
+        let entry = Entry { seq: 3, at: EventTime(5), previous: "".into(), body, hash: "".into() };
+        let row = Mirror::default().row(&entry).unwrap();
+        let names = [(responders::gateways::Key::Ip, SmolStr::new("10.0.0.7"))].into_iter().collect();
+        life(folder.path(), &[], |telling| telling.action(&row, &Whom { device: None, names }, EventTime(5)));
+        let text = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["device"]["ip"], "10.0.0.7", "{event:#}");
+    }
+
+    #[test]
     fn another_life_tells_what_is_news_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let row = || {
@@ -341,7 +410,7 @@ mod tests {
         };
         let closed = incident(Severity::High, Some(EventTime(9)));
         let (memory, told) = life(folder.path(), &[], |telling| {
-            telling.action(&row(), None, EventTime(5));
+            telling.action(&row(), &Whom::default(), EventTime(5));
             telling.incident(&closed, false, EventTime(9));
         });
         assert_eq!(told, ["7001 1", "2005 3"]);
@@ -354,12 +423,12 @@ mod tests {
         assert!(told.is_empty(), "{told:?}");
         // Told, and stored.
         let (_, told) = life(folder.path(), &memory, |telling| {
-            telling.action(&row(), None, EventTime(5));
+            telling.action(&row(), &Whom::default(), EventTime(5));
             telling.incident(&closed, false, EventTime(9));
         });
         assert!(told.is_empty(), "{told:?}");
         // Written down, and not told before the end.
-        let (_, told) = life(folder.path(), &[], |telling| telling.action(&row(), None, EventTime(5)));
+        let (_, told) = life(folder.path(), &[], |telling| telling.action(&row(), &Whom::default(), EventTime(5)));
         assert_eq!(told.len(), 1);
     }
 }

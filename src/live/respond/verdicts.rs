@@ -133,7 +133,7 @@ fn taken(request: &VerdictRequest, incident_id: String, reach: Option<Reach>) ->
 pub fn resolved(request: &VerdictRequest, view: &View, store: &dyn Home, now: EventTime) -> Result<Verdict, Refusal> {
     if request.scope == VerdictScope::Incident {
         let incident = match (&request.incident, &request.finding) {
-            (Some(incident), _) => Some(incident.clone()),
+            (Some(incident), _) => Some(incident.clone()).filter(|id| is_known(&view.look(), id)),
             (None, Some(finding)) => incident_of(&view.look(), finding),
             (None, None) => None,
         };
@@ -142,6 +142,11 @@ pub fn resolved(request: &VerdictRequest, view: &View, store: &dyn Home, now: Ev
         }
     }
     Past::read(store, now)?.verdict(request)
+}
+
+fn is_known(shown: &Shown, incident_id: &str) -> bool {
+    let book = &shown.book;
+    book.actions().any(|action| action.proposal.incident_id == incident_id) || book.is_partly_kept_back(incident_id)
 }
 
 fn incident_of(shown: &Shown, finding_id: &str) -> Option<String> {
@@ -318,7 +323,8 @@ mod tests {
         let verdict = resolved(&by_finding, &view, &store, NOW).unwrap();
         assert_eq!((verdict.incident_id.as_str(), verdict.finding_id.as_str()), ("b", "f-b"));
         assert_eq!(verdict.reach.unwrap().of, ReachOf::Device("lamp-1".into()));
-        let own = resolved(&asked("unheard of", VerdictScope::Incident), &view, &store, NOW).unwrap();
-        assert_eq!((own.incident_id.as_str(), own.reach), ("unheard of", None));
+        let own = resolved(&asked("a", VerdictScope::Incident), &view, &store, NOW).unwrap();
+        assert_eq!((own.incident_id.as_str(), own.reach), ("a", None));
+        assert_eq!(refused("unheard of", VerdictScope::Incident).status, 404, "mistyped");
     }
 }

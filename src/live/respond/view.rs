@@ -159,7 +159,14 @@ mod tests {
             take(
                 &mut shown,
                 at,
-                Body::Commanded(Box::new(Commanded { command_id: id, by, command, refused: None, offset: None })),
+                Body::Commanded(Box::new(Commanded {
+                    command_id: id,
+                    by,
+                    command,
+                    note: String::new(),
+                    refused: None,
+                    offset: None,
+                })),
             );
         }
         let kept = shown.book.actions().count();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fleet::EventTime;
+use fleet::Secret;
 use responders::api::client::{Client, ClientConfig, DEFAULT_URL, Failed, TOKEN_VARIABLE};
 use responders::api::command::CommandOutcome;
 use responders::rights::Moment;
-use responders::secret::Secret;
 use serde::Serialize;
 
 use crate::config::Misuse;

@@ -74,7 +74,12 @@ fn role(name: &str) -> Result<Role, String> {
 
 /// A period as in playbooks, which may be longer than there.
 fn life(text: &str) -> Result<Duration, String> {
-    period::seconds(text).map(Duration::from_secs)
+    let life = Duration::from_secs(period::seconds(text)?);
+    if file::LIFE.contains(&life) {
+        Ok(life)
+    } else {
+        Err("a token lives a minute to 366 days; make a new one then".to_owned())
+    }
 }
 
 pub fn run(command: &TokensCommand) -> anyhow::Result<()> {

@@ -86,6 +86,7 @@ fn proposal(of: &Earlier, id: &str) -> Proposal {
         device_id: of.device.into(),
         device_type: "lamp".into(),
         site: "".into(),
+        segment: "".into(),
         kind: FindingKind::Compromise,
         severity: Severity::High,
         level: of.level,
@@ -276,4 +277,19 @@ fn a_condition_that_cannot_be_computed_is_no_yes_and_the_next_playbook_decides()
     // Nobody knows the site of a finding without a device: null is no yes either.
     let all = compiled(&[notifies("site", 90, "site <> 'hall'"), notifies("next", 10, "true")]);
     assert_eq!(decides(&all, 0, 0, &Book::default(), &Config::default()).as_deref(), Some("next"));
+}
+
+#[test]
+fn what_a_column_never_is_does_not_pass() {
+    let parse = |when: &str| Playbook::parse(&notifies("typo", 50, when), "typo.toml").unwrap();
+    for column in COLUMNS.iter().filter(|column| !column.values().is_empty()) {
+        let name = column.name;
+        let refused = CompiledPlaybooks::compile(Playbooks::new(vec![parse(&format!("{name} = 'hgih'"))]).unwrap());
+        let error = refused.err().expect(name).to_string();
+        assert!(error.starts_with("typo.toml") && error.contains(&format!("`{name}` is never `hgih`")), "{error}");
+        for value in column.values() {
+            assert!(column.meaning.contains(value), "`{value}` is not in what is said of {name}");
+            compiled(&[notifies("right", 50, &format!("{name} in ('{value}')"))]);
+        }
+    }
 }

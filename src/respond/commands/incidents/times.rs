@@ -13,6 +13,10 @@ use super::page::seconds;
 pub struct Times {
     /// From the incident's first window to the finding that led to the action, event time.
     pub detect: Vec<f64>,
+    /// From the finding to the yes, of a person or of the mode.
+    pub decide: Vec<f64>,
+    /// From the proposal to the gateway's first answer.
+    pub apply: Vec<f64>,
     /// From the proposal to what the gateway gave when it was read back.
     pub isolate: Vec<f64>,
     /// From the proposal to the first of some windows without a sign of the device.
@@ -25,8 +29,9 @@ pub fn times(rows: &[Action], incidents: &[Incident]) -> Times {
     let mut times = Times::default();
     let mut sorted: Vec<&Action> = rows.iter().filter(|row| row.level.restricts()).collect();
     sorted.sort_by_key(|row| row.seq);
-    // Repaired or extended, it is verified once more: the first time counts.
-    let (mut proposed, mut verified): (BTreeMap<&str, &Action>, BTreeSet<&str>) = Default::default();
+    // Repaired or extended, it is applied and verified once more: the first time counts.
+    let mut proposed: BTreeMap<&str, &Action> = BTreeMap::new();
+    let (mut applied, mut verified): (BTreeSet<&str>, BTreeSet<&str>) = Default::default();
     for row in sorted {
         let id = row.action_id.as_str();
         let since = |first: &&Action| row.at.seconds_since(first.at);
@@ -35,8 +40,11 @@ pub fn times(rows: &[Action], incidents: &[Incident]) -> Times {
                 let first = begins.get(row.incident_id.as_str());
                 times.detect.extend(first.map(|first| row.decided_at.seconds_since(*first)));
                 proposed.insert(id, row);
+                applied.remove(id);
                 verified.remove(id);
             }
+            (State::Approved, "") => times.decide.push(row.at.seconds_since(row.decided_at)),
+            (State::Applied, "") if applied.insert(id) => times.apply.extend(proposed.get(id).map(since)),
             (State::Verified, "") if verified.insert(id) => times.isolate.extend(proposed.get(id).map(since)),
             (_, "quiet") => times.quiet.extend(proposed.get(id).map(since)),
             _ => {}
@@ -54,9 +62,11 @@ pub fn percentile(values: &[f64], percent: f64) -> Option<f64> {
 }
 
 impl Times {
-    fn named(&self) -> [(&'static str, &[f64], &'static str); 3] {
+    fn named(&self) -> [(&'static str, &[f64], &'static str); 5] {
         [
             ("detect", &self.detect, "the incident's first window, the finding"),
+            ("decide", &self.decide, "the finding, the yes of a person or of the mode"),
+            ("apply", &self.apply, "the proposal, the gateway's first answer"),
             ("isolate", &self.isolate, "the proposal, read back from the gateway"),
             ("quiet", &self.quiet, "the proposal, windows without a sign of the device"),
         ]
