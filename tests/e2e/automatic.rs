@@ -9,7 +9,7 @@ fn the_demo_in_auto_restricts_devices_of_incidents_only() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     replay(&shipped("demo.toml"), &out, &["--mode", "auto"]);
-    restricts_nobody_benign(&out, 5);
+    restricts_nobody_benign(&out, 9);
 }
 
 /// Of what a replay in `auto` did, through the recording gateway; at least so many devices were quarantined.

@@ -53,8 +53,9 @@ fn iot_23_as_published() {
     let Some(data) = recordings("iot23") else { return };
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    replay(&shipped("iot23.toml"), &out, &["--path", text(&data)]);
+    replay(&shipped("iot23.toml"), &out, &["--path", text(&data), "--mode", "auto"]);
     let card = score_card(&out);
+    assert_eq!(card["would_quarantine"]["benign_devices"], 0, "{}", card["would_quarantine"]);
     assert_eq!(card["incidents_detected"], 2, "{}", card["incidents"]);
     assert_eq!(card["incidents_total"], 2);
     assert_eq!(card["false_incidents"], 0, "benign hours stay quiet");

@@ -88,6 +88,9 @@ fn a_store_that_is_away_is_seen_and_so_is_its_return() {
     append(&bench.config, &format!("[telemetry]\notlp_endpoint = \"{}\"\ninterval_seconds = 1\n", collector.endpoint));
     let mut service = Service::start(&bench.config, "route,judge,act", &bench.log(), &bench.admin);
     wait_ready(&mut service, true, |readiness| readiness["lanes"].as_array().is_some_and(|lanes| lanes.len() == 1));
+    // The journal's mirror waits for nothing any more: one line a minute tells of all who wait for the store.
+    let noted = "SELECT count() AS notes FROM lane_memory WHERE position(who, 'journal-') > 0";
+    until(&mut service, "the journal to be mirrored", |_| engine.query(noted)[0]["notes"].as_i64() >= Some(1));
     // Inserts alone, as on a full disk: questions are answered.
     engine.fault("500@insert");
     let begin = (now() as i64 - 6 * 3_600) / 60 * 60;

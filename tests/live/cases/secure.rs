@@ -179,6 +179,11 @@ fn check_names_what_is_wrong_with_its_remedy() {
             &["`vedette-judge`", "grant the user Read on the groups"],
             "--operation Read --group vedette --resource-pattern-type prefixed",
         ),
+        (
+            "the journal's transactions",
+            &["transactional ids that begin with `vedette`", "grant the user Describe and Write"],
+            "--operation Describe --operation Write --transactional-id vedette --resource-pattern-type prefixed",
+        ),
     ];
     for (what, expected, grant) in grants {
         demand(folder.path(), &Case { what, config: good.clone(), expected });

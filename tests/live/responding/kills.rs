@@ -389,8 +389,14 @@ impl People {
     fn ask(&self, what: &str, action: &str, command: Command) {
         let issued_at = EventTime(now());
         let deadline = EventTime(issued_at.0 + 60 * SECOND);
-        let request =
-            Request { command_id: format!("{what} {action}"), by: "soc".into(), issued_at, deadline, command };
+        let request = Request {
+            command_id: format!("{what} {action}"),
+            by: "soc".into(),
+            issued_at,
+            deadline,
+            note: String::new(),
+            command,
+        };
         let mut sent = serde_json::to_value(&request).expect("a request is JSON");
         sent["kind"] = json!("command");
         self.sender.send(to(&format!("{NAME}.commands"), 0, &sent.to_string()));

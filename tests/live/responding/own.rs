@@ -13,6 +13,7 @@ use crate::kafka::{Broker, are_there};
 use crate::one_truth::{prepare, replayed_demo, site_named};
 use crate::vedette::{Feed, Service, get, query, text, until, vedette};
 
+const SIEM: &str = "own.siem";
 const PLAYBOOK: &str = "id = \"isolate\"\ntitle = \"A compromise is quarantined\"\nmode = \"auto\"\n\
     when = \"kind = 'compromise' and scope = 'device' and confidence <> 'learning'\"\n\n\
     [[step]]\nlevel = \"quarantine\"\nttl = \"30s\"\n";
@@ -47,6 +48,7 @@ fn over_topics_a_gateway_of_ones_own_is_told_asked_and_believed() {
     demand_measured(&site.admin, &rows);
     service.stop();
     demand_checked(&site.config);
+    demand_told_alike(&site.folder.path().join("events.jsonl"), &broker.bootstrap);
     demand_carried_out_once(&gateway, &rows);
     demand_each_fault_mended(&gateway, &rows);
 }
@@ -61,6 +63,7 @@ fn configure(config: &Path, folder: &Path) {
     let more = format!(
         "[responders.caps]\ntype_devices = 100\nsite_devices = 100\nhour_devices = 100\n\
          [[responders.tell]]\nkind = \"file\"\nname = \"events\"\npath = \"{}\"\n\
+         [[responders.tell]]\nkind = \"kafka\"\nname = \"siem\"\ntopic = \"{SIEM}\"\n\
          [gateways.own]\nkind = \"kafka\"\ncalls = \"{CALLS}\"\nanswers = \"{ANSWERS}\"\ntime_limit_seconds = {TIME_LIMIT}\n\
          abilities = [{{ level = \"quarantine\", keys = [\"thing\"], cuts_sessions = true }}]\n",
         text(&folder.join("events.jsonl"))
@@ -89,7 +92,13 @@ fn is(row: &Value, state: &str) -> bool {
 fn demand_checked(config: &Path) {
     let output = vedette(&["check", "--config", text(config)]);
     let words = String::from_utf8_lossy(&output.stdout);
-    for fine in ["ok     gateway `own`", "topic `own.calls` (calls)", "topic `own.answers` (answers)"] {
+    for fine in [
+        "ok     gateway `own`",
+        "topic `own.calls` (calls)",
+        "topic `own.answers` (answers)",
+        "topic `own.siem` (events)",
+        "group `own-respond`",
+    ] {
         assert!(words.contains(fine), "`{fine}`:\n{words}");
     }
 }
@@ -115,6 +124,26 @@ fn demand_measured(admin: &str, rows: &[Value]) {
     assert_eq!(sum("vedette_gateway_left_alone", of_own), 0.0, "it has answered since");
     assert!(sum("vedette_tell_queued", "sink=\"events\"") >= 0.0);
     assert_eq!(sum("vedette_tell_lost_total", "sink=\"events\""), 0.0);
+}
+
+/// What a file was told, a topic was, in the same order.
+fn demand_told_alike(file: &Path, bootstrap: &str) {
+    let uid = |text: &str| {
+        let event: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        event["metadata"]["uid"].as_str().expect("a uid").to_owned()
+    };
+    let written: Vec<String> = std::fs::read_to_string(file).expect("the file").lines().map(uid).collect();
+    let told: Vec<String> =
+        all_of(bootstrap, SIEM, 0).iter().map(|record| uid(record.value.as_deref().expect("a value"))).collect();
+    assert!(written.len() >= 15, "findings, incidents and actions: {written:?}");
+    assert_eq!(told, written);
+    let text = std::fs::read_to_string(file).expect("the file");
+    let is_named = |event: &Value| event["device"]["ip"].is_string() || event["device"]["mac"].is_string();
+    for class in [2004, 7001] {
+        let of_class = |event: &Value| event["class_uid"] == class;
+        let mut events = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        assert!(events.any(|event| of_class(&event) && is_named(&event)), "no address in any event of class {class}");
+    }
 }
 
 fn demand_carried_out_once(gateway: &OwnGateway, rows: &[Value]) {

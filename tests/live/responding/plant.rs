@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fleet::Secret;
 use fleet::State;
 use responders::api::client::{Client, ClientConfig, TOKEN_VARIABLE};
 use responders::api::views::{ActionFilter, ActionView};
-use responders::secret::Secret;
 
 use super::bridge::Bridge;
 use super::device::Device;
@@ -38,7 +39,10 @@ pub struct Plant {
     pub mosquitto: Mosquitto,
     _kafka: Broker,
     _folder: tempfile::TempDir,
-    url: String,
+    pub url: String,
+    /// The file of those who may ask.
+    pub tokens: PathBuf,
+    name: String,
     token: String,
     began: Instant,
 }
@@ -103,9 +107,23 @@ impl Plant {
         let devices: Vec<Device> =
             ids.iter().enumerate().map(|(number, id)| Device::start(&mosquitto, id, address(number))).collect();
         let service = site.start();
-        let (_kafka, _folder) = (kafka, folder);
-        let mut plant =
-            Plant { service, devices, bridge, api, site, engine, mosquitto, _kafka, _folder, url, token, began };
+        let (_kafka, _folder, name) = (kafka, folder, name.to_owned());
+        let mut plant = Plant {
+            service,
+            devices,
+            bridge,
+            api,
+            site,
+            engine,
+            mosquitto,
+            _kafka,
+            _folder,
+            url,
+            tokens,
+            name,
+            token,
+            began,
+        };
         plant.say("Kafka, ClickHouse's engine, Mosquitto, 20 cameras, a bridge and Vedette are started");
         plant.wait("all cameras to be heard through the bridge", |plant| plant.bridge.devices() == DEVICES);
         until(&mut plant.service, "lanes that work", |service| service.lanes_begun() == LANES);
@@ -115,6 +133,11 @@ impl Plant {
     /// For whoever watches (`make demo-live`).
     pub fn say(&self, words: &str) {
         println!("{:6.1} s  {words}", self.began.elapsed().as_secs_f64());
+    }
+
+    /// A topic of the service's own.
+    pub fn topic(&self, of: &str) -> String {
+        format!("{}.{of}", self.name)
     }
 
     /// For what is seen here.

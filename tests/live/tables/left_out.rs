@@ -3,10 +3,11 @@
 
 use std::ops::Range;
 
+use fleet::Secret;
 use fleet::{Confidence, EventTime, Finding, FindingKind, Incident, MICROS_PER_SECOND, Scope, Severity};
 use smol_str::SmolStr;
 use store::clickhouse::ClickHouseConfig;
-use store::clickhouse::config::{KEPT_DAYS, Secret};
+use store::clickhouse::config::KEPT_DAYS;
 use store::{ClickHouseStore, Config, Home, ParquetStore, VerdictRow};
 
 use super::super::engine::Engine;
