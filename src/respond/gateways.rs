@@ -7,7 +7,7 @@ use fleet::Level;
 use responders::engine::Post;
 use responders::gateways::topic::{Carrier, TopicConfig};
 use responders::gateways::{Gateway, Key};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr};
 
 use super::playbooks::CompiledPlaybooks;
 use crate::config::{Config, Misuse};
@@ -23,7 +23,9 @@ pub fn open(config: &Config) -> anyhow::Result<(Gateways, Vec<Post>)> {
     for (name, gateway) in &config.gateways {
         let opened = gateway.open(name, |topics| carrier(config, topics));
         let opened = opened.with_context(|| format!("gateways.{name}"))?;
-        posts.push(Post { about: opened.about().clone(), mode: gateway.mode, sites: gateway.sites.clone() });
+        let mut about = opened.about().clone();
+        about.own.extend(gateway.address().map(|address| (Key::Ip, address.to_smolstr())));
+        posts.push(Post { about, mode: gateway.mode, sites: gateway.sites.clone() });
         gateways.push(opened);
     }
     Ok((gateways, posts))
@@ -175,12 +177,16 @@ mod tests {
             [gateways.bridged]
             kind = "openc2"
             url = "https://firewall.example"
-            own = { client_id = ["bridge"] }"#;
+            own = { client_id = ["bridge"] }
+            [gateways.numbered]
+            kind = "openc2"
+            url = "https://10.20.0.2""#;
         let (_, mut posts) = open(&toml::from_str(text).unwrap()).unwrap();
         assert_eq!(
             posts.iter().map(|post| post.about.name.as_str()).collect::<Vec<_>>(),
-            ["bridged", "firewall", "guarded", "router"]
+            ["bridged", "firewall", "guarded", "numbered", "router"]
         );
+        assert_eq!(posts[3].about.own, [(Key::Ip, "10.20.0.2".into())]);
         assert_eq!(unguarded(&posts), ["bridged", "firewall"]);
         // A broker's.
         for ability in posts.iter_mut().flat_map(|post| &mut post.about.abilities) {

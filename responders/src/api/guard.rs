@@ -138,18 +138,17 @@ impl Gate {
         let Some(text) = sent.to_str().ok().and_then(bearer).and_then(TokenText::parse) else {
             return Err(self.stranger(peer, unknown(), None));
         };
-        let tick = Instant::now();
         let ended = |token: &TokenView, how: String| {
             unauthorised(format!("the token `{}` {how}", token.name), "an administrator makes a new one")
         };
-        let refusal = match keyring.admit(&text, (self.clock)(), tick) {
+        let refusal = match keyring.admit(&text, (self.clock)()) {
             Ok(token) => return Ok(Caller::new(token, peer)),
             Err(Denied::Unknown) => unknown(),
             Err(Denied::Expired { token }) => ended(&token, format!("expired at {}", token.expires)),
             Err(Denied::Revoked { token }) => ended(&token, "was revoked".to_owned()),
             Err(Denied::NoFile) => no_tokens_file(),
         };
-        let claimed = Some(text.id().to_owned()).filter(|id| keyring.has(id, tick));
+        let claimed = Some(text.id().to_owned()).filter(|id| keyring.has(id));
         Err(self.stranger(peer, refusal, claimed))
     }
 

@@ -238,7 +238,7 @@ impl Engine {
         let mut further: Vec<SmolStr> = further.take(addresses::MOST - 1).collect();
         let usable = known.iter().filter_map(|(key, name)| Some((key, name.as_ref().ok()?)));
         for (key, name) in usable.chain(further.iter().map(|address| (&Key::Ip, address))) {
-            if self.posts.iter().any(|post| is_own(&post.about, *key, name)) {
+            if directory.is_ours(*key, name) || self.posts.iter().any(|post| is_own(&post.about, *key, name)) {
                 return Err(format!("{key} `{name}` is a gateway's own, a bridge's or ours: never a target"));
             }
         }

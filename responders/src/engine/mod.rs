@@ -52,6 +52,11 @@ pub trait Directory {
 
     fn device(&self, id: &str) -> Option<std::sync::Arc<fleet::Device>>;
 
+    /// Whether this very machine has the name, as far as that can be known.
+    fn is_ours(&self, _key: Key, _name: &str) -> bool {
+        false
+    }
+
     /// Active devices: of a type, of a site, all.
     fn of_type(&self, device_type: &str) -> u32;
     fn of_site(&self, site: &str) -> u32;

@@ -1,5 +1,7 @@
 //! `[gateways.NAME]`: who can keep devices from the network, by a name of one's own.
 
+use std::net::{IpAddr, SocketAddr};
+
 use fleet::Mode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -102,6 +104,15 @@ impl GatewayConfig {
         (self.kind == Kind::Kafka).then(|| self.read().ok()).flatten()
     }
 
+    /// Its own, where the configuration says it as an address; what a name stands for is not asked.
+    pub fn address(&self) -> Option<IpAddr> {
+        let text = ["url", "server"].into_iter().find_map(|key| self.rest.get(key)?.as_str())?;
+        let place = text.split_once("://").map_or(text, |(_, place)| place);
+        let place = place.split(['/', '?']).next()?;
+        let address = place.parse::<SocketAddr>().map(|both| both.ip());
+        address.or_else(|_| place.trim_matches(['[', ']']).parse()).ok().map(|address: IpAddr| address.to_canonical())
+    }
+
     /// Nothing is reached yet. `carrier` is whoever has a client of Kafka; asked only where that is the gateway's kind.
     ///
     /// # Errors
@@ -185,6 +196,21 @@ mod tests {
         ] {
             let problem = parse(wrong).unwrap_err();
             assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn its_own_address_is_told_from_where_it_is() {
+        for (text, address) in [
+            ("kind = 'openc2'\nurl = 'https://10.20.0.1:8443/oc2?a=b'", Some("10.20.0.1")),
+            ("kind = 'openc2'\nurl = 'https://[2001:db8::1]/oc2'", Some("2001:db8::1")),
+            ("kind = 'openc2'\nurl = 'https://[::ffff:10.20.0.1]:8443'", Some("10.20.0.1")),
+            ("kind = 'openc2'\nurl = 'https://firewall.example/10.20.0.1'", None),
+            ("kind = 'radius'\nserver = '10.20.0.2:3799'\nsecret = { env = 'S' }\nkeys = ['mac']", Some("10.20.0.2")),
+            ("kind = 'nftables'", None),
+        ] {
+            let known = parse(text).unwrap().address();
+            assert_eq!(known, address.map(|address| address.parse().unwrap()), "{text}");
         }
     }
 

@@ -1,9 +1,8 @@
-//! Whose token this is. The file is looked at again while it changes, so that a revoked token opens nothing a second later.
+//! Whose token this is. Whether the file changed is asked at every call, so that what was made or revoked counts at once.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use fleet::EventTime;
 
@@ -12,8 +11,6 @@ use crate::rights::file::{self, Stamp};
 use crate::rights::moment::Moment;
 use crate::rights::token::{Hash, Token};
 use crate::rights::{TokenText, TokenView};
-
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a token opens nothing. Only whoever holds the right secret is told more than [`Denied::Unknown`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +36,6 @@ struct State {
     /// By id; an error while the file cannot be used.
     tokens: Result<BTreeMap<String, Token>, Error>,
     stamp: Option<Stamp>,
-    looked: Instant,
 }
 
 impl Keyring {
@@ -47,14 +43,14 @@ impl Keyring {
     /// The file cannot be read, or understood, or others may use it.
     pub fn open(path: &Path) -> Result<Keyring, Error> {
         let (tokens, stamp) = file::load(path)?;
-        let state = State { tokens: Ok(by_id(tokens)), stamp: Some(stamp), looked: Instant::now() };
+        let state = State { tokens: Ok(by_id(tokens)), stamp: Some(stamp) };
         Ok(Keyring { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    /// `now` is compared with the token's end; `tick` says when the file is looked at again.
-    pub fn admit(&self, text: &TokenText, now: EventTime, tick: Instant) -> Result<TokenView, Denied> {
+    /// `now` is compared with the token's end.
+    pub fn admit(&self, text: &TokenText, now: EventTime) -> Result<TokenView, Denied> {
         let given = text.hash();
-        self.with(tick, |tokens| {
+        self.with(|tokens| {
             let token = tokens.get(text.id());
             // Compared also where there is nothing to compare with: an id that exists takes as long as one that does not.
             let is_right = given.is(token.map_or(&Hash::NOBODY, |token| &token.sha256));
@@ -73,28 +69,21 @@ impl Keyring {
     }
 
     /// Whether such an id was ever given out: others' inventions are not written to the audit.
-    pub fn has(&self, id: &str, tick: Instant) -> bool {
-        self.with(tick, |tokens| Ok(tokens.contains_key(id))).unwrap_or(false)
+    pub fn has(&self, id: &str) -> bool {
+        self.with(|tokens| Ok(tokens.contains_key(id))).unwrap_or(false)
     }
 
     /// # Errors
     /// [`Denied::NoFile`].
-    pub fn list(&self, tick: Instant) -> Result<Vec<TokenView>, Denied> {
-        self.with(tick, |tokens| Ok(tokens.values().map(Token::view).collect()))
+    pub fn list(&self) -> Result<Vec<TokenView>, Denied> {
+        self.with(|tokens| Ok(tokens.values().map(Token::view).collect()))
     }
 
-    fn with<T>(
-        &self,
-        tick: Instant,
-        use_them: impl FnOnce(&BTreeMap<String, Token>) -> Result<T, Denied>,
-    ) -> Result<T, Denied> {
+    fn with<T>(&self, use_them: impl FnOnce(&BTreeMap<String, Token>) -> Result<T, Denied>) -> Result<T, Denied> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if tick.saturating_duration_since(state.looked) >= LOOK_AGAIN {
-            state.looked = tick;
-            let stamp = Stamp::at(&self.path);
-            if stamp.is_none() || stamp != state.stamp {
-                self.load(&mut state);
-            }
+        let stamp = Stamp::at(&self.path);
+        if stamp.is_none() || stamp != state.stamp {
+            self.load(&mut state);
         }
         match &state.tokens {
             Ok(tokens) => use_them(tokens),
@@ -108,7 +97,7 @@ impl Keyring {
         let tokens = loaded.map(|(tokens, _)| by_id(tokens));
         match &tokens {
             Ok(tokens) => tracing::info!(tokens = tokens.len(), "the tokens file was read again"),
-            // Once for each kind of trouble, not once a second.
+            // Once for each kind of trouble, not once a call.
             Err(error) if state.tokens.as_ref().err() != Some(error) => {
                 tracing::error!(%error, "nobody can sign in to the API until the tokens file can be used again");
             }
@@ -127,6 +116,7 @@ mod tests {
     use super::*;
     use crate::rights::Role;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     struct Fixture {
         _folder: tempfile::TempDir,
@@ -149,10 +139,9 @@ mod tests {
     #[test]
     fn the_right_token_until_its_end() {
         let it = fixture();
-        let tick = Instant::now();
-        assert_eq!(it.keyring.admit(&it.text, it.now, tick), Ok(it.view.clone()));
-        assert_eq!(it.keyring.admit(&it.text, it.now.plus_seconds(3599), tick), Ok(it.view.clone()));
-        let ended = it.keyring.admit(&it.text, it.now.plus_seconds(3600), tick);
+        assert_eq!(it.keyring.admit(&it.text, it.now), Ok(it.view.clone()));
+        assert_eq!(it.keyring.admit(&it.text, it.now.plus_seconds(3599)), Ok(it.view.clone()));
+        let ended = it.keyring.admit(&it.text, it.now.plus_seconds(3600));
         assert_eq!(ended, Err(Denied::Expired { token: it.view }));
     }
 
@@ -163,30 +152,24 @@ mod tests {
         let secret = other.reveal().rsplit_once(other.id()).unwrap().1;
         let same_id = TokenText::parse(&format!("vdt_{}{secret}", it.text.id())).unwrap();
         for text in [other, same_id] {
-            assert_eq!(it.keyring.admit(&text, it.now, Instant::now()), Err(Denied::Unknown));
+            assert_eq!(it.keyring.admit(&text, it.now), Err(Denied::Unknown));
         }
     }
 
     #[test]
-    fn what_is_revoked_or_made_meanwhile_counts_a_second_later() {
+    fn what_is_revoked_or_made_meanwhile_counts_at_once() {
         let it = fixture();
-        let tick = Instant::now();
         file::revoke(&it.path, &it.view.id).unwrap();
         let (later, _) = file::create(&it.path, "bob", Role::Viewer, file::DEFAULT_LIFE, it.now).unwrap();
-        let second = tick + LOOK_AGAIN;
-        assert!(matches!(it.keyring.admit(&it.text, it.now, second), Err(Denied::Revoked { .. })));
-        assert!(it.keyring.admit(&later, it.now, second).is_ok());
-        assert_eq!(it.keyring.list(second).unwrap().len(), 2);
+        assert!(matches!(it.keyring.admit(&it.text, it.now), Err(Denied::Revoked { .. })));
+        assert!(it.keyring.admit(&later, it.now).is_ok());
+        assert_eq!(it.keyring.list().unwrap().len(), 2);
     }
 
     #[test]
     fn nobody_is_let_in_while_the_file_is_wrong_and_all_are_afterwards() {
         let it = fixture();
-        let mut tick = Instant::now();
-        let mut admit = || {
-            tick += LOOK_AGAIN;
-            it.keyring.admit(&it.text, it.now, tick)
-        };
+        let admit = || it.keyring.admit(&it.text, it.now);
         std::fs::set_permissions(&it.path, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(admit(), Err(Denied::NoFile));
         std::fs::set_permissions(&it.path, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -97,12 +97,13 @@ fn one_address_shared_by_many_cut_everybody_off() {
 }
 
 #[test]
-fn the_gateways_own_address_and_those_of_other_gateways_are_never_a_target() {
+fn the_gateways_own_address_those_of_others_and_this_machines_are_never_a_target() {
     let mut world = World::new();
     world.gateways[0].about.own = vec![(Key::Ip, address("camera", 2))];
     world.gateways[1].about.own = vec![(Key::Ip, address("camera", 1))];
+    world.town.ours = vec![address("camera", 3)];
     let mut world = world.begun();
-    for device in ["camera-1", "camera-2"] {
+    for device in ["camera-1", "camera-2", "camera-3"] {
         let id = world.hit(device, &plan(Level::Quarantine));
         assert_eq!(world.state(&id), State::Refused, "{device}");
         assert!(world.action(&id).reason.contains("never a target"));

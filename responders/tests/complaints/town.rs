@@ -17,6 +17,8 @@ pub struct Town {
     pub devices: BTreeMap<SmolStr, Arc<Device>>,
     pub names: BTreeMap<SmolStr, BTreeMap<Key, Result<SmolStr, String>>>,
     pub further: BTreeMap<SmolStr, Vec<Address>>,
+    /// Of the machine it runs on.
+    pub ours: Vec<SmolStr>,
     /// A device's own.
     pub gateways: BTreeMap<SmolStr, Vec<SmolStr>>,
 }
@@ -73,6 +75,10 @@ impl Directory for Town {
 
     fn addresses(&self, device: &str, _: EventTime) -> Vec<(SmolStr, Result<(), String>)> {
         self.further.get(device).cloned().unwrap_or_default()
+    }
+
+    fn is_ours(&self, _: Key, name: &str) -> bool {
+        self.ours.iter().any(|ours| ours == name)
     }
 
     fn gateways(&self, device: &str) -> Vec<SmolStr> {

@@ -145,7 +145,7 @@ fn responding(config: &Config) -> Vec<Found> {
     }
     found.extend(gateways::unguarded(&posts).into_iter().map(|name| Found::Doubtful {
         what: format!("gateway `{name}` goes by addresses, and would cut off its own if a device were taken for it"),
-        remedy: "name its management addresses, and this machine's, under its `own` (docs/gateways.md)",
+        remedy: "name its management addresses under its `own` (docs/gateways.md)",
     }));
     for mut gateway in opened {
         let name = gateway.about().name.clone();

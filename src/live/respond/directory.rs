@@ -1,11 +1,12 @@
 //! What is known of devices at this moment: the inventory's file, and what routers learned of addresses.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleet::device::Standing;
-use fleet::{Device, EventTime};
+use fleet::{Device, EventTime, Mac};
 use ingest::identity::{NameKind, Router};
 use responders::engine::Directory;
 use responders::gateways::Key;
@@ -139,6 +140,14 @@ impl Directory for Known<'_> {
         self.devices.get(id).cloned()
     }
 
+    fn is_ours(&self, key: Key, name: &str) -> bool {
+        match key {
+            Key::Ip => name.parse().is_ok_and(|address| is_our_address(address)),
+            Key::Mac => name.parse().is_ok_and(|address| our_hardware().contains(&address)),
+            _ => false,
+        }
+    }
+
     fn of_type(&self, device_type: &str) -> u32 {
         self.types.get(device_type).copied().unwrap_or(0)
     }
@@ -149,5 +158,38 @@ impl Directory for Known<'_> {
 
     fn all(&self) -> u32 {
         self.all
+    }
+}
+
+/// Asked each time: addresses come and go. Where nobody can say, any may be ours.
+fn is_our_address(address: IpAddr) -> bool {
+    match if_addrs::get_if_addrs() {
+        Ok(interfaces) => interfaces.iter().any(|interface| interface.ip() == address.to_canonical()),
+        Err(error) => {
+            tracing::warn!(%error, "this machine's addresses cannot be asked for: nobody is acted on by address");
+            true
+        }
+    }
+}
+
+/// Of every interface, where the system is Linux.
+fn our_hardware() -> Vec<Mac> {
+    let interfaces = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let addresses = interfaces.filter_map(|interface| std::fs::read_to_string(interface.path().join("address")).ok());
+    addresses.filter_map(|address| address.trim().parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_knows_its_own_addresses() {
+        for ours in ["127.0.0.1", "::ffff:127.0.0.1"] {
+            assert!(is_our_address(ours.parse().unwrap()), "{ours}");
+        }
+        assert!(!is_our_address("192.0.2.1".parse().unwrap()), "of the documentation, RFC 5737");
+        let interface = std::fs::read_to_string("/sys/class/net/lo/address").unwrap();
+        assert!(our_hardware().contains(&interface.trim().parse().unwrap()));
     }
 }
