@@ -25,7 +25,9 @@ pub struct CompiledPlaybooks {
 /// # Errors
 /// Everything that is wrong in any of them, one after the other.
 pub fn load(folder: Option<&Path>) -> anyhow::Result<CompiledPlaybooks> {
-    CompiledPlaybooks::compile(all(folder)?)
+    let schema = Arc::new(schema());
+    // What a file says wrong is told beside what another one asks wrong.
+    CompiledPlaybooks::compile(read(folder, |playbook| predicate(playbook, &schema).map(drop))?)
 }
 
 /// The same, not compiled.
@@ -33,8 +35,19 @@ pub fn load(folder: Option<&Path>) -> anyhow::Result<CompiledPlaybooks> {
 /// # Errors
 /// As [`load`].
 pub fn all(folder: Option<&Path>) -> anyhow::Result<Playbooks> {
-    let read = folder.map_or_else(shipped, load_folder);
+    read(folder, |_| Ok(()))
+}
+
+fn read(
+    folder: Option<&Path>,
+    check: impl Fn(&Playbook) -> Result<(), responders::Error>,
+) -> anyhow::Result<Playbooks> {
+    let read = folder.map_or_else(shipped, |folder| load_folder(folder, check));
     read.map_err(|errors| Misuse(told(&errors)).into())
+}
+
+fn predicate(playbook: &Playbook, schema: &SchemaRef) -> Result<Predicate, responders::Error> {
+    Predicate::compile(&playbook.when, schema).map_err(|error| playbook.wrong_when(&error))
 }
 
 fn told(errors: &[responders::Error]) -> String {
@@ -46,9 +59,9 @@ impl CompiledPlaybooks {
         let schema = Arc::new(schema());
         let (mut compiled, mut wrong) = (Vec::new(), Vec::new());
         for playbook in &playbooks {
-            match Predicate::compile(&playbook.when, &schema) {
+            match predicate(playbook, &schema) {
                 Ok(predicate) => compiled.push((playbook.clone(), predicate)),
-                Err(error) => wrong.push(playbook.wrong_when(&error)),
+                Err(error) => wrong.push(error),
             }
         }
         if !wrong.is_empty() {

@@ -97,6 +97,8 @@ fn a_bundle_has_all_of_it_and_tells_of_every_change() {
         ),
     );
     let files = made(&store, &signed_in[0], &bundle, &key);
+    let told = fail(&["evidence", &signed_in[0], "--out", text(&bundle), "--store", text(&store)], 2);
+    assert!(told.contains("bundle.zip` exists"), "{told}");
     assert!(contains(&files["windows.json"], "\"masked-"), "what it signed in with is told as something else");
 
     let restricted = ids(
@@ -105,6 +107,7 @@ fn a_bundle_has_all_of_it_and_tells_of_every_change() {
     );
     assert!(!restricted.is_empty(), "somebody was quarantined");
     for id in &restricted {
+        std::fs::remove_file(&bundle).unwrap();
         is_complete(&made(&store, id, &bundle, &key), id, &store);
     }
     verified(folder.path(), &bundle);

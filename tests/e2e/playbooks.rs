@@ -60,6 +60,12 @@ fn a_mistake_is_shown_where_it_is() {
     assert!(told.contains("held.toml:17:9: ") && told.contains("`quarantine`"), "{told}");
     marks(&told, "\"quarantin\"");
 
+    // That one file cannot be read at all hides nothing of another.
+    std::fs::write(wrong.join("other.toml"), HELD.replace("severity_rank", "severty_rank").replace("held", "other"))
+        .unwrap();
+    let told = fail(&["playbooks", "check", text(&wrong)], 2);
+    assert!(told.contains("held.toml:17:9: ") && told.contains("other.toml:3: `when` of"), "{told}");
+
     let wrong = playbook(
         folder.path(),
         "no-condition",

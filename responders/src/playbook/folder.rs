@@ -46,10 +46,6 @@ impl Playbooks {
         self.playbooks.is_empty()
     }
 
-    pub fn get(&self, id: &str) -> Option<&Playbook> {
-        self.playbooks.iter().find(|playbook| playbook.id == id)
-    }
-
     /// Stands for all of them together.
     pub fn version(&self) -> String {
         let versions: Vec<String> = self.playbooks.iter().map(Playbook::version).collect();
@@ -66,11 +62,11 @@ impl<'p> IntoIterator for &'p Playbooks {
     }
 }
 
-/// Every `*.toml` of the folder; folders in it are not looked into, nor hidden files.
+/// Every `*.toml` of the folder; folders in it are not looked into, nor hidden files. `check` says what else is wrong with one.
 ///
 /// # Errors
 /// All that is wrong in any of the files, in their order.
-pub fn load_folder(folder: &Path) -> Result<Playbooks, Vec<Error>> {
+pub fn load_folder(folder: &Path, check: impl Fn(&Playbook) -> Result<(), Error>) -> Result<Playbooks, Vec<Error>> {
     let unreadable = |path: &Path, error: std::io::Error| {
         Error::Wrong(format!("`{}` cannot be read: {error}; name a folder of playbooks", path.display()))
     };
@@ -92,7 +88,10 @@ pub fn load_folder(folder: &Path) -> Result<Playbooks, Vec<Error>> {
     for path in paths {
         let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, error));
         match text.and_then(|text| Playbook::parse(&text, &path.display().to_string())) {
-            Ok(playbook) => playbooks.push(playbook),
+            Ok(playbook) => {
+                errors.extend(check(&playbook).err());
+                playbooks.push(playbook);
+            }
             Err(error) => errors.push(error),
         }
     }
@@ -122,15 +121,14 @@ mod tests {
         write("readme.md", "none");
         write(".hidden.toml", "none");
         std::fs::create_dir(folder.path().join("folder.toml")).unwrap();
-        let playbooks = load_folder(folder.path()).unwrap();
+        let playbooks = load_folder(folder.path(), |_| Ok(())).unwrap();
         let ids: Vec<&str> = playbooks.iter().map(|playbook| playbook.id.as_str()).collect();
         assert_eq!(ids, ["high", "a", "b", "low"]);
-        assert!(playbooks.get("low").is_some() && playbooks.get("none").is_none());
         let version = playbooks.version();
         std::fs::rename(folder.path().join("1.toml"), folder.path().join("5.toml")).unwrap();
-        assert_eq!(load_folder(folder.path()).unwrap().version(), version);
+        assert_eq!(load_folder(folder.path(), |_| Ok(())).unwrap().version(), version);
         write("5.toml", &text("low", 11));
-        assert_ne!(load_folder(folder.path()).unwrap().version(), version);
+        assert_ne!(load_folder(folder.path(), |_| Ok(())).unwrap().version(), version);
     }
 
     #[test]
@@ -141,7 +139,8 @@ mod tests {
         write("2.toml", &text("Wrong", 10));
         write("3.toml", &text("same", 20));
         write("4.toml", &text("zero", 0));
-        let errors: Vec<String> = load_folder(folder.path()).unwrap_err().iter().map(Error::to_string).collect();
+        let errors: Vec<String> =
+            load_folder(folder.path(), |_| Ok(())).unwrap_err().iter().map(Error::to_string).collect();
         let [second, fourth, twice] = errors.as_slice() else { panic!("{errors:?}") };
         assert!(second.contains("2.toml:1:6: ") && fourth.contains("4.toml:3:12: "), "{errors:?}");
         assert!(twice.contains("`same`") && twice.contains("1.toml, ") && twice.contains("3.toml;"), "{twice}");
@@ -150,12 +149,12 @@ mod tests {
     #[test]
     fn a_folder_without_playbooks() {
         let folder = tempfile::tempdir().unwrap();
-        let error = &load_folder(folder.path()).unwrap_err()[0];
+        let error = &load_folder(folder.path(), |_| Ok(())).unwrap_err()[0];
         assert!(error.to_string().contains("holds no playbook"), "{error}");
         let error = &load_folder(&folder.path().join("missing")).unwrap_err()[0];
         assert!(error.to_string().contains("missing` cannot be read"), "{error}");
         std::fs::write(folder.path().join("a.toml"), b"id = \"\xff\"").unwrap();
-        let error = &load_folder(folder.path()).unwrap_err()[0];
+        let error = &load_folder(folder.path(), |_| Ok(())).unwrap_err()[0];
         assert!(error.to_string().contains("a.toml` cannot be read"), "{error}");
     }
 }

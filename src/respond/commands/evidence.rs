@@ -77,6 +77,11 @@ pub fn run(args: &EvidenceArgs) -> anyhow::Result<()> {
     let (Some(incident), Some(out)) = (&args.incident, &args.out) else {
         return Err(Misuse("name the incident, and the file to write with `--out`".to_owned()).into());
     };
+    if out.exists() {
+        return Err(
+            Misuse(format!("`{}` exists, and evidence replaces nothing; name another file", out.display())).into()
+        );
+    }
     match (&args.store, &args.config) {
         (Some(store), _) => of_store(args, incident, store, out),
         (None, Some(config)) => of_service(args, incident, config, out),
