@@ -63,8 +63,8 @@ impl Responding {
         responding.heed_modes();
         if let Some((now, owner)) = owner {
             let now = responding.look(now);
-            let release = env!("CARGO_PKG_VERSION").to_owned();
-            responding.write(now, vec![Body::Began(Began { owner: owner.clone(), release })])?;
+            let began = responding.entry_of(owner.clone());
+            responding.write(now, vec![Body::Began(began)])?;
             responding.owner = Some(owner);
         }
         Ok(responding)
@@ -206,20 +206,28 @@ impl Responding {
         (bodies, answers)
     }
 
-    /// Nothing is sent from here any more: whoever comes next need not wait.
+    /// Nothing is sent from here any more: whoever comes next need not wait, if this one `is_alone`, and nobody who came before
+    /// may be at work.
     ///
     /// # Errors
     /// As [`Responding::turn`].
-    pub fn end(&mut self, now: EventTime) -> Result<(), JournalError> {
+    pub fn end(&mut self, now: EventTime, is_alone: bool) -> Result<(), JournalError> {
         let Some(owner) = self.owner.clone() else { return Ok(()) };
         self.sender.gate().close();
-        if !self.is_answered() {
-            // A call is still out: whoever comes next waits until none can be.
-            return self.sign(now, 1);
-        }
+        let is_answered = self.is_answered();
         self.sign(now, 1)?;
-        let now = self.look(now);
-        self.write(now, vec![Body::Ended(Began { owner, release: env!("CARGO_PKG_VERSION").to_owned() })])
+        // Otherwise a call may still be out: whoever comes next waits until none can be.
+        if is_answered && is_alone {
+            let now = self.look(now);
+            let ended = self.entry_of(owner);
+            self.write(now, vec![Body::Ended(ended)])?;
+        }
+        Ok(())
+    }
+
+    fn entry_of(&self, owner: String) -> Began {
+        let release = env!("CARGO_PKG_VERSION").to_owned();
+        Began { owner, release, lease_seconds: self.engine.config.lease_seconds }
     }
 
     /// Whether all calls have ended. What came of the last ones is not written down: who begins reads it back.

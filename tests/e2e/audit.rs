@@ -71,7 +71,8 @@ fn every_change_of_a_replays_journal_is_told_with_its_place() {
 
 /// Three entries, of which `sign` gives the last from the head it is to vouch for, and one that follows.
 fn signed(path: &Path, sign: impl Fn(&str) -> Signed) {
-    let began = |owner: &str| Body::Began(Began { owner: owner.to_owned(), release: "0.1.0".to_owned() });
+    let began =
+        |owner: &str| Body::Began(Began { owner: owner.to_owned(), release: "0.1.0".to_owned(), lease_seconds: 8 });
     let (mut chain, mut lines) = (Chain::default(), Vec::new());
     for seq in 1..=4 {
         let body = if seq == 3 { Body::Signed(sign(&chain.head)) } else { began("one") };

@@ -73,7 +73,7 @@ fn called(subject: Option<&str>) -> Body {
 }
 
 fn began() -> Body {
-    Body::Began(Began { owner: "o".to_owned(), release: "0".to_owned() })
+    Body::Began(Began { owner: "o".to_owned(), release: "0".to_owned(), lease_seconds: 8 })
 }
 
 /// Two incidents that take turns; `None` is a signature.

@@ -1,6 +1,7 @@
 //! What an entry says. JSON, one line an entry, so that it can be read without Vedette.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,15 @@ pub enum Body {
 pub struct Began {
     pub owner: String,
     pub release: String,
+    /// For how long it sends on the brokers' word, without a new one.
+    #[serde(default)]
+    pub lease_seconds: u32,
+}
+
+impl Began {
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds.into())
+    }
 }
 
 /// What is to be done, and what led to it. Its action begins in the state `proposed`.

@@ -141,7 +141,7 @@ mod tests {
     use fleet::EventTime;
 
     fn began(owner: &str) -> Body {
-        Body::Began(Began { owner: owner.to_owned(), release: "0.1.0".to_owned() })
+        Body::Began(Began { owner: owner.to_owned(), release: "0.1.0".to_owned(), lease_seconds: 8 })
     }
 
     fn append(journal: &mut FileJournal, chain: &mut Chain, owner: &str) {

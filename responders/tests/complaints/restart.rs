@@ -440,7 +440,7 @@ fn every_hundred_entries_are_signed_and_the_last_ones_of_who_says_goodbye() {
     world.kill();
     world.begin();
     let now = world.clock();
-    world.life().end(now).unwrap();
+    world.life().end(now, true).unwrap();
 
     // Reading them verifies every signature.
     let entries = world.entries();
@@ -472,6 +472,17 @@ fn who_says_goodbye_waits_for_the_last_calls_by_time() {
     }
     world.turn();
     let now = world.clock();
-    world.life().end(now).unwrap();
+    world.life().end(now, true).unwrap();
     assert!(matches!(world.entries().last().unwrap().body, Body::Ended(_)), "all calls had ended");
+}
+
+#[test]
+fn who_came_after_one_that_may_still_act_does_not_say_that_nobody_does() {
+    let mut world = World::new().begun();
+    let now = world.clock();
+    world.life().end(now, false).unwrap();
+    let entries = world.entries();
+    assert!(!entries.iter().any(|entry| matches!(entry.body, Body::Ended(_))));
+    let Body::Began(began) = &entries[0].body else { panic!("{entries:?}") };
+    assert_eq!(began.lease(), std::time::Duration::from_secs(8), "whoever comes next knows how long to wait");
 }

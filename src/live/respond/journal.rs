@@ -15,7 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use responders::book::Book;
-use responders::journal::{Chain, Entry, Journal, JournalError};
+use responders::journal::{Body, Chain, Entry, Journal, JournalError};
 use responders::send::boot_time;
 
 use super::lease::OwnLease;
@@ -83,14 +83,24 @@ impl Told {
     }
 }
 
-/// The last owner's words.
+/// Who came before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
+    /// Nobody, or it said that it ended.
     Nobody,
-    /// It said that it ended.
-    Ended,
-    /// It may still be there.
-    MayAct,
+    /// It, or one before it, may still be there, and send for so long on the brokers' word.
+    MayAct(Duration),
+}
+
+impl Before {
+    fn and(self, body: &Body) -> Before {
+        match (self, body) {
+            (_, Body::Ended(_)) => Before::Nobody,
+            (Before::MayAct(lasts), Body::Began(began)) => Before::MayAct(lasts.max(began.lease())),
+            (_, Body::Began(began)) => Before::MayAct(began.lease()),
+            (before, _) => before,
+        }
+    }
 }
 
 impl KafkaJournal {
@@ -120,10 +130,7 @@ impl KafkaJournal {
         let mut told = Told::of(&of(&kafka.journal)?, &of(&kafka.findings)?, &logs);
         let (mut book, mut before) = (Book::default(), Before::Nobody);
         let next = read(kafka, &consumer, &mut book.chain.clone(), |entry| {
-            before = match entry.body {
-                responders::journal::Body::Ended(_) => Before::Ended,
-                _ => Before::MayAct,
-            };
+            before = before.and(&entry.body);
             each(entry, entry.seq <= told.seq);
             book.fold(entry);
         })?;
@@ -404,6 +411,8 @@ impl<'k> Followed<'k> {
 
 #[cfg(test)]
 mod tests {
+    use responders::journal::entry::Began;
+
     use super::*;
 
     #[test]
@@ -418,5 +427,16 @@ mod tests {
         assert_eq!(Told::of(&journal, &findings, &again), nothing, "findings of another log are told");
         assert_eq!(Told::of(&Committed::default(), &Committed::default(), &logs), nothing);
         assert_eq!(Told::of(&committed(9, ""), &findings, &logs).seq, u64::MAX, "as releases before committed it");
+    }
+
+    #[test]
+    fn the_longest_lease_of_those_who_did_not_say_that_they_ended_is_waited_for() {
+        let began = |lease_seconds| Began { owner: "one".to_owned(), release: "0.1.0".to_owned(), lease_seconds };
+        let after = |bodies: &[Body]| bodies.iter().fold(Before::Nobody, |before, body| before.and(body));
+        let waits = |seconds| Before::MayAct(Duration::from_secs(seconds));
+        assert_eq!(after(&[Body::Began(began(8))]), waits(8));
+        assert_eq!(after(&[Body::Began(began(8)), Body::Began(began(1))]), waits(8), "the first may be asleep");
+        assert_eq!(after(&[Body::Began(began(8)), Body::Ended(began(8))]), Before::Nobody);
+        assert_eq!(after(&[Body::Began(began(8)), Body::Ended(began(8)), Body::Began(began(2))]), waits(2));
     }
 }

@@ -48,9 +48,16 @@ impl OwnLease {
         self.state(|state| state.lost = true);
     }
 
-    /// Nothing is sent until what a former owner knows is too old, and what left in time has arrived.
-    pub fn wait_out(&self) {
-        self.state(|state| state.not_before = boot_time() + self.lasts + self.lasts / 4);
+    /// Nothing is sent until what a former owner knows, for which `theirs` is its lease, is too old, and what left in time has
+    /// arrived.
+    pub fn wait_out(&self, theirs: Duration) {
+        let lasts = self.lasts.max(theirs);
+        self.state(|state| state.not_before = boot_time() + lasts + lasts / 4);
+    }
+
+    /// Whether nobody who came before can be at work any more.
+    pub fn is_alone(&self) -> bool {
+        self.state(|state| boot_time() >= state.not_before)
     }
 
     /// In the group.
@@ -83,8 +90,14 @@ mod tests {
         lease.renew(asked);
         lease.renew(asked.saturating_sub(Duration::from_secs(5)));
         assert_eq!(lease.holds_until(), Some(asked + LASTS), "an older word takes nothing back");
-        lease.wait_out();
-        assert!(lease.holds_until().is_none() && lease.has_place(), "a former owner may act");
+        assert!(lease.is_alone());
+        lease.wait_out(Duration::ZERO);
+        assert!(lease.holds_until().is_none() && lease.has_place() && !lease.is_alone(), "a former owner may act");
+        let shorter = OwnLease::new(place.clone(), Duration::from_millis(1));
+        shorter.wait_out(LASTS);
+        shorter.renew(boot_time());
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(shorter.holds_until().is_none() && !shorter.is_alone(), "its lease is longer than ours");
         let other = OwnLease::new(place.clone(), LASTS);
         other.renew(asked);
         place.withdraw();

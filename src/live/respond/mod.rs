@@ -230,8 +230,8 @@ impl<'d> Desk<'d> {
                 None if !is_told && matches!(entry.body, Body::Commanded(_)) => unjudged.push(entry.clone()),
                 None => {}
             })?;
-        if before == Before::MayAct {
-            lease.wait_out();
+        if let Before::MayAct(theirs) = before {
+            lease.wait_out(theirs);
         }
         let commands = Commands::new(kafka, book.commands_through())?;
         let (gateways, posts) = gateways::open(config).map_err(to_mend)?;
@@ -444,7 +444,7 @@ impl<'d> Desk<'d> {
     fn end(mut self, is_ours: bool) -> anyhow::Result<()> {
         let mut ended = Ok(());
         if is_ours {
-            ended = self.until_written(|desk| Ok(desk.responding.end(clock())));
+            ended = self.until_written(|desk| Ok(desk.responding.end(clock(), desk.lease.is_alone())));
         } else {
             self.lease.lose();
         }
