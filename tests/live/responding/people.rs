@@ -29,12 +29,17 @@ pub fn are_asked(plant: &mut Plant, held: usize, spared: usize) {
     let by_second = |words: &[&str]| vedette_with(words, &[(TOKEN_VARIABLE, second.as_str())]);
     let url = plant.url.clone();
     plant.ask(&["deny", &spared, "--note", "it is being repaired"]);
+    plant.ask(&["approve", &held, "--note", "it guessed passwords"]);
+    let again = vedette_with(&["actions", "approve", &held, "--url", &url], &[(TOKEN_VARIABLE, plant.token.as_str())]);
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && told.contains("it takes 2 people"), "{told}");
+    assert_eq!(of(plant, &held).state, State::Proposed);
     let approved = by_second(&["actions", "approve", &held, "--note", "seen on the camera", "--url", &url]);
     assert!(approved.status.success(), "{}", String::from_utf8_lossy(&approved.stderr));
     plant.ask_until("what was approved to be in force", |plant| of(plant, &held).state == State::Verified);
     assert_eq!(of(plant, &spared).state, State::Denied);
-    assert_eq!(of(plant, &held).approved_by, ["colleague"]);
-    plant.say("`vedette actions approve` and `deny`: one is isolated, and the other is not");
+    assert_eq!(of(plant, &held).approved_by, ["soc", "colleague"]);
+    plant.say("`vedette actions approve`, by two people, and `deny`: one is isolated, and the other is not");
 
     let before = of(plant, &held).until.expect("it has an end").0;
     plant.ask(&["extend", &held, "--for", "2h", "--note", "until the shift ends"]);
@@ -74,6 +79,7 @@ fn the_journal_has_it(plant: &Plant, [held, spared]: [&str; 2]) {
     let expected = [
         ("soc", "PUT", "/v1/mode", None, 202),
         ("soc", "POST", "/v1/actions/{id}/deny", Some(spared), 202),
+        ("soc", "POST", "/v1/actions/{id}/approve", Some(held), 202),
         ("colleague", "POST", "/v1/actions/{id}/approve", Some(held), 202),
         ("soc", "POST", "/v1/actions/{id}/extend", Some(held), 202),
         ("colleague", "PUT", "/v1/mode", None, 403),
@@ -95,7 +101,14 @@ fn the_journal_has_it(plant: &Plant, [held, spared]: [&str; 2]) {
         }
     }
     let text = lines().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    for note in ["an audit is on", "it is being repaired", "seen on the camera", "until the shift ends", "a storm"] {
+    for note in [
+        "an audit is on",
+        "it is being repaired",
+        "it guessed passwords",
+        "seen on the camera",
+        "until the shift ends",
+        "a storm",
+    ] {
         assert!(text.contains(note), "`{note}` is not in the journal");
     }
     plant.say("the journal has every call, and why");

@@ -25,8 +25,16 @@ pub const LATENESS: i64 = 2;
 pub const HOLD: i64 = 2;
 /// A type is `learning` below 120 of them (`baseline.min_windows`), and the trainer leaves out the latest.
 const WINDOWS_TO_LEARN_FROM: i64 = 160;
-const PLAYBOOK: &str = "id = \"isolate\"\ntitle = \"A compromised device is quarantined\"\nmode = \"auto\"\n\
-    when = \"kind = 'compromise' and scope = 'device'\"\n\n[[step]]\nlevel = \"quarantine\"\nttl = \"10m\"\n";
+/// By id: about the last two cameras, two people are asked.
+const PLAYBOOKS: [(&str, &str); 2] = [
+    ("isolate", "mode = \"auto\"\nwhen = \"kind = 'compromise' and scope = 'device'\"\n"),
+    (
+        "of-two",
+        "mode = \"approve\"\npriority = 90\n\
+         when = \"kind = 'compromise' and scope = 'device' and device_id in ('cam-19', 'cam-20')\"\n\
+         [approval]\nask = [\"soc\", \"colleague\"]\nfour_eyes = true\n",
+    ),
+];
 
 /// What does harm to others when it ends comes last.
 pub struct Plant {
@@ -43,7 +51,8 @@ pub struct Plant {
     /// The file of those who may ask.
     pub tokens: PathBuf,
     name: String,
-    token: String,
+    /// The administrator's.
+    pub token: String,
     began: Instant,
 }
 
@@ -69,7 +78,12 @@ impl Plant {
         let ids: Vec<String> = (1..=DEVICES).map(|number| format!("cam-{number:02}")).collect();
         mosquitto.enrol(&ids);
 
-        std::fs::write(path("playbooks/isolate.toml"), PLAYBOOK).expect("the playbook is written");
+        for (id, rest) in PLAYBOOKS {
+            let toml = format!(
+                "id = \"{id}\"\ntitle = \"A compromised device is quarantined\"\n{rest}[[step]]\nlevel = \"quarantine\"\nttl = \"10m\"\n"
+            );
+            std::fs::write(path(&format!("playbooks/{id}.toml")), toml).expect("the playbook is written");
+        }
         let tokens = path("tokens.toml");
         let to_file = ["tokens", "create", "--file", text(&tokens)];
         let of_whom = ["--name", "soc", "--role", "administrator", "--expires", "1d"];
