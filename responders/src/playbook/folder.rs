@@ -151,7 +151,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = &load_folder(folder.path(), |_| Ok(())).unwrap_err()[0];
         assert!(error.to_string().contains("holds no playbook"), "{error}");
-        let error = &load_folder(&folder.path().join("missing")).unwrap_err()[0];
+        let error = &load_folder(&folder.path().join("missing"), |_| Ok(())).unwrap_err()[0];
         assert!(error.to_string().contains("missing` cannot be read"), "{error}");
         std::fs::write(folder.path().join("a.toml"), b"id = \"\xff\"").unwrap();
         let error = &load_folder(folder.path(), |_| Ok(())).unwrap_err()[0];
