@@ -95,15 +95,16 @@ impl Config {
     }
 }
 
-/// As people write a time, or microseconds since 1970.
-/// The excerpt would show a secret to whoever reads the log.
+/// An excerpt would show a secret to whoever reads the log: one that is written there, or that may stand in what is no TOML.
 fn shown(error: &toml::de::Error, text: &str) -> String {
-    match error.span().filter(|_| error.message().contains(fleet::secret::NOT_HERE)) {
+    let may_show = !error.message().contains(fleet::secret::NOT_HERE) && text.parse::<toml::Table>().is_ok();
+    match error.span().filter(|_| !may_show) {
         Some(span) => format!("line {}: {}\n", text[..span.start].lines().count().max(1), error.message()),
         None => error.to_string(),
     }
 }
 
+/// As people write a time, or microseconds since 1970.
 fn time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<EventTime>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -178,6 +179,9 @@ mod tests {
             let problem = Config::load(Some(&path)).unwrap_err().to_string();
             assert!(problem.contains("a secret is not written here") && !problem.contains("hunter2"), "{problem}");
         }
+        std::fs::write(&path, "[store.clickhouse]\npassword = hunter2").unwrap();
+        let problem = Config::load(Some(&path)).unwrap_err().to_string();
+        assert!(problem.contains("line 2: ") && !problem.contains("hunter2"), "{problem}");
     }
 
     #[test]

@@ -47,6 +47,26 @@ impl<'de> Deserialize<'de> for Secret {
                 Err(E::custom(NOT_HERE))
             }
 
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<Secret, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_i64<E: de::Error>(self, _: i64) -> Result<Secret, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_u64<E: de::Error>(self, _: u64) -> Result<Secret, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_f64<E: de::Error>(self, _: f64) -> Result<Secret, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, _: A) -> Result<Secret, A::Error> {
+                Err(de::Error::custom(NOT_HERE))
+            }
+
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Secret, A::Error> {
                 Ok(match Place::deserialize(de::value::MapAccessDeserializer::new(map))? {
                     Place::Env(name) => Secret::Env(name),
@@ -132,6 +152,10 @@ mod tests {
     fn one_that_is_written_into_the_configuration_is_not_repeated() {
         let written = read("\"hunter2\"").unwrap_err();
         assert!(written.contains(NOT_HERE) && !written.contains("hunter2"), "{written}");
+        for other in ["123456", "-1.5", "true", "[\"123456\"]"] {
+            let written = read(other).unwrap_err();
+            assert!(written.contains(NOT_HERE) && !written.contains("123456"), "{written}");
+        }
         assert_eq!(read("{\"env\": \"A\"}"), Ok(Secret::Env("A".to_owned())));
         assert!(read("{\"envy\": \"A\"}").unwrap_err().contains("`envy`"));
     }

@@ -61,7 +61,7 @@ fn life(number: u64) -> Vec<Body> {
         moved(State::Releasing, "anna", "it was the new firmware"),
         moved(State::Released, "loop", "it was the new firmware"),
     ];
-    let undone = Noted::Undone { reason: "the gateway took it back".to_owned() };
+    let undone = Noted::Undone { reason: "the gateway took it back".to_owned(), is_refused: false };
     let mut bodies = vec![Body::Proposed(Box::new(proposal(&id, number)))];
     bodies.extend(moves.into_iter().map(|moved| Body::Moved(Box::new(moved))));
     bodies.push(Body::Noted(Note { action_id: id.clone(), what: undone }));

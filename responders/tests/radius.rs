@@ -199,7 +199,7 @@ fn another_secret_is_silence_and_ends_within_the_limit() {
     let silent = gateway.apply(&permit(), &of(CONNECTED, Level::TerminateSession)).unwrap_err();
     assert_eq!(silent.kind, FailureKind::Unreachable);
     assert!(silent.message.contains("asked 2 times") && !silent.message.contains("another secret"), "{silent}");
-    assert!((1.9..2.5).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    assert!((1.9..5.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
     assert!(device.asked().is_empty());
 }
 

@@ -80,7 +80,7 @@ impl Mirror {
                         ("extended", by.as_str(), format!("until {until}"))
                     }
                     Noted::Agreed { by } => ("agreed", by.as_str(), "one of those who have to agree".to_owned()),
-                    Noted::Undone { reason } => ("undone", "loop", reason.clone()),
+                    Noted::Undone { reason, .. } => ("undone", "loop", reason.clone()),
                     Noted::Late { .. } => (
                         "late",
                         "loop",

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -288,9 +289,16 @@ pub fn get(address: &str, path: &str) -> Option<String> {
 }
 
 /// A port that was free a moment ago.
+/// Below those the system gives to whoever asks for any.
 pub fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on");
-    listener.local_addr().expect("it has an address").to_string()
+    static DRAWN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let drawn = DRAWN.fetch_add(1, Ordering::Relaxed) + std::process::id() * 61;
+        let address = format!("127.0.0.1:{}", 12_000 + drawn % 8_000);
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Set for the tests that the test below kills: the file in which they name whom they started.

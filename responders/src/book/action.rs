@@ -60,8 +60,9 @@ pub struct Action {
     /// When the device was let go last, by this action or by the one of the same id before it.
     pub let_go_at: Option<EventTime>,
     pub is_talking: bool,
-    /// While releasing: the gateway says that it is done.
+    /// While releasing: the gateway says that it is done, or that it will not.
     pub is_undone: bool,
+    pub is_kept: bool,
     /// Last entry about it.
     pub seq: u64,
 }
@@ -97,6 +98,7 @@ impl Action {
             let_go_at: None,
             is_talking: false,
             is_undone: false,
+            is_kept: false,
             seq,
             proposal,
         }
@@ -125,7 +127,7 @@ impl Action {
         if moved.receipt.is_some() {
             self.receipt.clone_from(&moved.receipt);
         }
-        (self.attempts, self.next_at, self.is_undone) = (0, None, false);
+        (self.attempts, self.next_at, self.is_undone, self.is_kept) = (0, None, false, false);
         match moved.to {
             State::Approved => self.approved_at = Some(at),
             State::Applied => {
@@ -174,7 +176,9 @@ impl Action {
             Noted::Agreed { by } => self.agreed.push(by.clone()),
             Noted::Undone { .. } if self.state.is_final() => self.unanswered = None,
             // Tries are counted on: a gateway that says so and does not is asked less and less often.
-            Noted::Undone { .. } => (self.is_undone, self.next_at) = (true, None),
+            Noted::Undone { is_refused, .. } => {
+                (self.is_undone, self.is_kept, self.next_at) = (true, *is_refused, None);
+            }
             Noted::Late { receipt: None } => self.unanswered = Some(at),
             Noted::Late { receipt } => self.receipt.clone_from(receipt),
         }

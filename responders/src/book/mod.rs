@@ -6,7 +6,7 @@ mod action;
 
 use std::collections::BTreeMap;
 
-use fleet::{EventTime, Level, Mode, State};
+use fleet::{EventTime, Level, Mode, Severity, State};
 use smol_str::SmolStr;
 
 pub use self::action::{Action, LOOP};
@@ -28,6 +28,8 @@ pub struct Given {
     pub at: EventTime,
     pub by: SmolStr,
     pub verdict: Verdict,
+    /// The gravest of what was done, or would have been, about its incident before.
+    pub known: Option<Severity>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -106,7 +108,9 @@ impl Book {
             Command::Stop { on, reason } => self.stopped = on.then(|| reason.clone()),
             Command::Verdict(verdict) => {
                 let (by, verdict) = (commanded.by.clone(), verdict.as_ref().clone());
-                self.verdicts.push(Given { seq, at, by, verdict });
+                let is_of_it = |action: &&Action| action.proposal.incident_id == verdict.incident_id;
+                let known = self.actions.values().filter(is_of_it).map(|action| action.proposal.severity).max();
+                self.verdicts.push(Given { seq, at, by, verdict, known });
             }
             // What they do to an action is an entry of its own.
             Command::Approve { .. } | Command::Deny { .. } | Command::Release { .. } | Command::Extend { .. } => {}

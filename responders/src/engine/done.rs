@@ -79,7 +79,7 @@ impl Engine {
                         )];
                     }
                 };
-                vec![noted(action, Noted::Undone { reason })]
+                vec![noted(action, Noted::Undone { reason, is_refused: false })]
             }
             Said::Failed(failure) => self.failed(now, action, &failure, answer.was_sent, directory),
         }
@@ -137,6 +137,11 @@ impl Engine {
             (State::Applied | State::Verified, Found::Foreign { by }) => {
                 vec![moved(action, State::Releasing, format!("{by} restricts it; ours is given up"))]
             }
+            // Nobody stays cut off because a gateway would not, and cannot say so.
+            (State::Releasing, Found::Unknown) if action.is_kept => {
+                let failure = Failure::refused("the gateway does not take it back, and cannot say what it holds");
+                vec![self.attempt(now, action, &failure, true)]
+            }
             // Only telemetry tells.
             (State::Releasing, Found::Unknown) => {
                 vec![moved(action, ended(action), format!("{}; the gateway cannot say what it holds", action.reason))]
@@ -163,7 +168,8 @@ impl Engine {
     ) -> Vec<Body> {
         // Whom it does not know any more it cannot let go: whether it holds anything is read.
         if action.state == State::Releasing && !action.is_undone && failure.kind == FailureKind::Refused {
-            return vec![noted(action, Noted::Undone { reason: format!("it does not take it back: {failure}") })];
+            let reason = format!("it does not take it back: {failure}");
+            return vec![noted(action, Noted::Undone { reason, is_refused: true })];
         }
         if failure.retry() || failure.kind == FailureKind::Unauthorised || action.state != State::Applying {
             return vec![self.attempt(now, action, failure, was_sent)];

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use fleet::{EventTime, Mode, State};
+use smol_str::SmolStr;
 
 use super::done::ended;
 use super::guard::{Begun, Counts};
 use super::{Asked, Directory, Engine, seconds};
 use crate::book::{Action, LOOP};
-use crate::gateways::{FailureKind, Order};
+use crate::gateways::{FailureKind, Key, Order, addresses};
 use crate::journal::entry::{Body, Move};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub enum Call {
 /// A call to a gateway, to be made once what led to it is written down.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
-    pub gateway: smol_str::SmolStr,
+    pub gateway: SmolStr,
     pub call: Call,
     /// What holds for the action now: nothing is applied in a dry run.
     pub mode: Mode,
@@ -99,6 +100,7 @@ impl Engine {
                     State::Verified if self.leaves_nothing(action) => {
                         to(State::Releasing, LOOP, "it is done, and leaves nothing to take back".to_owned())
                     }
+                    State::Verified => self.reach_further(action, directory),
                     _ => None,
                 }
             }
@@ -108,6 +110,27 @@ impl Engine {
             // What is not known to be gone is tried for ever: nobody stays cut off because a gateway was away.
             _ => None,
         }
+    }
+
+    /// An address that it has since, and is not held by.
+    fn reach_further(&self, action: &Action, directory: &dyn Directory) -> Option<Move> {
+        let goes_by_address = self.ability(action)?.keys.contains(&Key::Ip);
+        if !goes_by_address || self.is_stopped || self.may_act(action, &action.gateway).is_err() {
+            return None;
+        }
+        let (names, further) = self.identity(action, &action.gateway, directory).ok()?;
+        let is_held = |address: &SmolStr| {
+            let held = action.names.get(&Key::Ip).into_iter().chain(&action.further);
+            held.into_iter().any(|held| held.eq_ignore_ascii_case(address))
+        };
+        let all = names.get(&Key::Ip).into_iter().chain(&further).filter(|address| !is_held(address));
+        let room = (addresses::MOST - 1).saturating_sub(action.further.len());
+        let more: Vec<SmolStr> = all.take(room).cloned().collect();
+        let first = more.first()?;
+        let mut moved =
+            Move::new(action.id(), State::Applying, "policy", format!("it has `{first}` as well: the gateway is told"));
+        (moved.names, moved.further) = (action.names.clone(), [action.further.clone(), more].concat());
+        Some(moved)
     }
 
     /// Every try asks anew who it is, and whether it may be.
@@ -231,10 +254,7 @@ impl Engine {
                 State::Releasing => Call::Undo,
                 _ => continue,
             };
-            let (gateway, mode) = (action.gateway.clone(), self.mode_of(action));
-            let mut order = action.order();
-            order.until = order.until.map(|until| self.by_the_clock(now, until));
-            jobs.push(Job { gateway, call, mode, order });
+            jobs.push(self.job(now, action, call));
         }
         jobs.extend(self.looks(now));
         for job in &jobs {
@@ -244,6 +264,12 @@ impl Engine {
             }
         }
         jobs
+    }
+
+    pub(super) fn job(&self, now: EventTime, action: &Action, call: Call) -> Job {
+        let mut order = action.order();
+        order.until = order.until.map(|until| self.by_the_clock(now, until));
+        Job { gateway: action.gateway.clone(), call, mode: self.mode_of(action), order }
     }
 
     /// Gateways go by the clock. While it is behind, the loop's time goes on at three quarters of its pace.
@@ -306,11 +332,9 @@ mod tests {
     use std::sync::Arc;
 
     use fleet::Device;
-    use smol_str::SmolStr;
 
     use super::*;
     use crate::Config;
-    use crate::gateways::Key;
 
     fn seconds_after(attempts: u32, kind: FailureKind, asked: Option<Duration>) -> f64 {
         pause("0123456789abcdef", attempts, kind, asked) as f64 / 1e6

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use super::step::stops_at;
 use super::{Directory, Engine, seconds};
-use crate::book::{Action, covers};
+use crate::book::covers;
 use crate::journal::entry::{Body, Move, Proposal};
 use crate::journal::verdict::CLEAR;
 
@@ -215,16 +215,7 @@ impl Engine {
     /// than told.
     fn was_cleared(&self, finding: &Finding) -> bool {
         let Some(given) = self.book.last_word(&finding.incident_id) else { return false };
-        if !CLEAR.contains(&given.verdict.verdict.as_str()) {
-            return false;
-        }
-        // What was said since counts only if something was done.
-        let counts = |action: &&Action| {
-            let was_done = action.proposal.level.restricts() && action.state != State::Refused;
-            action.proposal.incident_id == finding.incident_id && (action.proposed_at <= given.at || was_done)
-        };
-        let known = self.book.actions().filter(counts).map(|action| action.proposal.severity).max();
-        known.is_some_and(|known| finding.severity <= known)
+        CLEAR.contains(&given.verdict.verdict.as_str()) && given.known.is_some_and(|known| finding.severity <= known)
     }
 
     /// Words touch nobody; a level that takes people is never given without them, whatever mode was set since.

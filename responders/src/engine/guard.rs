@@ -85,6 +85,11 @@ impl Engine {
     /// else has its address. What the inventory does not know any more is no reason, the hold ends by its time.
     pub(super) fn unbinds(&self, action: &Action, directory: &dyn Directory) -> Option<String> {
         let proposal = &action.proposal;
+        let further = action.further.iter().map(|address| (&Key::Ip, address));
+        let mut held = action.names.iter().chain(further);
+        if let Some(reason) = held.find_map(|(key, name)| self.is_no_target(*key, name, directory)) {
+            return Some(reason);
+        }
         let Some(device) = directory.device(&proposal.device_id) else {
             let never = &self.config.never;
             return first_listed([
@@ -121,6 +126,11 @@ impl Engine {
             }
             (Ok(_), _) => None,
         })
+    }
+
+    fn is_no_target(&self, key: Key, name: &SmolStr, directory: &dyn Directory) -> Option<String> {
+        let is_own = directory.is_ours(key, name) || self.posts.iter().any(|post| is_own(&post.about, key, name));
+        is_own.then(|| format!("{key} `{name}` is a gateway's own, a bridge's or ours: never a target"))
     }
 
     /// In a dry run a gateway may be missing: the reason says what would be done if there were one.
@@ -238,8 +248,8 @@ impl Engine {
         let mut further: Vec<SmolStr> = further.take(addresses::MOST - 1).collect();
         let usable = known.iter().filter_map(|(key, name)| Some((key, name.as_ref().ok()?)));
         for (key, name) in usable.chain(further.iter().map(|address| (&Key::Ip, address))) {
-            if directory.is_ours(*key, name) || self.posts.iter().any(|post| is_own(&post.about, *key, name)) {
-                return Err(format!("{key} `{name}` is a gateway's own, a bridge's or ours: never a target"));
+            if let Some(reason) = self.is_no_target(*key, name, directory) {
+                return Err(reason);
             }
         }
         let post = self.post(gateway).ok_or_else(|| format!("the gateway `{gateway}` is not configured any more"))?;

@@ -22,13 +22,7 @@ impl Engine {
     pub(super) fn looks(&self, now: EventTime) -> Vec<Job> {
         let under_way = self.calling.values().filter(|asked| asked.state.is_final()).count();
         let due = self.book.actions().filter(|action| self.is_look_due(now, action));
-        let job = |action: &Action| Job {
-            gateway: action.gateway.clone(),
-            call: Call::ReadBack,
-            mode: self.mode_of(action),
-            order: action.order(),
-        };
-        due.take(LOOKS.saturating_sub(under_way)).map(job).collect()
+        due.take(LOOKS.saturating_sub(under_way)).map(|action| self.job(now, action, Call::ReadBack)).collect()
     }
 
     /// Every so often, and once after nothing can come through any more; where nobody has looked in this life at once, however
@@ -101,9 +95,12 @@ impl Engine {
         self.vain.remove(id);
         // For one of its addresses is enough.
         if !matches!(found, Found::InForce | Found::Partly) {
-            let reason = "nothing of it came through, and nothing can any more".to_owned();
-            let settled = || Body::Noted(Note { action_id: id.clone(), what: Noted::Undone { reason } });
-            return is_last.then(settled).into_iter().collect();
+            let reason = match found {
+                Found::Unknown => "the gateway cannot say whether anything of it came through; nothing can any more",
+                _ => "nothing of it came through, and nothing can any more",
+            };
+            let what = Noted::Undone { reason: reason.to_owned(), is_refused: false };
+            return is_last.then(|| Body::Noted(Note { action_id: id.clone(), what })).into_iter().collect();
         }
         let reason = "a call to apply it came through after it was let go";
         let mut moved = Move::new(id, State::Releasing, LOOP, reason);

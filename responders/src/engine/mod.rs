@@ -52,7 +52,7 @@ pub trait Directory {
 
     fn device(&self, id: &str) -> Option<std::sync::Arc<fleet::Device>>;
 
-    /// Whether this very machine has the name, as far as that can be known.
+    /// Whether this very machine has the name, as far as that is known.
     fn is_ours(&self, _key: Key, _name: &str) -> bool {
         false
     }

@@ -5,6 +5,7 @@
 //! A preview on history goes through the same function.
 
 use std::collections::BTreeSet;
+use std::slice;
 
 use fleet::{EventTime, Finding, Scope};
 use smol_str::SmolStr;
@@ -45,10 +46,10 @@ pub struct WouldKeep {
 
 /// As if it had been known before the first of these findings. `site_of`: as `site` of [`keeps_back`].
 pub fn preview(verdict: &Verdict, findings: &[Finding], site_of: impl Fn(&Finding) -> SmolStr) -> WouldKeep {
-    let given = [Given { seq: 0, at: EventTime::MIN, by: SmolStr::default(), verdict: verdict.clone() }];
+    let given = Given { seq: 0, at: EventTime::MIN, by: SmolStr::default(), verdict: verdict.clone(), known: None };
     let mut would = WouldKeep::default();
     for finding in findings {
-        if keeps_back(&given, EventTime::MIN, finding, &site_of(finding)).is_some() {
+        if keeps_back(slice::from_ref(&given), EventTime::MIN, finding, &site_of(finding)).is_some() {
             would.findings += 1;
             would.incidents.insert(finding.incident_id.clone());
             would.devices.extend(finding.devices.iter().cloned());

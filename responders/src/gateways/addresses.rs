@@ -4,8 +4,9 @@
 //! The first address's order is the action's own. The others' have ids made of the action's and the address, so that whatever
 //! a product names by them stays apart, and is found again after a restart without a receipt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use fleet::EventTime;
 use fleet::id::stable_id;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,9 +27,12 @@ struct Receipts {
     #[serde(default)]
     first: Option<Value>,
     further: BTreeMap<SmolStr, Receipt>,
+    /// What was asked for.
+    #[serde(default)]
+    until: Option<EventTime>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Receipt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     receipt: Option<Value>,
@@ -62,6 +66,18 @@ impl Receipts {
     fn read(receipt: &Value) -> Option<Receipts> {
         Receipts::deserialize(receipt.get("addresses")?).ok()
     }
+
+    /// One that was given for a single address is the first one's.
+    fn of(order: &Order) -> Receipts {
+        let Some(receipt) = &order.receipt else { return Receipts::default() };
+        Receipts::read(receipt).unwrap_or_else(|| Receipts { first: Some(receipt.clone()), ..Receipts::default() })
+    }
+
+    /// Addresses the gateway does nothing about.
+    fn refused(self) -> BTreeSet<SmolStr> {
+        let refused = self.further.into_iter().filter(|(_, held)| held.refused.is_some());
+        refused.map(|(address, _)| address).collect()
+    }
 }
 
 impl EachAddress {
@@ -69,19 +85,17 @@ impl EachAddress {
         EachAddress { gateway }
     }
 
-    /// Of the first address, and of each further one; `None`: there is one alone, or this level does not go by addresses.
+    /// Of the first address, and of each further one, those too that were refused; `None`: there is one alone, or this level
+    /// does not go by addresses.
     fn orders(&self, order: &Order) -> Option<(Order, Vec<(SmolStr, Order)>)> {
         let keys = &self.gateway.about().ability(order.level)?.keys;
         if order.further.is_empty() || !keys.contains(&Key::Ip) {
             return None;
         }
-        let receipts = order.receipt.as_ref().and_then(Receipts::read).unwrap_or_default();
+        let receipts = Receipts::of(order);
         let first = Order { further: Vec::new(), receipt: receipts.first, ..order.clone() };
         let of = |address: &SmolStr| {
             let held = receipts.further.get(address);
-            if held.is_some_and(|held| held.refused.is_some()) {
-                return None;
-            }
             // What goes with the first address, such as a hardware address, is that order's.
             let mut names = order.names.clone();
             names.retain(|key, _| keys.contains(key));
@@ -93,9 +107,9 @@ impl EachAddress {
                 receipt: held.and_then(|held| held.receipt.clone()),
                 ..order.clone()
             };
-            Some((address.clone(), order))
+            (address.clone(), order)
         };
-        let further = order.further.iter().take(MOST - 1).filter_map(of).collect();
+        let further = order.further.iter().take(MOST - 1).map(of).collect();
         Some((first, further))
     }
 }
@@ -124,24 +138,32 @@ impl Gateway for EachAddress {
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         // What was refused before is asked again.
         let anew = Order { receipt: order.receipt.as_ref().map(without_refusals), ..order.clone() };
-        let Some((first, mut further)) = self.orders(&anew) else { return self.gateway.apply(permit, order) };
-        let mut before = anew.receipt.as_ref().and_then(Receipts::read).unwrap_or_default().further;
-        // All share one call's time: those that it did not suffice for the last time come first.
-        further.sort_by_key(|(address, _)| before.get(address).is_some_and(|held| held.failed.is_none()));
+        let Some((first, further)) = self.orders(&anew) else { return self.gateway.apply(permit, order) };
+        let Receipts { further: mut before, until, .. } = Receipts::of(&anew);
+        // All share one call's time: what it sufficed for the last time is not asked for again.
+        let goes_on = until == order.until && before.values().any(|held| held.failed.is_some());
         let Applied { receipt, mut already } = self.gateway.apply(permit, &first)?;
-        let mut receipts = Receipts { first: receipt, further: BTreeMap::new() };
+        let mut receipts = Receipts { first: receipt, further: BTreeMap::new(), until: order.until };
         for (address, order) in further {
+            let earlier = before.remove(&address);
+            if let Some(held) = earlier.as_ref().filter(|held| goes_on && held.failed.is_none()) {
+                receipts.further.insert(address, held.clone());
+                continue;
+            }
             let held = match self.gateway.apply(permit, &order) {
                 Ok(applied) => {
                     already &= applied.already;
                     Receipt { receipt: applied.receipt, ..Receipt::default() }
                 }
-                Err(failure) if failure.kind == FailureKind::Refused => {
-                    Receipt { refused: Some(failure.message), ..Receipt::default() }
-                }
                 Err(failure) => {
-                    let receipt = before.remove(&address).and_then(|held| held.receipt);
-                    Receipt { receipt, failed: Some((failure.kind, failure.message)), refused: None }
+                    let stands = earlier.as_ref().is_some_and(|held| held.failed.is_none());
+                    let receipt = earlier.and_then(|held| held.receipt);
+                    // Where it was taken before, it stands there.
+                    if failure.kind == FailureKind::Refused && !stands {
+                        Receipt { receipt, refused: Some(failure.message), failed: None }
+                    } else {
+                        Receipt { receipt, refused: None, failed: Some((failure.kind, failure.message)) }
+                    }
                 }
             };
             receipts.further.insert(address, held);
@@ -152,11 +174,14 @@ impl Gateway for EachAddress {
 
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
         let Some((first, further)) = self.orders(order) else { return self.gateway.read_back(permit, order) };
+        let refused = Receipts::of(order).refused();
         let mut found = vec![self.gateway.read_back(permit, &first)?];
-        for (_, order) in further {
+        for (_, order) in further.into_iter().filter(|(address, _)| !refused.contains(address)) {
             found.extend(unless_refused(self.gateway.read_back(permit, &order))?);
         }
-        let (is_held, is_absent) = (found.contains(&Found::InForce), found.contains(&Found::Absent));
+        let is_partly = found.contains(&Found::Partly);
+        let is_held = is_partly || found.contains(&Found::InForce);
+        let is_absent = is_partly || found.contains(&Found::Absent);
         Ok(match (is_held, is_absent) {
             (true, true) => Found::Partly,
             (true, false) => Found::InForce,

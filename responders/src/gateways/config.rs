@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use fleet::Mode;
+use reqwest::Url;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smol_str::SmolStr;
@@ -106,11 +107,12 @@ impl GatewayConfig {
 
     /// Its own, where the configuration says it as an address; what a name stands for is not asked.
     pub fn address(&self) -> Option<IpAddr> {
-        let text = ["url", "server"].into_iter().find_map(|key| self.rest.get(key)?.as_str())?;
-        let place = text.split_once("://").map_or(text, |(_, place)| place);
-        let place = place.split(['/', '?']).next()?;
-        let address = place.parse::<SocketAddr>().map(|both| both.ip());
-        address.or_else(|_| place.trim_matches(['[', ']']).parse()).ok().map(|address: IpAddr| address.to_canonical())
+        let text = |key| self.rest.get(key)?.as_str();
+        // Hosts of other schemes than the Web's are text to a URL: brackets and all.
+        let url = text("url").and_then(|url| Url::parse(url).ok());
+        let of_url = url.as_ref().and_then(Url::host_str).and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+        let server = || text("server")?.parse::<SocketAddr>().ok().map(|server| server.ip());
+        of_url.or_else(server).map(|address: IpAddr| address.to_canonical())
     }
 
     /// Nothing is reached yet. `carrier` is whoever has a client of Kafka; asked only where that is the gateway's kind.

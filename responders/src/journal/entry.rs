@@ -201,6 +201,9 @@ pub enum Noted {
     /// after nothing could come through any more.
     Undone {
         reason: String,
+        /// It will not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_refused: bool,
     },
     /// A call to apply it ended after the action had gone on: what the gateway gave, or nothing where it may come through yet.
     /// Also what was given for some of its addresses, while others are tried again.

@@ -9,7 +9,7 @@ use super::queue::Queue;
 use super::{Gate, boot_time};
 use crate::engine::done::{Answer, Said};
 use crate::engine::due::{Call, Job};
-use crate::gateways::{Failure, FailureKind, Gateway};
+use crate::gateways::{Failure, FailureKind, Found, Gateway};
 
 /// How a gateway stands, for whoever watches.
 #[derive(Clone)]
@@ -98,6 +98,8 @@ impl Line {
         let answer = call(gateway, &self.gate, job);
         match &answer.said {
             _ if !answer.was_sent => self.load.breaker().was_not_sent(&pass),
+            // Some cannot be read, and were not asked.
+            Said::Found(Found::Unknown) => self.load.breaker().was_not_sent(&pass),
             Said::Failed(failure) if failure.kind == FailureKind::Unreachable => {
                 self.load.breaker().failed(&pass, boot_time());
             }
@@ -133,10 +135,10 @@ mod tests {
 
     use super::*;
     use crate::gateways::recording::Recording;
-    use crate::gateways::{About, Applied, Found, Order, Permit, Undone};
+    use crate::gateways::{About, Applied, Order, Permit, Undone};
     use crate::send::Alone;
 
-    /// Nobody answers for it.
+    /// Nobody answers for it, and it cannot be read, which takes nobody.
     struct Silent(Recording);
 
     impl Gateway for Silent {
@@ -149,7 +151,7 @@ mod tests {
         }
 
         fn read_back(&mut self, _: &Permit, _: &Order) -> Result<Found, Failure> {
-            Err(Failure::unreachable("nobody answers"))
+            Ok(Found::Unknown)
         }
 
         fn undo(&mut self, _: &Permit, _: &Order) -> Result<Undone, Failure> {
@@ -177,11 +179,13 @@ mod tests {
             note: "vedette incident-1".to_owned(),
             receipt: None,
         };
-        let job = Job { gateway: "record".into(), call: Call::ReadBack, mode: Mode::Auto, order };
+        let job = |call| Job { gateway: "record".into(), call, mode: Mode::Auto, order: order.clone() };
         for asked in 1..=5 {
             assert!(!worker.load.is_left_alone(), "after {asked} calls");
-            assert!(worker.offer(job.clone()));
-            let _ = answers.recv().unwrap();
+            for call in [Call::ReadBack, Call::Apply] {
+                assert!(worker.offer(job(call)));
+                let _ = answers.recv().unwrap();
+            }
         }
         assert!(worker.load.is_left_alone());
         let end = std::time::Instant::now() + std::time::Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! Every call is written down, whoever calls, however it ends; and no secret is.
 
 use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ fn whoever_hangs_up_is_in_it_all_the_same() {
     let mut stream = connect(site.address());
     let headers = format!("Authorization: Bearer {}\r\n", site.texts[&Role::Responder]);
     stream.write_all(request("PUT", "/v1/stop", &headers, None).as_bytes()).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    eventually("it is with the desk", || site.desk.begun.load(Ordering::SeqCst) == 1);
     drop(stream);
     eventually("the call is in the audit", || site.desk.calls().len() == 1);
     assert_eq!((site.desk.calls()[0].status, site.desk.commands().len()), (202, 1));

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use responders::rights::{Role, TokenText};
@@ -144,8 +145,7 @@ fn stopping_finishes_what_was_asked_and_takes_nothing_more() {
     let text = request("PUT", "/v1/stop", &format!("Authorization: Bearer {}\r\n", site.texts[&Role::Responder]), None);
     let mut asked = connect(address);
     asked.write_all(text.as_bytes()).unwrap();
-    // It is with the desk before the server is told.
-    std::thread::sleep(Duration::from_millis(100));
+    eventually("it is with the desk", || desk.begun.load(Ordering::SeqCst) == 1);
     site.server.stop(Duration::from_secs(5));
     assert_eq!(read(asked).status, 202);
     assert_eq!((desk.commands().len(), desk.calls().len()), (1, 1));

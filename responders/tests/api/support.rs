@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub struct MemoryDesk {
     pub filters: Mutex<Vec<String>>,
     /// How long each answer takes.
     pub takes: Mutex<Duration>,
+    /// Commands that came here, answered or not.
+    pub begun: AtomicUsize,
     pub cannot_record: Mutex<bool>,
 }
 
@@ -175,6 +177,7 @@ impl Desk for MemoryDesk {
     }
 
     fn command(&self, asked: &Asked, command: &Command) -> Result<CommandOutcome, Refusal> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(*self.takes.lock().unwrap());
         let mut commands = self.commands.lock().unwrap();
         let before = |(other, _): &(Asked, Command)| asked.idempotency_key.is_some() && other == asked;

@@ -272,7 +272,10 @@ fn another_address_of_its_own_freed_it() {
     has(&mut world, "camera-1", &["10.0.0.1", "fd00::1"]);
     world.pass(5);
     assert_eq!(world.state(&id), State::Verified, "{}", world.action(&id).reason);
-    assert!(world.firewall().site().is_held("fd00::1"));
+    assert!(["fd00::1", "10.0.0.1"].iter().all(|address| world.firewall().site().is_held(address)));
+    assert_eq!(world.action(&id).repairs, 0, "nobody undid it");
+    world.pass(300);
+    assert_eq!(world.firewall().site().count(Call::Apply), 3, "each was told once, the first twice");
 
     // One that it lost does.
     world.town.further.insert("camera-1".into(), vec![("fd00::1".into(), Err("it is meter-3's now".to_owned()))]);
@@ -337,6 +340,42 @@ fn who_got_the_address_of_somebody_let_go_is_not_let_go_with_it() {
     assert_eq!((world.state(&former), world.state(&id)), (State::Released, State::Verified));
     assert!(world.firewall().site().is_held("10.0.0.5"), "it was taken back");
     assert!(!world.text().contains("came through after"), "it was another's");
+}
+
+#[test]
+fn an_address_that_is_refused_once_it_is_held_is_not_forgotten() {
+    let mut world = World::of_addresses().begun();
+    has(&mut world, "camera-1", &["10.0.0.1", "fd00::1"]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    world.firewall().site().is_full_for.push("fd00::1".to_owned());
+    world.firewall().site().holds.retain(|hold| hold.target != "10.0.0.1");
+    world.pass(300);
+    assert!(world.text().contains("somebody else undid it: repaired"));
+    assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+    world.pass(60);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.firewall().site().holds.is_empty(), "one of its addresses is held, and nobody knows");
+}
+
+#[test]
+fn what_came_to_be_our_own_is_let_go() {
+    type Own = fn(&mut World);
+    let owns: [Own; 2] = [
+        |world| world.gateways[0].about.own = vec![(Key::Ip, "10.0.0.1".into())],
+        |world| world.town.ours = vec!["10.0.0.1".into()],
+    ];
+    for own in owns {
+        let mut world = World::of_addresses().begun();
+        has(&mut world, "camera-1", &["fd00::1", "10.0.0.1"]);
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        assert_eq!(world.state(&id), State::Verified);
+        world.kill();
+        own(&mut world);
+        world.begin();
+        world.pass(60);
+        assert_eq!(world.state(&id), State::Released);
+        assert!(world.action(&id).reason.contains("never a target") && world.firewall().site().holds.is_empty());
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A gateway that keeps what it is told in memory the test can look into, and that fails in every way it is told to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::{EventTime, Level};
 use responders::engine::due::Call;
@@ -20,6 +21,8 @@ pub enum Fault {
     IsLate(Duration),
     Busy(Duration),
     Refuses,
+    /// Takes nothing back.
+    Keeps,
     Panics,
 }
 
@@ -41,6 +44,8 @@ pub struct Site {
     pub refuses: Vec<String>,
     /// Targets that it does not answer about.
     pub is_silent_on: Vec<String>,
+    /// Targets that it holds, and takes no order about any more.
+    pub is_full_for: Vec<String>,
     /// It does not keep who asked: whoever asks about a target is told of, and takes back, what stands there for it.
     pub forgets_whose: bool,
     /// It cannot say what it holds.
@@ -92,6 +97,8 @@ pub struct Keeper {
     pub site: Arc<Mutex<Site>>,
     /// Calls that it takes at the same time.
     pub workers: usize,
+    /// Calls that came in, whether or not they wait for the site.
+    entered: Arc<AtomicUsize>,
 }
 
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -113,11 +120,20 @@ impl Keeper {
             time_limit: TIME_LIMIT,
             own: Vec::new(),
         };
-        Keeper { about, site: Arc::default(), workers: 1 }
+        Keeper { about, site: Arc::default(), workers: 1, entered: Arc::default() }
     }
 
     pub fn site(&self) -> MutexGuard<'_, Site> {
         self.site.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// So many calls have the gate behind them.
+    pub fn wait_entered(&self, calls: usize) {
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.entered.load(Ordering::SeqCst) < calls {
+            assert!(Instant::now() < until, "no call came in");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn hold(&self, order: &Order) -> Hold {
@@ -129,6 +145,7 @@ impl Keeper {
 
     /// One that panics does so whatever the permit says: nothing of it may be reached without.
     fn reached(&self, permit: &Permit, call: Call, order: &Order) -> Result<(), Failure> {
+        self.entered.fetch_add(1, Ordering::SeqCst);
         let target = self.hold(order).target;
         let mut site = self.site();
         if site.fault == Some(Fault::Panics) {
@@ -161,7 +178,11 @@ impl Keeper {
             _ if site.refuses.contains(&hold.target) => {
                 Err(Failure::refused(format!("`{}` is no address", hold.target)))
             }
-            None => Ok(act(&mut site, &hold)),
+            _ if call == Call::Apply && site.is_full_for.contains(&hold.target) => {
+                Err(Failure::refused("no more of it"))
+            }
+            Some(Fault::Keeps) if call == Call::Undo => Err(Failure::refused("it does not let go")),
+            None | Some(Fault::Keeps) => Ok(act(&mut site, &hold)),
             Some(Fault::Lies) => Ok(lie),
             Some(Fault::Unreachable) => Err(Failure::unreachable("nobody answers")),
             Some(Fault::LosesAnswers) => {

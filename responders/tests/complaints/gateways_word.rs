@@ -40,6 +40,26 @@ fn believed_a_200_that_was_a_failure() {
 }
 
 #[test]
+fn said_no_to_a_release_and_was_called_released() {
+    // RADIUS cannot be read: that it does not let go is all there is to know.
+    for cannot_say in [true, false] {
+        let mut world = World::new().begun();
+        world.broker().site().cannot_say = cannot_say;
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        world.broker().site().fault = Some(Fault::Keeps);
+        assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
+        world.pass(1_200);
+        assert_eq!(world.state(&id), State::Releasing, "it is held: {}", world.action(&id).reason);
+        let tried = world.broker().site().count(Call::Undo);
+        assert!((4..40).contains(&tried), "it was taken back {tried} times in twenty minutes");
+        world.broker().site().fault = None;
+        world.pass(400);
+        assert_eq!(world.state(&id), State::Released);
+        assert!(world.broker().site().holds.is_empty());
+    }
+}
+
+#[test]
 fn said_done_and_the_device_still_talked() {
     for (mode, state) in [(Mode::Auto, State::Verified), (Mode::Approve, State::Proposed)] {
         let mut world = World::new();

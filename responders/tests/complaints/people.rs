@@ -267,6 +267,7 @@ fn released_while_the_gateway_is_asked_it_is_taken_back_after() {
     let now = world.now;
     let town = crate::town::Town::with(&[("camera", 1)]);
     world.life().turn(now, std::time::Duration::from_millis(20), &town).unwrap();
+    firewall.wait_entered(1);
     assert_eq!(world.command("anna", Command::Release { action_id: id.clone(), reason: "fine".to_owned() }), None);
     world.life().turn(now, std::time::Duration::from_millis(20), &town).unwrap();
     assert_eq!(world.state(&id), State::Releasing);

@@ -464,8 +464,8 @@ fn who_says_goodbye_waits_for_the_last_calls_by_time() {
     let mut world = World::new();
     (world.in_threads, world.gateways[0].workers) = (true, 48);
     let mut world = world.begun();
-    // The last of 48 takes 1.2 s, and each answer comes by itself.
-    world.broker().site().takes = std::time::Duration::from_millis(25);
+    // Each of 48 answers comes by itself.
+    world.broker().site().takes = std::time::Duration::from_millis(5);
     for device in world.town.devices.keys().cloned().collect::<Vec<_>>() {
         let finding = world.finding(&device);
         world.find(&finding, &[plan(Level::Quarantine)]);

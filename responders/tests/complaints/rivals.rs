@@ -73,11 +73,13 @@ fn what_waits_for_a_gateway_is_not_sent_when_the_journal_is_lost() {
     let town = crate::town::Town::with(&[("camera", 3)]);
     world.life().turn(now, Duration::from_millis(50), &town).unwrap();
     assert!(world.book().actions().all(|action| action.state == State::Applying));
+    broker.wait_entered(1);
     *world.fuse.lock().unwrap() = Some((0, false));
     let finding = world.finding("camera-4");
     assert!(world.try_find(&finding, &[plan(Level::Quarantine)]).is_err());
     drop(held_up);
-    std::thread::sleep(Duration::from_millis(100));
+    // Whatever else would be sent has time to be.
+    std::thread::sleep(Duration::from_millis(500));
     assert_eq!(broker.site().calls.len(), 1, "more than the call in hand");
 }
 
@@ -121,7 +123,7 @@ fn a_call_in_hand_ends_with_the_lease() {
             permit: &responders::gateways::Permit,
             order: &Order,
         ) -> Result<responders::gateways::Applied, Failure> {
-            std::thread::sleep(Duration::from_millis(60));
+            std::thread::sleep(Duration::from_millis(1_100));
             if let Err(failure) = permit.left() {
                 *self.1.lock().unwrap() = Some(failure);
             }
@@ -148,7 +150,7 @@ fn a_call_in_hand_ends_with_the_lease() {
     let world = World::new();
     let ended = Arc::default();
     let slow = Slow(world.broker().clone(), Arc::clone(&ended));
-    let lease = Held(Mutex::new(Some(boot_time() + Duration::from_millis(30))));
+    let lease = Held(Mutex::new(Some(boot_time() + Duration::from_secs(1))));
     let gate = Arc::new(Gate::new(Box::new(lease), None));
     gate.set_wanted("one", true);
     let mut sender = Sender::here(vec![Box::new(slow)], gate);

@@ -342,6 +342,11 @@ fn what_people_called_no_attack_was_quarantined_again() {
         // What is graver was not what they spoke of.
         again(&mut world, Severity::High);
         assert_eq!(world.state(&id(Level::Quarantine)), State::Verified);
+        // Nor was it when its time is over.
+        world.pass(5 * 3_600);
+        assert_eq!(world.state(&id(Level::Quarantine)), State::Released);
+        again(&mut world, Severity::High);
+        assert_eq!(world.state(&id(Level::Quarantine)), State::Verified);
 
         // Somebody called it true since.
         assert_eq!(give(&mut world, alone.clone()), None);

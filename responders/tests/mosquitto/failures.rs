@@ -67,7 +67,7 @@ fn a_broker_that_hangs_is_left_within_the_time_limit() {
         let failure = gateway.read_back(&permit(), &order("cam-1")).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unreachable, "{failure}");
     }
-    assert!(began.elapsed() < Duration::from_millis(2_600), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     run(&["kill", "-CONT", &broker.id().to_string()]);
     assert_eq!(gateway.read_back(&permit(), &order("cam-1")), Ok(Found::Absent));
 }

@@ -7,7 +7,7 @@ import threading
 import time
 
 ECHO, FLOOD, LEASES = 7777, 7778, 67
-PATIENCE = 0.4
+PATIENCE = 0.8
 
 
 def echo(connection):

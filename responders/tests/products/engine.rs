@@ -201,6 +201,9 @@ fn our_own_names_are_no_target() {
     let failure = gateway.apply(&Permit::for_tests(), &bridge).unwrap_err();
     assert!(failure.message.contains("never a target"), "{failure}");
     assert_eq!(server.asked(), Vec::<String>::new());
+    // What came to be one since is let go.
+    let _ = gateway.undo(&Permit::for_tests(), &bridge);
+    assert!(!server.asked().is_empty());
 }
 
 #[test]
@@ -247,6 +250,10 @@ fn configurations_that_are_wrong_say_so() {
         (wrong(|config| config.secrets.clear()), "secret `token` is missing: a token"),
         (wrong(|config| drop(config.settings.insert("a".to_owned(), true.into()))), "setting `a` is unknown"),
         (wrong(|config| config.url = "http://gateway.example".to_owned()), "would show secrets"),
+        (
+            wrong(|config| config.url = format!("https://me:{PASSWORD}@gateway.example")),
+            "url `https://gateway.example` has",
+        ),
         (wrong(|config| config.time_limit = 0), "is `0`, expected"),
     ] {
         assert!(message.contains(expected), "{message}");

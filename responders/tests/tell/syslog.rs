@@ -148,7 +148,7 @@ fn a_connection_the_collector_closed_loses_nothing() {
             sink.send(message).unwrap();
             assert_eq!(value(&parse(&collector.next()), "incident"), format!("i{number}"));
             // Until the end of the connection has arrived.
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(300));
         }
     }
 }

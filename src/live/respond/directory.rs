@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::live::route::identities::Identities;
 use crate::live::route::inventory::InventoryFile;
 
-/// How often the inventory's file is looked at.
+/// How often the inventory's file, and this machine's addresses, are looked at.
 const LOOK_UP: Duration = Duration::from_secs(2);
 
 pub struct Known<'c> {
@@ -30,6 +30,7 @@ pub struct Known<'c> {
     types: BTreeMap<SmolStr, u32>,
     sites: BTreeMap<SmolStr, u32>,
     all: u32,
+    ours: Ours,
     looked: Instant,
 }
 
@@ -48,6 +49,7 @@ impl<'c> Known<'c> {
             types: BTreeMap::new(),
             sites: BTreeMap::new(),
             all: 0,
+            ours: Ours::look().unwrap_or_default(),
             looked: Instant::now(),
         };
         known.identities.catch_up(&mut known.router, &known.inventory.version())?;
@@ -81,6 +83,9 @@ impl<'c> Known<'c> {
             return;
         }
         self.looked = Instant::now();
+        if let Some(ours) = Ours::look() {
+            self.ours = ours;
+        }
         let Some(changed) = self.inventory.changed() else { return };
         let parsed = match changed.parse() {
             Ok(parsed) => parsed,
@@ -142,8 +147,8 @@ impl Directory for Known<'_> {
 
     fn is_ours(&self, key: Key, name: &str) -> bool {
         match key {
-            Key::Ip => name.parse().is_ok_and(|address| is_our_address(address)),
-            Key::Mac => name.parse().is_ok_and(|address| our_hardware().contains(&address)),
+            Key::Ip => name.parse().is_ok_and(|address| self.ours.has(address)),
+            Key::Mac => name.parse().is_ok_and(|address| self.ours.hardware.contains(&address)),
             _ => false,
         }
     }
@@ -161,22 +166,28 @@ impl Directory for Known<'_> {
     }
 }
 
-/// Asked each time: addresses come and go. Where nobody can say, any may be ours.
-fn is_our_address(address: IpAddr) -> bool {
-    match if_addrs::get_if_addrs() {
-        Ok(interfaces) => interfaces.iter().any(|interface| interface.ip() == address.to_canonical()),
-        Err(error) => {
-            tracing::warn!(%error, "this machine's addresses cannot be asked for: nobody is acted on by address");
-            true
-        }
-    }
+/// Of every interface of this machine.
+#[derive(Default)]
+struct Ours {
+    addresses: Vec<IpAddr>,
+    /// Known where the system is Linux.
+    hardware: Vec<Mac>,
 }
 
-/// Of every interface, where the system is Linux.
-fn our_hardware() -> Vec<Mac> {
-    let interfaces = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    let addresses = interfaces.filter_map(|interface| std::fs::read_to_string(interface.path().join("address")).ok());
-    addresses.filter_map(|address| address.trim().parse().ok()).collect()
+impl Ours {
+    /// Nothing: the system does not say now.
+    fn look() -> Option<Ours> {
+        let addresses = if_addrs::get_if_addrs().ok()?.iter().map(if_addrs::Interface::ip).collect();
+        let interfaces = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+        let hardware =
+            interfaces.filter_map(|interface| std::fs::read_to_string(interface.path().join("address")).ok());
+        let hardware = hardware.filter_map(|address| address.trim().parse().ok()).collect();
+        Some(Ours { addresses, hardware })
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address.to_canonical())
+    }
 }
 
 #[cfg(test)]
@@ -185,11 +196,12 @@ mod tests {
 
     #[test]
     fn this_machine_knows_its_own_addresses() {
-        for ours in ["127.0.0.1", "::ffff:127.0.0.1"] {
-            assert!(is_our_address(ours.parse().unwrap()), "{ours}");
+        let ours = Ours::look().unwrap();
+        for address in ["127.0.0.1", "::ffff:127.0.0.1"] {
+            assert!(ours.has(address.parse().unwrap()), "{address}");
         }
-        assert!(!is_our_address("192.0.2.1".parse().unwrap()), "of the documentation, RFC 5737");
-        let interface = std::fs::read_to_string("/sys/class/net/lo/address").unwrap();
-        assert!(our_hardware().contains(&interface.trim().parse().unwrap()));
+        assert!(!ours.has("192.0.2.1".parse().unwrap()), "of the documentation, RFC 5737");
+        let loopback = std::fs::read_to_string("/sys/class/net/lo/address").unwrap();
+        assert!(ours.hardware.contains(&loopback.trim().parse().unwrap()));
     }
 }

@@ -65,8 +65,8 @@ impl Masks {
         let from = since(entry.at, reached);
         match moved.to {
             State::Applied => self.restrict(device, from),
-            // Whom lanes do not hold for restricted they free without harm.
-            State::Released | State::Failed if !book.of_device(device).any(stands) => {
+            // Whom nothing held was seen all the time, and is not on probation.
+            State::Released | State::Failed if action.may_hold() && !book.of_device(device).any(stands) => {
                 self.told.remove(device);
                 let _ = self.news.send(News { is_restricted: false, device: device.clone(), from });
             }

@@ -219,7 +219,7 @@ impl<'d> Desk<'d> {
             move || place.holds() && !stop.is_pressing()
         };
         let mirror = Mirroring::start(config, log, Arc::clone(store), wanted.clone())?;
-        let mut telling = Telling::start(&config.responders, kafka, teller)?;
+        let mut telling = Telling::start(&config.responders, kafka, teller).map_err(to_mend)?;
         let (mut rows, mut untold, mut unjudged) = (Mirror::default(), Vec::new(), Vec::new());
         let lasts = Duration::from_secs(u64::from(config.responders.lease_seconds));
         let lease = OwnLease::new(place.clone(), lasts);
@@ -250,7 +250,7 @@ impl<'d> Desk<'d> {
         let gate = Arc::new(Gate::new(Box::new(lease.clone()), config.responders.stop_file.clone()));
         let calls = Calls::start(gateways, gate)?;
         let standing = Standing::show(calls.loads(), mirror.waiting_since());
-        let signer = config.responders.signing_key.as_deref().map(Signer::open).transpose()?;
+        let signer = signer(config).map_err(to_mend)?;
         let owner = format!("{} {}", kafka.instance, std::process::id()).trim().to_owned();
         let home = Box::new(Shared(Arc::clone(&journal)));
         let begun = Responding::begin(engine, home, calls, signer, Some((clock(), owner)));
@@ -461,6 +461,10 @@ impl<'d> Desk<'d> {
     }
 }
 
+fn signer(config: &Config) -> anyhow::Result<Option<Signer>> {
+    Ok(config.responders.signing_key.as_deref().map(Signer::open).transpose()?)
+}
+
 /// It was checked when the process began: a file changed since. Other roles go on meanwhile.
 fn to_mend(error: anyhow::Error) -> anyhow::Error {
     crate::live::StandsStill(format!("{error:#}")).into()
@@ -469,10 +473,12 @@ fn to_mend(error: anyhow::Error) -> anyhow::Error {
 /// What is to be mended before anything begins, though another process may act for a long time yet.
 ///
 /// # Errors
-/// Playbooks or gateways that cannot be used.
+/// Playbooks, gateways, sinks or a signing key that cannot be used.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     playbooks::load(config.responders.playbooks.as_deref())?;
     gateways::open(config)?;
+    telling::check(&config.responders)?;
+    signer(config)?;
     Ok(())
 }
 

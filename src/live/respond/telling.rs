@@ -97,6 +97,17 @@ pub struct Telling {
     since: Option<Instant>,
 }
 
+/// Nobody is connected to.
+///
+/// # Errors
+/// A sink that cannot be: its secret, its certificates, its template.
+pub fn check(config: &responders::Config) -> anyhow::Result<()> {
+    for sink in &config.tell.sinks {
+        sinks::open(sink).with_context(|| format!("`{}` cannot be told", sink.name()))?;
+    }
+    Ok(())
+}
+
 impl Telling {
     /// # Errors
     /// A sink that cannot be opened, by name.

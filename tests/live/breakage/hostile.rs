@@ -135,7 +135,7 @@ fn demand_pace(hot: i64, before: &[(i64, f64)], during: &[(i64, f64)]) {
         assert!(looks > 20, "lane {lane}: {looks} looks");
         if lane != hot {
             assert!(found < usual + MORE, "lane {lane}, which nobody floods, was {found:.1} s behind half of the time");
-            assert!(most < 10.0, "lane {lane}, which nobody floods, was {most:.1} s behind");
+            assert!(most < 30.0, "lane {lane}, which nobody floods, was {most:.1} s behind");
         }
     }
 }

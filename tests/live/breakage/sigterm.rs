@@ -13,7 +13,7 @@ const LANES: usize = 2;
 const WINDOW: u32 = 5;
 const LATENESS: u32 = 5;
 /// Marks are a second apart, and so are batches of a quiet log.
-const BEATS: f64 = 2.0;
+const BEATS: f64 = 4.0;
 const DEVICES: [&str; 4] = ["pump-1", "pump-2", "valve-1", "valve-2"];
 
 fn bench(broker: &Broker) -> Bench {

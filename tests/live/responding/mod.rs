@@ -1,7 +1,7 @@
 //! From a device that turns bad to one that works again: real clients at a real Mosquitto with dynamic security over TLS,
 //! whose messages and sign-ins reach a real Kafka, and Vedette with ClickHouse's engine for a store, in mode `auto`.
 //!
-//! How one turns bad: it guesses the password of Mosquitto's administrator. Eight failed sign-ins match the shipped rule
+//! How one turns bad: it guesses the password of Mosquitto's administrator. Ten failed sign-ins match the shipped rule
 //! `sign-in-guessing` (weight 6) and the detector of guessing (8), an attack's shape both: more together than any budget's
 //! line, excused by no peers, held for nobody. Neither needs a baseline. The guard-rail against acting while a type is
 //! `learning` does, so the cameras' own windows are learned first, by command; of a single day they make the type
@@ -35,12 +35,13 @@ use crate::vedette::{succeed, text, until};
 /// From turning bad until it is cut off and not let in again: a window, its lateness, the hold, and what is promised.
 const ISOLATED_WITHIN: Duration = Duration::from_secs((WINDOW + LATENESS + HOLD + 5) as u64);
 /// Of a neighbour that tells something every 300 ms.
-const LONGEST_GAP: Duration = Duration::from_secs(2);
+const LONGEST_GAP: Duration = Duration::from_secs(5);
 const BAD: usize = 6;
 /// They turn bad at one instant.
 const TOGETHER: usize = DEVICES - 2;
-/// Decision to read back, 95 of 100; seconds. Of so many at one instant, through Kafka, beside whatever else is tested on the machine.
-const TIME_TO_ISOLATE: f64 = 5.0;
+/// Decision to read back, 95 of 100; seconds. The goal is 5 (benches/respond); here, through Kafka and of so many at one instant, it
+/// stands beside whatever else is tested on the machine.
+const TIME_TO_ISOLATE: f64 = 10.0;
 
 #[test]
 fn one_of_twenty_turns_bad_and_is_isolated_released_and_back() {

@@ -75,9 +75,10 @@ impl Client {
     /// # Errors
     /// An address that is none, or would show secrets to whoever listens; TLS files that cannot be read.
     pub fn new(url: &str, tls: &TlsConfig, plain: bool, requests_per_second: f64) -> Result<Client, Error> {
-        let wrong = |problem: &str| Error::Wrong(format!("url `{url}` {problem}"));
-        let base = Url::parse(url).map_err(|error| wrong(&format!("is no address: {error}")))?;
+        let base = Url::parse(url).map_err(|error| Error::Wrong(format!("url is no address: {error}")))?;
         let host = base.host_str().unwrap_or_default();
+        // Without what may be a password.
+        let wrong = |problem: &str| Error::Wrong(format!("url `{}://{host}` {problem}", base.scheme()));
         match base.scheme() {
             _ if rest::guarded(&base, plain) => {}
             "http" => return Err(wrong("would show secrets on the way; expected https, or `plain = true`")),

@@ -15,6 +15,7 @@ use super::run::{Runner, receipt};
 use super::scope::{Scope, as_json, now};
 use super::shipped;
 use crate::config::time_limit;
+use crate::engine::due::Call;
 use crate::error::Error;
 use crate::gateways::names::one_spelling;
 use crate::gateways::{
@@ -124,15 +125,28 @@ impl HttpGateway {
         })
     }
 
-    /// What the product's templates can name for this order.
-    fn scope(&self, ability: &ProductAbility, order: &Order) -> Result<Scope, Failure> {
-        let mut scope = self.bare_scope();
+    /// Of what it is told to apply alone: what came to be our own since is let go.
+    fn spare_our_own(&self, ability: &ProductAbility, order: &Order) -> Result<(), Failure> {
         for key in &ability.keys {
             let name = one_spelling(*key, order.name(*key)?)?;
             if self.about.own.iter().any(|(own, taken)| own == key && *taken == name) {
                 return Err(Failure::refused(format!("{key} `{name}` is one of our own, which is never a target")));
             }
-            scope.set(key.name(), name);
+        }
+        Ok(())
+    }
+
+    /// What the product's templates can name for this order.
+    fn scope(&self, ability: &ProductAbility, order: &Order, call: Call) -> Result<Scope, Failure> {
+        let mut scope = self.bare_scope();
+        let word = match call {
+            Call::Apply => "apply",
+            Call::ReadBack => "read_back",
+            Call::Undo => "undo",
+        };
+        scope.set("call", word);
+        for key in &ability.keys {
+            scope.set(key.name(), one_spelling(*key, order.name(*key)?)?);
         }
         let until = order.until.map(|until| until.0.div_euclid(MICROS_PER_SECOND));
         scope.set("until", Value::from(until));
@@ -189,7 +203,8 @@ impl Gateway for HttpGateway {
     fn apply(&mut self, permit: &Permit, order: &Order) -> Result<Applied, Failure> {
         let deadline = permit.deadline(self.about.time_limit)?;
         let ability = self.ability(order)?;
-        let mut scope = self.scope(&ability, order)?;
+        self.spare_our_own(&ability, order)?;
+        let mut scope = self.scope(&ability, order, Call::Apply)?;
         if order.until.is_some_and(|until| until.0 <= now().saturating_mul(MICROS_PER_SECOND)) {
             return Err(Failure::refused("its end has passed already"));
         }
@@ -211,11 +226,12 @@ impl Gateway for HttpGateway {
     fn read_back(&mut self, permit: &Permit, order: &Order) -> Result<Found, Failure> {
         let deadline = permit.deadline(self.about.time_limit)?;
         let ability = self.ability(order)?;
-        let mut scope = self.scope(&ability, order)?;
+        let mut scope = self.scope(&ability, order, Call::ReadBack)?;
         Ok(match self.look(&ability, &mut scope, deadline)? {
             State::InForce => Found::InForce,
-            // Not as ordered: to be applied again, which brings it up to date.
-            State::Outdated | State::Absent => Found::Absent,
+            // Something of ours stands there: to be applied again, which brings it up to date, or to be taken back.
+            State::Outdated => Found::Partly,
+            State::Absent => Found::Absent,
             State::Foreign(by) => Found::Foreign { by },
         })
     }
@@ -226,7 +242,7 @@ impl Gateway for HttpGateway {
         if !ability.can_be_undone {
             return Ok(Undone::Already);
         }
-        let mut scope = self.scope(&ability, order)?;
+        let mut scope = self.scope(&ability, order, Call::Undo)?;
         let state = self.look(&ability, &mut scope, deadline)?;
         if let State::Foreign(by) = state {
             return Ok(Undone::Foreign { by });

@@ -20,10 +20,13 @@ use smol_str::SmolStr;
 
 use self::exchange::{Reply, exchange};
 use self::packet::{Attributes, Code};
-use super::{Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names};
+use super::{
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, own_names,
+};
 use crate::config::time_limit;
 use crate::error::Error;
 use fleet::Secret;
+use fleet::secret::NoSecret;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,7 +137,8 @@ impl RadiusGateway {
     }
 
     fn send(&self, permit: &Permit, code: Code, attributes: &Attributes) -> Result<Reply, Failure> {
-        let secret = self.config.secret.read().map_err(|error| Failure::refused(error.to_string()))?;
+        let unread = |missing: NoSecret| Failure::new(FailureKind::Unauthorised, missing.to_string());
+        let secret = self.config.secret.read().map_err(unread)?;
         let request = packet::request(code, attributes, secret.as_bytes())?;
         let left = permit.left()?.min(self.about.time_limit);
         exchange(self.address()?, &request, secret.as_bytes(), self.config.answers_are_authenticated, left)

@@ -13,7 +13,8 @@ use smol_str::SmolStr;
 
 use self::message::{Answer, Call, Message};
 use super::{
-    Ability, About, Applied, Failure, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock, own_names,
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock,
+    own_names,
 };
 use crate::config::time_limit;
 use crate::error::Error;
@@ -21,6 +22,7 @@ use crate::rest::{self, Rest};
 use crate::signature;
 use crate::tls::TlsConfig;
 use fleet::Secret;
+use fleet::secret::NoSecret;
 
 /// Shorter ones can be guessed from one message.
 const SHORTEST_SECRET: usize = 16;
@@ -94,9 +96,11 @@ pub(super) fn declared(
 /// # Errors
 /// It is no URL, or leaves this machine in clear although nobody said that it may.
 pub(super) fn address(product: &str, text: &str, plain: bool) -> Result<Url, Error> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url =
-        url.ok_or_else(|| Error::Wrong(format!("{product}: url is no URL, expected such as `https://host/path`")))?;
+    let fits =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    let url = Url::parse(text).ok().filter(fits).ok_or_else(|| {
+        Error::Wrong(format!("{product}: url is no URL, expected such as `https://host/path`, without a user's name"))
+    })?;
     if !rest::guarded(&url, plain) {
         let host = url.host_str().unwrap_or_default();
         let problem = "would go to another machine in clear; expected https, or `plain = true`";
@@ -136,7 +140,8 @@ impl WebhookGateway {
 
     fn call(&self, permit: &Permit, call: Call, order: Option<&Order>) -> Result<Answer, Failure> {
         let body = Message::new(&self.about.name, call, order).to_json();
-        let secret = self.secret.read().map_err(|error| Failure::refused(error.to_string()))?;
+        let unread = |missing: NoSecret| Failure::new(FailureKind::Unauthorised, missing.to_string());
+        let secret = self.secret.read().map_err(unread)?;
         let request = self
             .rest
             .client

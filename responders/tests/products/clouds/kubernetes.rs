@@ -210,6 +210,8 @@ fn kubernetes_with_more_policies_than_a_page_is_not_believed() {
     let other = policy("other", json!({"matchLabels": {"app": "web"}}), json!({"policyTypes": ["Ingress"]}));
     rig.server.product().others = vec![other; 500];
     assert!(rig.gateway.read_back(&Permit::for_tests(), &known).is_err());
+    assert_eq!(rig.undo(&known), Ok(Undone::Done), "nobody stays cut off for it");
+    assert_eq!(rig.found(&known), Found::Absent);
 }
 
 #[test]
