@@ -170,7 +170,7 @@ pub struct Applied {
 pub enum Found {
     /// As ordered, and ours, or told from nobody's.
     InForce,
-    /// For some of the device's addresses, and for others not.
+    /// For some of the device's addresses, and for others not; or ours, and not as ordered.
     Partly,
     Absent,
     /// The device is restricted, by somebody else: that is never taken back.
