@@ -123,7 +123,7 @@ impl Checker {
         }
         let mut names: Vec<&str> = ability.keys.iter().map(|key| key.name()).collect();
         names.extend(["order.action_id", "order.incident_id", "order.device_id", "order.level", "order.note"]);
-        names.extend(["mark", "until", "seconds_left", "receipt", "receipt.*"]);
+        names.extend(["call", "mark", "until", "seconds_left", "receipt", "receipt.*"]);
         let (known, sent) = (known.with(names.iter().copied()), sent.with(names.iter().copied()));
         let kept = self.steps(&ability.look, &known, &sent, true)?;
         let (known, sent) = (known.with(kept.iter().map(String::as_str)), sent.with(kept.iter().map(String::as_str)));
