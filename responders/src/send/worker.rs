@@ -182,7 +182,7 @@ mod tests {
         let job = |call| Job { gateway: "record".into(), call, mode: Mode::Auto, order: order.clone() };
         for asked in 1..=5 {
             assert!(!worker.load.is_left_alone(), "after {asked} calls");
-            for call in [Call::ReadBack, Call::Apply] {
+            for call in [Call::ReadBack, Call::Undo] {
                 assert!(worker.offer(job(call)));
                 let _ = answers.recv().unwrap();
             }
