@@ -108,7 +108,11 @@ impl Book {
             Command::Stop { on, reason } => self.stopped = on.then(|| reason.clone()),
             Command::Verdict(verdict) => {
                 let (by, verdict) = (commanded.by.clone(), verdict.as_ref().clone());
-                let is_of_it = |action: &&Action| action.proposal.incident_id == verdict.incident_id;
+                let is_of_it = |action: &&Action| {
+                    // Whether those were forgotten already depends on when the process began.
+                    let is_known = !action.is_over() || at.minus(action.since) < REMEMBERED;
+                    is_known && action.proposal.incident_id == verdict.incident_id
+                };
                 let known = self.actions.values().filter(is_of_it).map(|action| action.proposal.severity).max();
                 self.verdicts.push(Given { seq, at, by, verdict, known });
             }

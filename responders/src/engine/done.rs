@@ -138,7 +138,7 @@ impl Engine {
                 vec![moved(action, State::Releasing, format!("{by} restricts it; ours is given up"))]
             }
             // Nobody stays cut off because a gateway would not, and cannot say so.
-            (State::Releasing, Found::Unknown) if action.is_kept => {
+            (State::Releasing, Found::Unknown) if action.is_kept && self.may_last(now, action) => {
                 let failure = Failure::refused("the gateway does not take it back, and cannot say what it holds");
                 vec![self.attempt(now, action, &failure, true)]
             }
@@ -156,6 +156,12 @@ impl Engine {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether what was taken may still stand: it has no end of its own, or not come to it.
+    fn may_last(&self, now: EventTime, action: &Action) -> bool {
+        let ends_by_itself = self.ability(action).is_some_and(|ability| ability.ends_by_itself);
+        action.was_applied() && !(ends_by_itself && action.until.is_some_and(|until| now >= until))
     }
 
     fn failed(

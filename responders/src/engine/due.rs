@@ -55,7 +55,7 @@ impl Engine {
             };
             match moved {
                 Some(moved) => {
-                    if moved.to == State::Applying {
+                    if moved.to == State::Applying && action.state == State::Approved {
                         let gateway = moved.gateway.clone().unwrap_or_default();
                         begun.push(Begun { proposal: &action.proposal, gateway });
                     }
@@ -101,6 +101,9 @@ impl Engine {
                         to(State::Releasing, LOOP, "it is done, and leaves nothing to take back".to_owned())
                     }
                     State::Verified => self.reach_further(action, directory),
+                    State::Applied if self.unreadable.contains_key(action.id()) => {
+                        self.reach_further(action, directory)
+                    }
                     _ => None,
                 }
             }
@@ -127,6 +130,14 @@ impl Engine {
         let room = (addresses::MOST - 1).saturating_sub(action.further.len());
         let more: Vec<SmolStr> = all.take(room).cloned().collect();
         let first = more.first()?;
+        let mut others = self.book.open().filter(|other| {
+            let is_there = other.gateway == action.gateway && other.state.is_at_gateway();
+            is_there && other.proposal.device_id != action.proposal.device_id
+        });
+        if others.any(|other| self.is_same_there(other, action, &names, &more)) {
+            // Two hands at one entry.
+            return None;
+        }
         let mut moved =
             Move::new(action.id(), State::Applying, "policy", format!("it has `{first}` as well: the gateway is told"));
         (moved.names, moved.further) = (action.names.clone(), [action.further.clone(), more].concat());
@@ -142,6 +153,12 @@ impl Engine {
             return Some(self.end(action, State::Refused, "policy", objection));
         }
         if now.minus(action.since) > seconds(self.config.give_up_seconds) {
+            // That one more address cannot be reached frees no other.
+            if let Some(held) = addresses::held(action.receipt.as_ref()).filter(|_| action.verified_at.is_some()) {
+                let mut moved = Move::new(action.id(), State::Applied, LOOP, "given up for some of its addresses");
+                (moved.names, moved.further) = (action.names.clone(), held);
+                return Some(moved);
+            }
             let failure = action.failure.as_deref().unwrap_or("the gateway did not answer");
             return Some(self.end(action, State::Failed, LOOP, format!("given up: {failure}")));
         }

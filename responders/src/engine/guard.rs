@@ -2,6 +2,7 @@
 //! same, and again at the moment of acting.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use fleet::device::Standing;
 use fleet::{Confidence, Device, EventTime, Finding, Scope};
@@ -85,8 +86,9 @@ impl Engine {
     /// else has its address. What the inventory does not know any more is no reason, the hold ends by its time.
     pub(super) fn unbinds(&self, action: &Action, directory: &dyn Directory) -> Option<String> {
         let proposal = &action.proposal;
+        let keys = self.ability(action).map_or(&[][..], |ability| &ability.keys);
         let further = action.further.iter().map(|address| (&Key::Ip, address));
-        let mut held = action.names.iter().chain(further);
+        let mut held = action.names.iter().chain(further).filter(|(key, _)| keys.contains(key));
         if let Some(reason) = held.find_map(|(key, name)| self.is_no_target(*key, name, directory)) {
             return Some(reason);
         }
@@ -117,8 +119,19 @@ impl Engine {
         let is_its = |name: &SmolStr| {
             addresses.iter().any(|(address, usable)| usable.is_ok() && address.eq_ignore_ascii_case(name))
         };
-        let keys = &self.ability(action)?.keys;
+        if keys.is_empty() {
+            return None;
+        }
         let known = directory.names(&proposal.device_id, proposal.found_at);
+        // Whoever gets an IPv4 address that it left is not to be cut off for it.
+        let first = known.get(&Key::Ip).and_then(|known| known.as_ref().ok());
+        let is_left = |address: &&SmolStr| {
+            let is_first = first.is_some_and(|first| first == *address);
+            !is_first && !is_its(address) && address.parse::<Ipv4Addr>().is_ok()
+        };
+        if let Some(left) = action.further.iter().find(is_left) {
+            return Some(format!("{left} is its address no more"));
+        }
         keys.iter().find_map(|key| match (known.get(key)?, action.names.get(key)?) {
             (Err(reason), _) => Some(reason.clone()),
             (Ok(now), then) if !(now.eq_ignore_ascii_case(then) || *key == Key::Ip && is_its(then)) => {

@@ -62,6 +62,14 @@ pub fn left_over(receipt: Option<&Value>) -> Option<Failure> {
     })
 }
 
+/// Further addresses that are set, where others failed.
+pub fn held(receipt: Option<&Value>) -> Option<Vec<SmolStr>> {
+    let receipts = Receipts::read(receipt?)?;
+    let has_failed = receipts.further.values().any(|it| it.failed.is_some());
+    let held = receipts.further.into_iter().filter(|(_, it)| it.failed.is_none());
+    has_failed.then(|| held.map(|(address, _)| address).collect())
+}
+
 impl Receipts {
     fn read(receipt: &Value) -> Option<Receipts> {
         Receipts::deserialize(receipt.get("addresses")?).ok()
@@ -114,13 +122,9 @@ impl EachAddress {
     }
 }
 
-/// What a gateway refuses about a further address, it holds nothing of.
-fn unless_refused<T>(said: Result<T, Failure>) -> Result<Option<T>, Failure> {
-    match said {
-        Ok(said) => Ok(Some(said)),
-        Err(failure) if failure.kind == FailureKind::Refused => Ok(None),
-        Err(failure) => Err(failure),
-    }
+/// About a further address: nothing will come of asking again.
+fn never(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Refused | FailureKind::Conflict)
 }
 
 impl Gateway for EachAddress {
@@ -140,8 +144,10 @@ impl Gateway for EachAddress {
         let anew = Order { receipt: order.receipt.as_ref().map(without_refusals), ..order.clone() };
         let Some((first, further)) = self.orders(&anew) else { return self.gateway.apply(permit, order) };
         let Receipts { further: mut before, until, .. } = Receipts::of(&anew);
-        // All share one call's time: what it sufficed for the last time is not asked for again.
-        let goes_on = until == order.until && before.values().any(|held| held.failed.is_some());
+        // All share one call's time: what it sufficed for the last time is not asked for again, nor is what stands when there is
+        // one more.
+        let is_new = further.iter().any(|(address, _)| !before.contains_key(address));
+        let goes_on = until == order.until && (is_new || before.values().any(|held| held.failed.is_some()));
         let Applied { receipt, mut already } = self.gateway.apply(permit, &first)?;
         let mut receipts = Receipts { first: receipt, further: BTreeMap::new(), until: order.until };
         for (address, order) in further {
@@ -156,10 +162,13 @@ impl Gateway for EachAddress {
                     Receipt { receipt: applied.receipt, ..Receipt::default() }
                 }
                 Err(failure) => {
-                    let stands = earlier.as_ref().is_some_and(|held| held.failed.is_none());
+                    // Where it was taken before, it stands there, however often it is refused since.
+                    let stands = earlier.as_ref().is_some_and(|held| match &held.failed {
+                        None => true,
+                        Some((kind, _)) => never(*kind),
+                    });
                     let receipt = earlier.and_then(|held| held.receipt);
-                    // Where it was taken before, it stands there.
-                    if failure.kind == FailureKind::Refused && !stands {
+                    if never(failure.kind) && !stands {
                         Receipt { receipt, refused: Some(failure.message), failed: None }
                     } else {
                         Receipt { receipt, refused: None, failed: Some((failure.kind, failure.message)) }
@@ -177,7 +186,7 @@ impl Gateway for EachAddress {
         let refused = Receipts::of(order).refused();
         let mut found = vec![self.gateway.read_back(permit, &first)?];
         for (_, order) in further.into_iter().filter(|(address, _)| !refused.contains(address)) {
-            found.extend(unless_refused(self.gateway.read_back(permit, &order))?);
+            found.push(self.gateway.read_back(permit, &order)?);
         }
         let is_partly = found.contains(&Found::Partly);
         let is_held = is_partly || found.contains(&Found::InForce);
@@ -195,9 +204,12 @@ impl Gateway for EachAddress {
     /// Tried for each, whatever comes of the others.
     fn undo(&mut self, permit: &Permit, order: &Order) -> Result<Undone, Failure> {
         let Some((first, further)) = self.orders(order) else { return self.gateway.undo(permit, order) };
+        let refused = Receipts::of(order).refused();
         let mut said = vec![self.gateway.undo(permit, &first)];
-        for (_, order) in further {
-            said.extend(unless_refused(self.gateway.undo(permit, &order)).transpose());
+        for (address, order) in further {
+            let undone = self.gateway.undo(permit, &order);
+            // It was never taken there: that it may have come through late is all there is to take back.
+            said.extend(Some(undone).filter(|undone| undone.is_ok() || !refused.contains(&address)));
         }
         let undone: Vec<Undone> = said.into_iter().collect::<Result<_, _>>()?;
         let is_others = undone.iter().all(|undone| matches!(undone, Undone::Foreign { .. }));

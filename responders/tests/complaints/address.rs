@@ -277,11 +277,42 @@ fn another_address_of_its_own_freed_it() {
     world.pass(300);
     assert_eq!(world.firewall().site().count(Call::Apply), 3, "each was told once, the first twice");
 
+    // One that it is refused for frees none.
+    has(&mut world, "camera-1", &["10.0.0.1", "fd00::1", "fd00::3"]);
+    world.firewall().site().is_full_for.push("fd00::3".to_owned());
+    world.pass(300);
+    assert_eq!(world.state(&id), State::Verified);
+    assert!(world.text().contains("but not for `fd00::3`"));
+
     // One that it lost does.
     world.town.further.insert("camera-1".into(), vec![("fd00::1".into(), Err("it is meter-3's now".to_owned()))]);
     world.pass(5);
     assert_eq!(world.state(&id), State::Released);
     assert!(world.firewall().site().holds.is_empty());
+}
+
+#[test]
+fn who_gets_an_address_that_it_left_is_not_cut_off() {
+    let mut world = World::of_addresses().begun();
+    has(&mut world, "camera-1", &["fd00::1"]);
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    has(&mut world, "camera-1", &["10.0.0.1", "fd00::1"]);
+    world.pass(5);
+    assert!(world.firewall().site().is_held("10.0.0.1"));
+    has(&mut world, "camera-1", &["10.0.0.2", "fd00::1"]);
+    world.pass(30);
+    assert_eq!(world.state(&id), State::Released);
+    assert!(world.firewall().site().holds.is_empty());
+}
+
+#[test]
+fn an_address_it_is_not_held_by_frees_nobody() {
+    let mut world = World::new().begun();
+    let id = world.hit("camera-1", &plan(Level::Quarantine));
+    assert_eq!(world.action(&id).gateway, "broker", "which goes by client ids");
+    world.town.ours = vec![address("camera", 1)];
+    world.pass(30);
+    assert_eq!(world.state(&id), State::Verified);
 }
 
 #[test]

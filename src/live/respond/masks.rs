@@ -66,8 +66,10 @@ impl Masks {
         match moved.to {
             State::Applied => self.restrict(device, from),
             // Whom nothing held was seen all the time, and is not on probation.
-            State::Released | State::Failed if action.may_hold() && !book.of_device(device).any(stands) => {
-                self.told.remove(device);
+            State::Released | State::Failed if !book.of_device(device).any(stands) => {
+                if self.told.remove(device).is_none() && !action.may_hold() {
+                    return;
+                }
                 let _ = self.news.send(News { is_restricted: false, device: device.clone(), from });
             }
             _ => {}
