@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fleet::EventTime;
 use responders::api::ApiConfig;
@@ -18,6 +18,9 @@ use crate::trainer::TrainerConfig;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Where it was read.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     pub ingest: ingest::Config,
     pub baseline: baseline::Config,
     pub detect: detect::Config,
@@ -68,6 +71,7 @@ impl Config {
             Misuse(format!("the configuration file `{}` is wrong:\n{}", path.display(), shown(&error, &text)))
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        config.file = Some(path.to_owned());
         config.detect.probation_seconds = config.responders.probation_seconds;
         config.source.resolve(folder);
         config.store.resolve(folder);

@@ -62,7 +62,7 @@ pub fn run(run: Run<'_>, progress: &mut Progress) -> anyhow::Result<Outcome> {
     let router = Router::new(run.inventory, &config.ingest);
     let (outcome_sender, outcomes) = bounded(WAITING * run.lanes);
     let act = Act::new(config, run.lanes, Arc::clone(&run.store) as Arc<dyn Store>);
-    let responder = ReplayResponder::new(&config.responders, run.playbooks, router.devices(), run.store.dir())?;
+    let responder = ReplayResponder::new(config, run.playbooks, router.devices(), run.store.dir())?;
 
     thread::scope(|scope| {
         let mut inputs = Vec::new();

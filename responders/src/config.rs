@@ -96,6 +96,8 @@ pub struct Caps {
     /// Of all devices, in one hour.
     pub hour_devices: u32,
     pub hour_share: f64,
+    /// Of all devices. However small the fleet is, no count lifts this one; one device is always let through.
+    pub fleet_share: f64,
 }
 
 impl Default for Caps {
@@ -110,6 +112,7 @@ impl Default for Caps {
             gateway_share: 0.0,
             hour_devices: 10,
             hour_share: 0.01,
+            fleet_share: 0.25,
         }
     }
 }
@@ -155,6 +158,7 @@ impl Config {
             ("site_share", self.caps.site_share),
             ("gateway_share", self.caps.gateway_share),
             ("hour_share", self.caps.hour_share),
+            ("fleet_share", self.caps.fleet_share),
         ] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(Error::Share { key, value });

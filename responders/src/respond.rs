@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fleet::{Device, EventTime, Finding, Mode, State};
 
 use crate::book::Book;
+use crate::config::Never;
 use crate::engine::done::Answer;
 use crate::engine::find::Plan;
 use crate::engine::sight::Sighting;
@@ -72,6 +73,11 @@ impl Responding {
 
     pub fn book(&self) -> &Book {
         &self.engine.book
+    }
+
+    /// Whoever is on it from now on is let go.
+    pub fn heed_never(&mut self, never: Never) {
+        self.engine.config.never = never;
     }
 
     pub fn engine(&self) -> &Engine {

@@ -74,6 +74,7 @@ fn config() -> TopicConfig {
             cuts_sessions: true,
             ends_by_itself: false,
             can_be_undone: true,
+            witness: None,
         }],
         time_limit_seconds: 5,
         own: BTreeMap::from([(Key::Mac, vec!["00:00:5e:00:01:01".into()])]),

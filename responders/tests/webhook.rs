@@ -67,6 +67,7 @@ fn config(folder: &TempDir, url: String) -> WebhookConfig {
             cuts_sessions: true,
             ends_by_itself: false,
             can_be_undone: true,
+            witness: None,
         }],
         tls: TlsConfig::default(),
         plain: false,

@@ -7,6 +7,7 @@ use fleet::Level;
 use responders::engine::Post;
 use responders::gateways::topic::{Carrier, TopicConfig};
 use responders::gateways::{Gateway, Key};
+use responders::tell::TellConfig;
 use smol_str::{SmolStr, ToSmolStr};
 
 use super::playbooks::CompiledPlaybooks;
@@ -82,6 +83,35 @@ pub fn wanting(playbooks: &CompiledPlaybooks, posts: &[Post]) -> Vec<String> {
         }
     }
     wanting.into_iter().collect()
+}
+
+/// Gateways that give a level and leave the connections that stand alone; in words.
+pub fn uncut(posts: &[Post]) -> Vec<String> {
+    let of = |post: &Post| {
+        let left = post.about.abilities.iter().filter(|ability| !ability.cuts_sessions);
+        let levels: Vec<&str> = left.map(|ability| ability.level.name()).collect();
+        (!levels.is_empty()).then(|| {
+            format!("gateway `{}` leaves connections that stand alone, with {}", post.about.name, levels.join(", "))
+        })
+    };
+    posts.iter().filter_map(of).collect()
+}
+
+/// Steps that are to tell somebody, where nobody is told; in words, a line for each level.
+pub fn untold(playbooks: &CompiledPlaybooks, tell: &TellConfig) -> Vec<String> {
+    let asks = |level| {
+        let asking = playbooks.iter().filter(move |playbook| playbook.steps.iter().any(|step| step.level == level));
+        asking.map(|playbook| playbook.id.as_str()).collect::<Vec<_>>()
+    };
+    let levels = [(Level::Notify, "a sink"), (Level::Ticket, "a sink of kind `ticket`")];
+    let untold = levels.into_iter().filter(|(level, _)| !tell.reaches(*level));
+    let line = |(level, sink): (Level, &str)| {
+        let asking = asks(level);
+        let who =
+            format!("{level} (playbooks {}) reaches nobody: add {sink} under [[responders.tell]]", asking.join(", "));
+        (!asking.is_empty()).then_some(who)
+    };
+    untold.filter_map(line).collect()
 }
 
 fn lack(posts: &[Post], level: Level, named: Option<&SmolStr>) -> Option<String> {

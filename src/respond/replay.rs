@@ -1,13 +1,13 @@
 //! Responding in a replay: the same loop, with the time of the findings for a clock, a journal beside the store, and a
 //! gateway that records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fleet::device::Standing;
-use fleet::{Action, Device, EventTime, Finding, Mode};
+use fleet::{Action, Device, EventTime, Finding, Level, Mode};
 use responders::engine::{Directory, Engine, Post};
 use responders::gateways::recording::Recording;
 use responders::gateways::{Gateway, Key};
@@ -17,8 +17,10 @@ use responders::send::{Alone, Gate, Sender};
 use rustc_hash::FxHashMap;
 use smol_str::SmolStr;
 
+use super::gateways;
 use super::playbooks::CompiledPlaybooks;
 use super::rows::Mirror;
+use crate::config::Config;
 
 /// Beside the store's tables.
 pub const JOURNAL: &str = "journal.jsonl";
@@ -78,22 +80,41 @@ impl Directory for Met {
     }
 }
 
+/// In the place of the configured gateways, each for what it can give; where none is, of one that can do all, by whatever name a
+/// playbook asks for it.
+fn recorders(config: &Config, playbooks: &CompiledPlaybooks) -> Vec<Recording> {
+    match gateways::open(config) {
+        Ok((_, posts)) if !posts.is_empty() => {
+            let levels = |post: &Post| post.about.abilities.iter().map(|ability| ability.level).collect::<Vec<_>>();
+            return posts.iter().map(|post| Recording::standing_for(&post.about.name, &levels(post))).collect();
+        }
+        Ok(_) => {}
+        Err(error) => eprintln!("note: what the gateways can do is not looked at: {error:#}"),
+    }
+    let named = playbooks.iter().flat_map(|playbook| &playbook.steps).filter(|step| !step.is_auto());
+    let named: BTreeSet<&SmolStr> = named.map(|step| &step.gateway).collect();
+    let all = named.into_iter().map(|name| Recording::standing_for(name, Level::ALL));
+    std::iter::once(Recording::new()).chain(all).collect()
+}
+
 impl ReplayResponder {
     /// `folder`: where the journal goes.
     pub fn new(
-        config: &responders::Config,
+        config: &Config,
         playbooks: CompiledPlaybooks,
         inventory: &[Arc<Device>],
         folder: &Path,
     ) -> anyhow::Result<ReplayResponder> {
-        let gateway = Recording::new();
-        let post = Post { about: gateway.about().clone(), mode: Mode::Auto, sites: Vec::new() };
+        let recorders = recorders(config, &playbooks);
+        let post = |recorder: &Recording| Post { about: recorder.about().clone(), mode: Mode::Auto, sites: Vec::new() };
+        let posts = recorders.iter().map(post).collect();
+        let gateways = recorders.into_iter().map(|recorder| Box::new(recorder) as Box<dyn Gateway>).collect();
         // Findings have the time of the replay, so none of them is old.
-        let config = responders::Config { max_age_seconds: 0, stop_file: None, ..config.clone() };
-        let engine = Engine::new(config, vec![post]);
+        let config = responders::Config { max_age_seconds: 0, stop_file: None, ..config.responders.clone() };
+        let engine = Engine::new(config, posts);
         let journal = FileJournal::start_over(&folder.join(JOURNAL))?;
         let gate = Arc::new(Gate::new(Box::new(Alone), None));
-        let sender = Sender::here(vec![Box::new(gateway)], gate);
+        let sender = Sender::here(gateways, gate);
         let responding = Responding::begin(engine, Box::new(journal), sender, None, None)?;
         Ok(ReplayResponder { responding, playbooks, directory: Met::new(inventory), mirror: Mirror::default() })
     }

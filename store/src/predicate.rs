@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::BooleanArray;
+use arrow::array::{BooleanArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
@@ -64,6 +64,15 @@ impl Predicate {
             );
             return Err(explained(wrong_at(expression, bare, problem)));
         }
+        // What fails whatever the values are.
+        let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let nullable = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+        let nothing = nullable.fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect();
+        let nothing = RecordBatch::try_new(nullable, nothing).map_err(|error| explained(error.into()))?;
+        if let Err(error) = physical.evaluate(&nothing) {
+            let problem = format!("it fails whatever is found: {}", error.strip_backtrace());
+            return Err(explained(DataFusionError::Plan(problem)));
+        }
         Ok(Predicate { text: expression.to_owned(), expression: physical })
     }
 
@@ -103,13 +112,38 @@ fn never(expression: &Expr, schema: &Schema) -> Option<(String, String)> {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq | Operator::NotEq, right }) => {
                 vec![(left, right), (right, left)]
             }
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq,
+                right,
+            }) => {
+                found = ordered(left, right, schema).or_else(|| ordered(right, left, schema));
+                Vec::new()
+            }
+            Expr::Between(between) => {
+                found = ordered(&between.expr, &between.low, schema);
+                Vec::new()
+            }
             Expr::InList(list) => list.list.iter().map(|value| (&*list.expr, value)).collect(),
             _ => Vec::new(),
         };
-        found = compared.into_iter().find_map(|(column, value)| never_is(column, value, schema));
+        found = found.take().or_else(|| compared.into_iter().find_map(|(one, other)| never_is(one, other, schema)));
         Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     found
+}
+
+/// Letters are no order: `critical` comes before `high`.
+fn ordered(column: &Expr, value: &Expr, schema: &Schema) -> Option<(String, String)> {
+    let (Expr::Column(column), Expr::Literal(value, _)) = (column, value) else { return None };
+    let text = value.try_as_str()??;
+    schema.field_with_name(&column.name).ok()?.metadata().get(VALUES)?;
+    let rank = format!("{}_rank", column.name);
+    let meant = match schema.field_with_name(&rank) {
+        Ok(_) => format!("compare `{rank}`, a number"),
+        Err(_) => "say which it may be, with `in (...)`".to_owned(),
+    };
+    Some((text.to_owned(), format!("`{}` is text, and the order of letters is not its own; {meant}", column.name)))
 }
 
 fn never_is(column: &Expr, value: &Expr, schema: &Schema) -> Option<(String, String)> {

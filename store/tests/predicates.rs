@@ -111,6 +111,30 @@ fn text_that_a_column_never_is_is_shown_with_what_it_can_be() {
 }
 
 #[test]
+fn what_has_no_order_and_what_fails_always_is_refused() {
+    let values = HashMap::from([(store::VALUES.to_owned(), "low,high,critical".to_owned())]);
+    let schema = Schema::new(vec![
+        Field::new("severity", DataType::Utf8, true).with_metadata(values.clone()),
+        Field::new("severity_rank", DataType::Float64, true),
+        Field::new("kind", DataType::Utf8, true).with_metadata(values),
+        Field::new("site", DataType::Utf8, true),
+    ]);
+    let compiled = |expression: &str| Predicate::compile(expression, &schema).map_err(|error| error.to_string());
+    for wrong in ["severity >= 'high'", "'high' <= severity", "severity between 'high' and 'critical'"] {
+        let text = compiled(wrong).unwrap_err();
+        assert!(text.contains("`severity` is text") && text.contains("compare `severity_rank`, a number"), "{text}");
+    }
+    assert!(compiled("kind > 'low'").unwrap_err().contains("say which it may be, with `in (...)`"));
+    for wrong in ["severity_rank = 'high'", "severity_rank > 2 or severity_rank = 'high'"] {
+        let text = compiled(wrong).unwrap_err();
+        assert!(text.contains("it fails whatever is found") && text.contains("'high'"), "{text}");
+    }
+    for right in ["severity_rank >= 3", "site > 'm'", "severity_rank = '3'"] {
+        assert!(compiled(right).is_ok(), "{right}");
+    }
+}
+
+#[test]
 fn the_windows_of_a_step_can_be_asked() {
     let data = common::StepData::new(1, 0, 1, 8);
     let batch = store::rows::window_batch(&data.step()).unwrap();

@@ -54,6 +54,18 @@ fn every_change_of_a_replays_journal_is_told_with_its_place() {
     anew[1] = forged;
     refused(&anew, 3, "it does not follow");
 
+    let journal = store.join("journal.jsonl");
+    let verify = |content: &str| {
+        std::fs::write(&journal, content).unwrap();
+        fail(&["audit", "verify", "--store", text(&store)], 1)
+    };
+    let told = verify(&original[..original.len() - 40]);
+    assert!(told.contains("incomplete line after entry"), "{told}");
+    let told = verify(&lines[..lines.len() - 3].iter().map(|line| format!("{line}\n")).collect::<String>());
+    assert!(told.contains("and the table `actions` has") && told.contains("cut off"), "{told}");
+    assert!(verify("").contains("has no entry"));
+    std::fs::write(&journal, &original).unwrap();
+
     // What was cut off at the end only somebody knows who has the head.
     written(&path, &lines[..lines.len() - 1]);
     let verify = ["audit", "verify", "--file", text(&path), "--head"];

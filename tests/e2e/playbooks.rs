@@ -90,7 +90,8 @@ fn what_no_gateway_of_the_configuration_can_give_is_a_warning() {
             levels.iter().map(|level| format!("{{ level = \"{level}\", keys = [\"mac\"] }}")).collect();
         let toml = format!(
             "[responders]\nplaybooks = \"mine\"\n[gateways.own]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\n\
-             secret = {{ file = \"secret\" }}\nabilities = [{}]\n",
+             secret = {{ file = \"secret\" }}\nabilities = [{}]\n\
+             [[responders.tell]]\nkind = \"file\"\nname = \"siem\"\npath = \"events.jsonl\"\n",
             abilities.join(", ")
         );
         std::fs::write(&config, toml).unwrap();
@@ -101,6 +102,9 @@ fn what_no_gateway_of_the_configuration_can_give_is_a_warning() {
     assert!(told.contains("warning: playbook `held` asks for disable, which no gateway can give\n"), "{told}");
     assert_eq!(told.matches("warning").count(), 1, "{told}");
     assert!(!check(&["quarantine", "disable"]).contains("warning"));
+    std::fs::write(&config, "[responders]\nplaybooks = \"mine\"\n").unwrap();
+    let told = succeed(&["playbooks", "check", "--config", text(&config)]);
+    assert!(told.contains("warning: notify (playbooks held) reaches nobody: add a sink"), "{told}");
 }
 
 #[test]
@@ -123,9 +127,31 @@ fn a_change_of_playbooks_is_shown_by_what_it_does_to_history() {
     let told = test(&["--against", text(&before)]);
     let (_, difference) = told.split_once("\nDifference (-: before, +: now)\n").expect(&told);
     let [gone, new] = difference.lines().collect::<Vec<_>>()[..] else { panic!("{difference}") };
-    assert!(gone.starts_with("- 2026-03-02 02:1") && gone.ends_with(" lamp-1 throttle (held): verified"), "{gone}");
-    assert!(new.starts_with("+ 2026-03-02 02:1") && new.ends_with(" lamp-1 quarantine (held): verified"), "{new}");
+    assert!(
+        gone.starts_with("- 2026-03-02 02:1") && gone.ends_with(" lamp-1 throttle for 2h (held): verified"),
+        "{gone}"
+    );
+    assert!(
+        new.starts_with("+ 2026-03-02 02:1") && new.ends_with(" lamp-1 quarantine for 2h (held): verified"),
+        "{new}"
+    );
     assert_eq!(gone[2..22], new[2..22], "at the same time");
+    let longer = playbook(folder.path(), "longer", &HELD.replace("ttl = \"2h\"", "ttl = \"1d\""));
+    let told = test(&["--against", text(&longer)]);
+    assert!(told.contains("quarantine for 1d (held)") && told.contains("quarantine for 2h (held)"), "{told}");
+    // One that is not configured here stands for itself.
+    let named = HELD.replace("level = \"quarantine\"\n", "level = \"quarantine\"\ngateway = \"broker\"\n");
+    let named = playbook(folder.path(), "named", &named);
+    let told = succeed(&["playbooks", "test", text(&named), "--store", text(&store)]);
+    assert!(told.contains("restricted: 1 devices"), "{told}");
+    // What the configured ones cannot give is not done.
+    let config = folder.path().join("vedette.toml");
+    let toml = "[gateways.doors]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\nsecret = { file = \"secret\" }\n\
+        abilities = [{ level = \"disable\", keys = [\"mac\"] }]\n";
+    std::fs::write(&config, toml).unwrap();
+    std::fs::write(folder.path().join("secret"), "long enough to be one").unwrap();
+    let told = test(&["--config", text(&config)]);
+    assert!(told.contains("restricted: 0 devices"), "{told}");
     // What holds nobody any more.
     let graver = playbook(folder.path(), "graver", &HELD.replace(">= 2", ">= 4"));
     let arguments = ["playbooks", "test", text(&graver), "--store", text(&store), "--against", text(&now)];
@@ -145,6 +171,9 @@ fn a_change_of_playbooks_is_shown_by_what_it_does_to_history() {
     assert!(told.contains("not mapped: ") && told.contains("/escalate: "), "{told}");
     let back = playbook(folder.path(), "back", "");
     let file = text(&there.join("held.json")).to_owned();
+    let told = fail(&["playbooks", "import", &file, "--out", text(&back.join("held.toml"))], 2);
+    assert!(told.contains("held.toml` exists"), "{told}");
+    std::fs::remove_file(back.join("held.toml")).unwrap();
     succeed(&["playbooks", "import", &file, "--out", text(&back.join("held.toml"))]);
     assert_eq!(succeed(&["playbooks", "check", text(&back)]), succeed(&["playbooks", "check", text(&now)]));
     let told = test(&["--against", text(&back)]);

@@ -38,14 +38,26 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether [`Server::start`] can use it; nobody listens yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(config: &ApiConfig) -> Result<(), Error> {
+        Server::open(config).map(drop)
+    }
+
+    fn open(config: &ApiConfig) -> Result<(Option<Keyring>, Option<Arc<rustls::ServerConfig>>), Error> {
+        config.check()?;
+        let keyring = config.tokens.as_deref().map(Keyring::open).transpose()?;
+        Ok((keyring, config.tls.as_ref().map(server_config).transpose()?))
+    }
+
     /// Listens, and answers on threads of its own.
     ///
     /// # Errors
     /// A configuration that cannot be; an address that is taken; tokens or certificates that cannot be used.
     pub fn start(config: &ApiConfig, desk: Arc<dyn Desk>, clock: Clock) -> Result<Server, Error> {
-        config.check()?;
-        let keyring = config.tokens.as_deref().map(Keyring::open).transpose()?;
-        let tls = config.tls.as_ref().map(server_config).transpose()?;
+        let (keyring, tls) = Server::open(config)?;
         let taken = |error: std::io::Error| {
             Error::Wrong(format!("api.listen is `{}`, which cannot be listened on: {error}", config.listen))
         };

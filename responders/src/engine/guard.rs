@@ -174,7 +174,7 @@ impl Engine {
         directory: &dyn Directory,
     ) -> Option<String> {
         let caps = &self.config.caps;
-        let [mut of_type, mut of_site, mut of_gateway, mut in_hour] = <[BTreeSet<&SmolStr>; 4]>::default();
+        let [mut of_type, mut of_site, mut of_gateway, mut of_all, mut in_hour] = <[BTreeSet<&SmolStr>; 5]>::default();
         for action in self.book.actions() {
             let other = &action.proposal;
             if other.device_id == proposal.device_id || !other.level.restricts() {
@@ -197,6 +197,7 @@ impl Engine {
             if !stands && age >= seconds(caps.hours.saturating_mul(3_600)) {
                 continue;
             }
+            of_all.insert(&other.device_id);
             if other.device_type == proposal.device_type {
                 of_type.insert(&other.device_id);
             }
@@ -210,6 +211,7 @@ impl Engine {
         let beside: &[Begun<'_>] = if let Counts::Begun(beside) = counts { beside } else { &[] };
         for Begun { proposal: other, gateway: through } in beside {
             in_hour.insert(&other.device_id);
+            of_all.insert(&other.device_id);
             if other.device_type == proposal.device_type {
                 of_type.insert(&other.device_id);
             }
@@ -238,6 +240,7 @@ impl Engine {
                 format!("through gateway `{}` {within}", gateway.map_or("", |name| name.as_str())),
             ),
             (in_hour.len(), at_most(directory.all(), caps.hour_share, caps.hour_devices), "in one hour".to_owned()),
+            (of_all.len(), at_most(directory.all(), caps.fleet_share, 1), format!("of the whole fleet {within}")),
         ];
         let (_, cap, what) = checks.into_iter().find(|(count, cap, _)| *count as u32 >= *cap)?;
         Some(format!("the cap of {cap} devices {what} is reached; look before more are cut off"))

@@ -5,7 +5,7 @@ use fleet::{EventTime, State};
 
 use super::{Engine, seconds};
 use crate::book::Action;
-use crate::gateways::Key;
+use crate::gateways::Witness;
 use crate::journal::entry::{Body, Note, Noted};
 
 /// One window of a restricted device.
@@ -82,10 +82,8 @@ impl Engine {
 
     /// A broker is asked about messages, whoever is in the network about flows as well.
     fn is_talk(&self, action: &Action, sighting: &Sighting) -> bool {
-        let is_broker = self.ability(action).is_some_and(|ability| {
-            ability.keys.iter().any(|key| matches!(key, Key::ClientId | Key::Username | Key::Thing | Key::Certificate))
-        });
+        let is_brokers = self.ability(action).is_some_and(|ability| ability.witness == Witness::Messages);
         let came_through = sighting.flows > 0 && sighting.bytes_in > 0;
-        sighting.messages > 0 || (!is_broker && came_through)
+        sighting.messages > 0 || (!is_brokers && came_through)
     }
 }

@@ -97,6 +97,25 @@ pub struct Ability {
     /// Whether it leaves something that undo takes back; an ended session does not.
     pub can_be_undone: bool,
     pub repeat: Repeat,
+    pub witness: Witness,
+}
+
+/// By what telemetry tells whether a device that is silenced is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// What it says to a broker: who is shut out there may go on in the network.
+    Messages,
+    /// Whatever comes back to it, messages too.
+    Traffic,
+}
+
+impl Witness {
+    /// Where nothing else is said: names that brokers know are theirs.
+    pub fn of(keys: &[Key]) -> Witness {
+        let is_brokers = |key: &Key| matches!(key, Key::ClientId | Key::Username | Key::Thing | Key::Certificate);
+        if keys.iter().any(is_brokers) { Witness::Messages } else { Witness::Traffic }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fleet::Level;
+use smol_str::SmolStr;
 
-use super::{Ability, About, Applied, Failure, Found, Gateway, Order, Permit, Repeat, Undone};
+use super::{Ability, About, Applied, Failure, Found, Gateway, Order, Permit, Repeat, Undone, Witness};
 
 pub struct Recording {
     about: About,
@@ -17,6 +18,14 @@ pub struct Recording {
 impl Recording {
     pub const NAME: &'static str = "recording";
 
+    /// Of that name, for that gives these levels.
+    pub fn standing_for(name: &SmolStr, levels: &[Level]) -> Recording {
+        let mut recording = Recording::new();
+        recording.about.name = name.clone();
+        recording.about.abilities.retain(|ability| levels.contains(&ability.level));
+        recording
+    }
+
     pub fn new() -> Recording {
         let ability = |level| Ability {
             level,
@@ -25,6 +34,7 @@ impl Recording {
             ends_by_itself: false,
             can_be_undone: true,
             repeat: Repeat::Harmless,
+            witness: Witness::Traffic,
         };
         let levels = Level::ALL.iter().copied().filter(|level| level.restricts());
         let about = About {

@@ -4,6 +4,8 @@ use fleet::{EventTime, Level, Mode, State};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use super::outgoing::Kind;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The journal's number of the entry: the same whoever reads it.
@@ -38,8 +40,18 @@ impl Change {
         matches!(self.to, State::Releasing | State::Released) || self.from == Some(State::Releasing)
     }
 
+    /// What it is told as.
+    pub fn kind(&self) -> Kind {
+        match (self.level, self.to) {
+            (Level::Notify, State::Approved) => Kind::Notify,
+            (Level::Ticket, State::Approved) => Kind::Ticket,
+            _ if self.is_step() => Kind::Step,
+            _ => Kind::Action,
+        }
+    }
+
     /// Whether it is on the way only: the next change says how it went. That somebody else undid it is no such step.
-    pub fn is_step(&self) -> bool {
+    fn is_step(&self) -> bool {
         match self.to {
             State::Applying => self.from != Some(State::Verified),
             State::Releasing => true,

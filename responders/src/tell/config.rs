@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use fleet::{FindingKind, Severity};
+use fleet::{FindingKind, Level, Severity};
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -24,6 +24,18 @@ pub struct TellConfig {
 }
 
 impl TellConfig {
+    /// Whether a step of this level reaches anybody: one that restricts is no message.
+    pub fn reaches(&self, level: Level) -> bool {
+        let takes = |sink: &SinkConfig, kind| sink.only().events.is_some_and(|events| events.contains(&kind));
+        match level {
+            Level::Notify => self.sinks.iter().any(|sink| takes(sink, Kind::Notify)),
+            Level::Ticket => {
+                self.sinks.iter().any(|sink| matches!(sink, SinkConfig::Ticket(_)) && takes(sink, Kind::Ticket))
+            }
+            _ => true,
+        }
+    }
+
     /// Topics that are written to.
     pub fn topics(&self) -> impl Iterator<Item = &String> {
         self.sinks.iter().filter_map(|sink| match sink {
@@ -261,10 +273,10 @@ impl SinkConfig {
             | SinkConfig::Webhook(WebhookConfig { only, .. })
             | SinkConfig::Kafka(KafkaConfig { only, .. }) => (only, &Kind::ALL, Severity::Info, 0),
             SinkConfig::Chat(it) => {
-                let events = &[Kind::Opened, Kind::Raised, Kind::Verdict, Kind::Closed, Kind::Action];
+                let events = &[Kind::Opened, Kind::Raised, Kind::Verdict, Kind::Closed, Kind::Action, Kind::Notify];
                 (&it.only, events, Severity::Medium, 10)
             }
-            SinkConfig::Ticket(it) => (&it.only, &[Kind::Opened], Severity::High, 5),
+            SinkConfig::Ticket(it) => (&it.only, &[Kind::Opened, Kind::Ticket], Severity::High, 5),
         };
         Only {
             min_severity: Some(only.min_severity.unwrap_or(min_severity)),

@@ -23,6 +23,10 @@ pub enum Kind {
     Verdict,
     /// It has been quiet for long enough (2005).
     Closed,
+    /// A playbook says that people are to be told (7001).
+    Notify,
+    /// A playbook says that a ticket is to be opened (7001).
+    Ticket,
     /// An action is on its way (7001); for machines.
     Step,
     /// An action is somewhere (7001).
@@ -34,12 +38,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Finding,
         Kind::Opened,
         Kind::Raised,
         Kind::Verdict,
         Kind::Closed,
+        Kind::Notify,
+        Kind::Ticket,
         Kind::Step,
         Kind::Action,
         Kind::Digest,
@@ -53,6 +59,8 @@ impl Kind {
             Kind::Raised => "raised",
             Kind::Verdict => "verdict",
             Kind::Closed => "closed",
+            Kind::Notify => "notify",
+            Kind::Ticket => "ticket",
             Kind::Step => "step",
             Kind::Action => "action",
             Kind::Digest => "digest",

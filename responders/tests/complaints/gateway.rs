@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fleet::{EventTime, Level};
 use responders::engine::due::Call;
 use responders::gateways::{
-    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone,
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Repeat, Undone, Witness,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,7 @@ impl Keeper {
             ends_by_itself,
             can_be_undone: *level != Level::TerminateSession,
             repeat: Repeat::Duplicate,
+            witness: Witness::of(&[key]),
         };
         let about = About {
             name: name.into(),

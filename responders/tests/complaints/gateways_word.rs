@@ -5,6 +5,7 @@ use std::time::Duration;
 use fleet::{FindingKind, Level, Mode, State};
 use responders::engine::due::Call;
 use responders::engine::find::action_id;
+use responders::gateways::Witness;
 use responders::journal::entry::{Body, Command, Entry};
 
 use crate::gateway::{Fault, TIME_LIMIT};
@@ -99,6 +100,33 @@ fn said_done_and_the_device_still_talked() {
         }
         assert!(!world.action(&id).is_talking);
         assert!(world.action(&id).quiet_at.is_some());
+    }
+}
+
+/// Whoever is shut out of the network and goes on there is not silent because its name is a broker's too.
+#[test]
+fn said_done_and_the_device_still_talked_past_the_broker() {
+    for (witness, is_talking) in [(Witness::Messages, false), (Witness::Traffic, true)] {
+        let mut world = World::new();
+        world.gateways[0].about.abilities.iter_mut().for_each(|ability| ability.witness = witness);
+        let mut world = world.begun();
+        let id = world.hit("camera-1", &plan(Level::Quarantine));
+        world.now = world.now.plus_seconds(10);
+        for _ in 0..5 {
+            world.now = world.now.plus_seconds(60);
+            let now = world.now;
+            let sighting = responders::engine::sight::Sighting {
+                device_id: "camera-1".into(),
+                window_start: now.plus_seconds(-60),
+                window_end: now,
+                messages: 0,
+                flows: 500,
+                bytes_in: 5_000_000,
+            };
+            world.life().sight(now, &sighting).unwrap();
+        }
+        let action = world.action(&id);
+        assert_eq!((action.is_talking, action.quiet_at.is_some()), (is_talking, !is_talking), "{witness:?}");
     }
 }
 

@@ -13,7 +13,7 @@ fn held(world: &World) -> usize {
 fn a_storm_of_findings_quarantined_half_the_fleet() {
     type Cap = fn(&mut responders::Config);
     // 40 meters and 8 cameras, all in one hall.
-    let caps: [(&str, &str, Cap, usize); 8] = [
+    let caps: [(&str, &str, Cap, usize); 10] = [
         ("type, count", "type `meter`", |config| config.caps.type_devices = 4, 4),
         ("type, share", "type `meter`", |config| (config.caps.type_devices, config.caps.type_share) = (0, 0.2), 8),
         ("site, count", "site `hall`", |config| config.caps.site_devices = 6, 6),
@@ -27,6 +27,8 @@ fn a_storm_of_findings_quarantined_half_the_fleet() {
         ),
         ("hour, count", "in one hour", |config| config.caps.hour_devices = 3, 3),
         ("hour, share", "in one hour", |config| (config.caps.hour_devices, config.caps.hour_share) = (2, 0.15), 7),
+        ("fleet, whatever counts say", "the whole fleet", |config| config.caps.fleet_share = 0.125, 6),
+        ("fleet, a small one", "the whole fleet", |config| config.caps.fleet_share = 0.01, 1),
     ];
     for (name, whose, cap, most) in caps {
         let mut world = World::new();

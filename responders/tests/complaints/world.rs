@@ -99,6 +99,7 @@ impl World {
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let mut config = Config { mode: Mode::Auto, ..Config::default() };
         (config.caps.type_devices, config.caps.site_devices, config.caps.hour_devices) = (50, 50, 50);
+        config.caps.fleet_share = 1.0;
         let broker =
             Keeper::new(BROKER, Key::ClientId, &[Level::Quarantine, Level::Disable, Level::TerminateSession], false);
         let firewall = Keeper::new(FIREWALL, Key::Ip, &[Level::Quarantine, Level::BlockPeers, Level::Throttle], true);

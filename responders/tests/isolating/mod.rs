@@ -52,6 +52,7 @@ impl Loop {
         let caps = &mut config.caps;
         (caps.type_devices, caps.site_devices) = (devices + 1, devices + 1);
         (caps.gateway_devices, caps.hour_devices) = (devices + 1, devices + 1);
+        caps.fleet_share = 1.0;
         let folder = tempfile::tempdir().expect("a folder can be made");
         let (journal, chain) = FileJournal::open(&folder.path().join("journal.jsonl"), |_| ()).expect("a new journal");
         let about = gateway.about().clone();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use fleet::{EventTime, FindingKind, Mode, Severity, State};
-use responders::tell::{Addressed, Kind, Names, Reporter, TellConfig, Teller, Verdict};
+use fleet::{EventTime, FindingKind, Level, Mode, Severity, State};
+use responders::tell::{Addressed, Change, Kind, Names, Reporter, TellConfig, Teller, Verdict};
 
 use crate::sample::{at, change, finding, incident};
 use crate::validator::faults;
@@ -129,6 +129,38 @@ fn people_hear_of_outcomes_and_machines_of_every_step() {
     };
     assert_eq!((run(CHAT, Mode::Auto), run(SIEM, Mode::Auto)), (3, 7), "applied, verified, released; all of them");
     assert_eq!(run(CHAT, Mode::Approve), 5, "what waits for approval, and the approval, too");
+}
+
+#[test]
+fn a_step_that_is_to_tell_somebody_reaches_whoever_was_not_told() {
+    let tickets = "[[tell]]\nkind = 'ticket'\nname = 'desk'\ntemplate = 'ticket'\nurl = 'https://desk.example/new'\n";
+    // Who hears of the incident, and then of the steps, `notify` before `ticket`.
+    for (severity, opened, steps) in [
+        (Severity::Low, vec![2, 2], vec![(0, Kind::Notify), (2, Kind::Notify), (1, Kind::Ticket), (2, Kind::Ticket)]),
+        (Severity::Medium, vec![0, 2, 2], vec![(2, Kind::Notify), (1, Kind::Ticket), (2, Kind::Ticket)]),
+        (Severity::High, vec![0, 1, 2, 2], vec![(2, Kind::Notify), (2, Kind::Ticket)]),
+    ] {
+        let mut all = teller(&[CHAT, tickets, SIEM].concat());
+        let told = all.finding(&finding("camera-01", "i1", severity), None, &Names::new(), at(0));
+        let mut sinks: Vec<usize> = told.iter().map(|told| told.sink).collect();
+        sinks.sort_unstable();
+        assert_eq!(sinks, opened, "{severity}");
+        let mut told = Vec::new();
+        for level in [Level::Notify, Level::Ticket] {
+            let step = change(level.name(), "i1", Some(State::Proposed), State::Approved, Mode::Auto);
+            let step = Change { level, ..step };
+            told.extend(all.change(&step, None, &Names::new(), at(1)));
+            assert!(all.change(&step, None, &Names::new(), at(2)).is_empty(), "once");
+        }
+        kinds(&told);
+        let told: Vec<(usize, Kind)> = told.iter().map(|told| (told.sink, told.message.kind)).collect();
+        assert_eq!(told, steps, "{severity}");
+    }
+    let reaches =
+        |text: &str| [Level::Notify, Level::Ticket, Level::Quarantine].map(|level| config(text).reaches(level));
+    assert_eq!(reaches(SIEM), [true, false, true]);
+    assert_eq!(reaches(&[CHAT, tickets].concat()), [true; 3]);
+    assert_eq!(reaches("tell = []"), [false, false, true]);
 }
 
 #[test]

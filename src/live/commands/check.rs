@@ -143,6 +143,20 @@ fn responding(config: &Config) -> Vec<Found> {
         let remedy = "change the playbook, or add a gateway that can";
         found.extend(gateways::wanting(&playbooks, &posts).into_iter().map(|what| wrong(what, remedy)));
     }
+    found.push(match crate::live::respond::around(config) {
+        Ok(()) => Found::Fine("who is told, the API's tokens, the signing key".to_owned()),
+        Err(error) => wrong(format!("{error:#}"), "correct it under [[responders.tell]], [api] or `signing_key`"),
+    });
+    found.extend(
+        gateways::untold(&playbooks, &config.responders.tell).into_iter().map(|what| Found::Doubtful {
+            what,
+            remedy: "name who is told (docs/telling.md), or change the playbooks",
+        }),
+    );
+    found.extend(gateways::uncut(&posts).into_iter().map(|what| Found::Doubtful {
+        what,
+        remedy: "cut sessions by a further step, `terminate-session`, where a gateway can (docs/playbooks.md)",
+    }));
     found.extend(gateways::unguarded(&posts).into_iter().map(|name| Found::Doubtful {
         what: format!("gateway `{name}` goes by addresses, and would cut off its own if a device were taken for it"),
         remedy: "name its management addresses under its `own` (docs/gateways.md)",

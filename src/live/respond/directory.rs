@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fleet::device::Standing;
 use fleet::{Device, EventTime, Mac};
 use ingest::identity::{NameKind, Router};
+use responders::config::Never;
 use responders::engine::Directory;
 use responders::gateways::Key;
 use rustc_hash::FxHashMap;
@@ -17,7 +19,7 @@ use crate::config::Config;
 use crate::live::route::identities::Identities;
 use crate::live::route::inventory::InventoryFile;
 
-/// How often the inventory's file, and this machine's addresses, are looked at.
+/// How often the inventory's file, the never-list and this machine's addresses are looked at.
 const LOOK_UP: Duration = Duration::from_secs(2);
 
 pub struct Known<'c> {
@@ -166,6 +168,45 @@ impl Directory for Known<'_> {
     }
 }
 
+/// `[responders.never]`, as the configuration's file has it now: who comes onto it is let go without a restart.
+pub struct NeverList {
+    file: Option<PathBuf>,
+    text: String,
+    never: Never,
+    looked: Instant,
+}
+
+impl NeverList {
+    pub fn new(config: &Config) -> NeverList {
+        let (file, never) = (config.file.clone(), config.responders.never.clone());
+        NeverList { file, text: String::new(), never, looked: Instant::now() }
+    }
+
+    /// The list, if it is another one now; a file that cannot be used leaves the one before in force.
+    pub fn changed(&mut self) -> Option<Never> {
+        if self.looked.elapsed() < LOOK_UP {
+            return None;
+        }
+        self.looked = Instant::now();
+        let file = self.file.as_deref()?;
+        let text = std::fs::read_to_string(file).ok().filter(|text| *text != self.text)?;
+        let read = Config::load(Some(file));
+        self.text = text;
+        match read {
+            Ok(config) if config.responders.never != self.never => {
+                self.never = config.responders.never;
+                tracing::info!("act has the changed never-list");
+                Some(self.never.clone())
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::error!(%error, "the configuration cannot be used; the never-list stays as it was");
+                None
+            }
+        }
+    }
+}
+
 /// Of every interface of this machine.
 #[derive(Default)]
 struct Ours {
@@ -193,6 +234,27 @@ impl Ours {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_comes_onto_the_never_list_is_known_without_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vedette.toml");
+        let write = |text: &str| std::fs::write(&file, text).unwrap();
+        write("");
+        let mut list = NeverList::new(&Config::load(Some(&file)).unwrap());
+        let mut look = || {
+            list.looked = Instant::now().checked_sub(LOOK_UP).unwrap();
+            list.changed()
+        };
+        assert_eq!(look(), None);
+        write("[responders.never]\ndevices = [\"door-1\"]");
+        assert_eq!(look().unwrap().devices, ["door-1"]);
+        assert_eq!(look(), None);
+        write("[responders.never]\ndevises = []");
+        assert_eq!(look(), None, "a mistake takes nobody from it");
+        write("");
+        assert_eq!(look(), Some(Never::default()));
+    }
 
     #[test]
     fn this_machine_knows_its_own_addresses() {

@@ -43,7 +43,7 @@ use store::{Home, Store};
 use self::carrier::Topics;
 use self::commands::{Commands, Sent};
 use self::desk::LiveDesk;
-use self::directory::Known;
+use self::directory::{Known, NeverList};
 use self::journal::{Before, KafkaJournal, Shared, Told};
 use self::lease::OwnLease;
 use self::masks::Masks;
@@ -184,6 +184,7 @@ struct Desk<'d> {
     responding: Responding,
     playbooks: CompiledPlaybooks,
     directory: Known<'d>,
+    never: NeverList,
     commands: Commands<'d>,
     mirror: Mirroring,
     masks: Masks,
@@ -235,6 +236,7 @@ impl<'d> Desk<'d> {
         }
         let commands = Commands::new(kafka, book.commands_through())?;
         let (gateways, posts) = gateways::open(config).map_err(to_mend)?;
+        gateways::untold(&playbooks, &config.responders.tell).iter().for_each(|what| tracing::warn!("{what}"));
         // A dry run may come before any gateway.
         if !posts.is_empty() {
             gateways::wanting(&playbooks, &posts).iter().for_each(|what| tracing::warn!("{what}"));
@@ -282,6 +284,7 @@ impl<'d> Desk<'d> {
             responding,
             playbooks,
             directory,
+            never: NeverList::new(config),
             commands,
             mirror,
             masks,
@@ -370,6 +373,9 @@ impl<'d> Desk<'d> {
 
     fn turn(&mut self) -> anyhow::Result<()> {
         self.directory.refresh();
+        if let Some(never) = self.never.changed() {
+            self.responding.heed_never(never);
+        }
         // In between, what is due has its turn.
         for _ in 0..COMMANDS {
             let Some((offset, sent)) = self.commands.take() else { break };
@@ -473,11 +479,20 @@ fn to_mend(error: anyhow::Error) -> anyhow::Error {
 /// What is to be mended before anything begins, though another process may act for a long time yet.
 ///
 /// # Errors
-/// Playbooks, gateways, sinks or a signing key that cannot be used.
+/// Playbooks, gateways, sinks, tokens, certificates or a signing key that cannot be used.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     playbooks::load(config.responders.playbooks.as_deref())?;
     gateways::open(config)?;
+    around(config)
+}
+
+/// The rest: who is told, the API, what the journal is signed with.
+///
+/// # Errors
+/// As [`check`].
+pub fn around(config: &Config) -> anyhow::Result<()> {
     telling::check(&config.responders)?;
+    config.api.as_ref().map_or(Ok(()), Server::check)?;
     signer(config)?;
     Ok(())
 }

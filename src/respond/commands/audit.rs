@@ -1,10 +1,14 @@
 //! `vedette audit verify`: whether the journal is what was written.
 
-use std::path::PathBuf;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use clap::{ArgGroup, Args, Subcommand};
 use responders::journal::entry::Body;
 use responders::journal::{Chain, Entry, file};
+use store::ParquetStore;
 
 #[cfg(feature = "kafka")]
 use crate::config::Config;
@@ -71,10 +75,24 @@ pub fn run(command: &AuditCommand) -> anyhow::Result<()> {
     if let Some(head) = args.head.as_ref().filter(|_| !seen.has_head) {
         anyhow::bail!("no entry has the hash {head}: the journal was cut off, or written anew");
     }
+    if chain.seq == 0 {
+        anyhow::bail!("the journal has no entry: it was cut off, or nothing was ever decided");
+    }
+    if let Some(seq) = args.store.as_deref().map(mirrored).transpose()?.filter(|seq| *seq > chain.seq) {
+        let end = chain.seq;
+        anyhow::bail!("the journal ends with entry {end}, and the table `actions` has {seq}: its end was cut off");
+    }
     say(&format!(
         "the journal is what was written: {} entries, {} signatures, signed through entry {}\nhead {}\n",
         chain.seq, seen.signatures, seen.signed_through, chain.head
     ))
+}
+
+/// The last entry that the store's mirror knows of; 0: none.
+fn mirrored(folder: &Path) -> anyhow::Result<u64> {
+    let batches = ParquetStore::open(folder)?.query("select cast(max(seq) as bigint) as seq from actions")?;
+    let seqs = batches.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
+    Ok(seqs.flat_map(|column| column.iter().flatten()).max().map_or(0, i64::unsigned_abs))
 }
 
 fn read(args: &VerifyArgs, mut each: impl FnMut(&Entry)) -> anyhow::Result<Chain> {
@@ -91,5 +109,14 @@ fn read(args: &VerifyArgs, mut each: impl FnMut(&Entry)) -> anyhow::Result<Chain
         (None, Some(file)) => file.clone(),
         (None, None) => anyhow::bail!("this build has no Kafka; name a --file or a --store"),
     };
-    file::look(&path, |entry| each(&entry)).map_err(anyhow::Error::msg)
+    let chain = file::look(&path, |entry| each(&entry)).map_err(anyhow::Error::msg)?;
+    let mut last = [b'\n'];
+    let mut file = std::fs::File::open(&path)?;
+    if file.seek(SeekFrom::End(-1)).is_ok() && file.read(&mut last).is_ok() && last != *b"\n" {
+        let (path, seq) = (path.display(), chain.seq);
+        anyhow::bail!(
+            "the journal `{path}` has an incomplete line after entry {seq}: its end was cut off, or is being written"
+        );
+    }
+    Ok(chain)
 }

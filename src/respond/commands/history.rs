@@ -6,9 +6,11 @@ use std::sync::Arc;
 use datasets::scorecard::load::Stored;
 use datasets::scorecard::run::{Episode, RunInfo};
 use fleet::{Action, Cohort, Device, DeviceKey, EventTime, Finding, Level, Profile, State};
+use responders::playbook::Period;
 use smol_str::SmolStr;
 use store::DeviceRow;
 
+use crate::config::Config;
 use crate::demo::temporary_folder;
 use crate::respond::playbooks::CompiledPlaybooks;
 use crate::respond::replay::ReplayResponder;
@@ -26,6 +28,8 @@ pub struct Done {
     pub is_incident: Option<bool>,
     /// More than words.
     pub restricts: bool,
+    /// How long it would have held.
+    pub lasts: Option<Period>,
 }
 
 pub struct Answered {
@@ -43,7 +47,7 @@ impl Answered {
     }
 }
 
-pub fn answer(stored: &Stored, playbooks: CompiledPlaybooks, config: &responders::Config) -> anyhow::Result<Answered> {
+pub fn answer(stored: &Stored, playbooks: CompiledPlaybooks, config: &Config) -> anyhow::Result<Answered> {
     let mut findings = stored.store.rows::<Finding>()?;
     findings.sort_by(|a, b| (a.emitted_at, &a.finding_id).cmp(&(b.emitted_at, &b.finding_id)));
     let devices: Vec<Arc<Device>> = stored.store.rows::<DeviceRow>()?.iter().map(device).collect();
@@ -82,6 +86,7 @@ fn done(rows: &[Action], run: &RunInfo) -> Vec<Done> {
                 incidents.iter().any(explains)
             }),
             restricts: row.level.restricts() && row.was_meant(),
+            lasts: row.until.and_then(|until| Period::from_seconds(until.seconds_since(row.decided_at).round() as u64)),
         })
         .collect();
     done.sort();

@@ -112,6 +112,10 @@ fn check(args: &CheckArgs) -> anyhow::Result<()> {
         let (_, posts) = gateways::open(&config)?;
         gateways::wanting(&playbooks, &posts).iter().for_each(|what| out += &format!("warning: {what}\n"));
     }
+    if args.config.is_some() {
+        let untold = gateways::untold(&playbooks, &config.responders.tell);
+        untold.iter().for_each(|what| out += &format!("warning: {what}\n"));
+    }
     say(&out)
 }
 
@@ -128,10 +132,11 @@ fn test(args: &TestArgs) -> anyhow::Result<()> {
         (None, None) => return Err(Misuse("name a --store or a --dataset to test on".to_owned()).into()),
     };
     let responders = responders::Config { mode: args.mode, ..config.responders };
-    let answered = answer(&stored, playbooks, &responders)?;
+    let config = Config { responders, ..config };
+    let answered = answer(&stored, playbooks, &config)?;
     let mut out = told(&answered, args.mode);
     if let Some(against) = against {
-        let before = answer(&stored, against.in_mode(args.mode), &responders)?;
+        let before = answer(&stored, against.in_mode(args.mode), &config)?;
         out += &difference(&before, &answered);
     }
     say(&out)
@@ -198,7 +203,9 @@ fn told(answered: &Answered, mode: Mode) -> String {
 
 fn difference(before: &Answered, now: &Answered) -> String {
     let line = |sign: char, done: &super::history::Done| {
-        format!("{sign} {} {} {} ({}): {}\n", moment(done.at), done.device_id, done.level, done.playbook, done.outcome)
+        let lasts = done.lasts.map(|lasts| format!(" for {lasts}")).unwrap_or_default();
+        let (at, device, level, playbook) = (moment(done.at), &done.device_id, done.level, &done.playbook);
+        format!("{sign} {at} {device} {level}{lasts} ({playbook}): {}\n", done.outcome)
     };
     let gone = before.done.iter().filter(|done| !now.done.contains(done)).map(|done| line('-', done));
     let new = now.done.iter().filter(|done| !before.done.contains(done)).map(|done| line('+', done));
@@ -209,14 +216,15 @@ fn difference(before: &Answered, now: &Answered) -> String {
 
 fn export(args: &ExportArgs) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.out).with_context(|| format!("`{}` cannot be made", args.out.display()))?;
+    let mut told = String::new();
     for playbook in &compiled::all(args.folder.as_deref())? {
         let exported = cacao::export(playbook, now())?;
         let path = args.out.join(format!("{}.json", playbook.id));
         store::write_file(&path, &serde_json::to_vec_pretty(&exported.json)?)?;
-        println!("{}", path.display());
-        exported.not_mapped.iter().for_each(|what| println!("  not mapped: {what}"));
+        told += &format!("{}\n", path.display());
+        exported.not_mapped.iter().for_each(|what| told += &format!("  not mapped: {what}\n"));
     }
-    Ok(())
+    say(&told)
 }
 
 #[expect(clippy::disallowed_methods, reason = "when it was written, for whoever has an older one")]
@@ -232,8 +240,15 @@ fn import(args: &ImportArgs) -> anyhow::Result<()> {
     for what in &imported.not_mapped {
         eprintln!("not mapped: {what}");
     }
+    if imported.playbook.mode != Mode::Observe {
+        eprintln!("note: it arrives in mode {}: change that where it is somebody else's", imported.playbook.mode);
+    }
     let toml = imported.playbook.to_toml()?;
     match &args.out {
+        Some(path) if path.exists() => {
+            Err(Misuse(format!("`{}` exists, and an import replaces nothing; name another file", path.display()))
+                .into())
+        }
         Some(path) => {
             store::write_file(path, toml.as_bytes())?;
             eprintln!("written; check it with `vedette playbooks check {}`", word(&folder_of(path)));

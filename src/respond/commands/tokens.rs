@@ -10,7 +10,7 @@ use fleet::EventTime;
 use responders::Error;
 use responders::playbook::period;
 use responders::rights::file::{self, DEFAULT_LIFE};
-use responders::rights::{Moment, Role, TokenView};
+use responders::rights::{Moment, Role, TokenText, TokenView};
 
 use super::connection::{now, say_json};
 use crate::config::Misuse;
@@ -102,7 +102,10 @@ pub fn run(command: &TokensCommand) -> anyhow::Result<()> {
             if args.json { say_json(&tokens) } else { say(&list(&tokens, now())) }
         }
         TokensCommand::Revoke(args) => {
-            let view = file::revoke(&args.file.file, &args.id).map_err(misuse)?;
+            // Whoever pastes the whole token means it, and it is not repeated.
+            let pasted = TokenText::parse(&args.id);
+            let id = pasted.as_ref().map_or(args.id.as_str(), TokenText::id);
+            let view = file::revoke(&args.file.file, id).map_err(misuse)?;
             say(&format!("token {} of {} opens nothing any more\n", view.id, view.name))
         }
     }

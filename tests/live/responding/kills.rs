@@ -153,7 +153,7 @@ fn site(kafka: &Broker, engine: &Engine, mosquitto: &Mosquitto, folder: &Path, d
          [responders]\nmode = \"auto\"\nplaybooks = \"{}\"\nlease_seconds = 1\nrecheck_seconds = 20\n\
          signing_key = \"{}\"\n\
          [responders.caps]\ntype_devices = {devices}\nsite_devices = {devices}\ngateway_devices = {devices}\n\
-         hour_devices = {devices}\n\
+         hour_devices = {devices}\nfleet_share = 1.0\n\
          [gateways.broker]\nkind = \"mosquitto\"\nmode = \"auto\"\nurl = \"mqtts://localhost:{}\"\ntime_limit_seconds = 2\n\
          username = \"{ADMINISTRATOR}\"\npassword = {{ file = \"{}\" }}\ntls = {{ ca = \"{}\" }}\nown = [\"{BRIDGE}\"]\n",
         text(&path("playbooks")),

@@ -189,7 +189,7 @@ fn the_evidence_is_whole(plant: &Plant, incident: &str) {
 /// All at once but two: how long it takes from the decision to the gateway's word that it holds. Of the two, people decide.
 #[test]
 fn those_that_turn_bad_together_are_isolated_in_seconds() {
-    let caps = "[responders.caps]\ntype_devices = 100\nsite_devices = 100\nhour_devices = 100";
+    let caps = "[responders.caps]\ntype_devices = 100\nsite_devices = 100\nhour_devices = 100\nfleet_share = 1.0";
     let Some(mut plant) = Plant::start("storm", caps) else { return };
     plant.learn();
     plant.early_in_a_window();

@@ -61,7 +61,7 @@ fn configure(config: &Path, folder: &Path) {
     assert!(toml.contains(section), "{toml}");
     let acting = format!("{section}mode = \"auto\"\nplaybooks = \"playbooks\"\nrecheck_seconds = 1\n");
     let more = format!(
-        "[responders.caps]\ntype_devices = 100\nsite_devices = 100\nhour_devices = 100\n\
+        "[responders.caps]\ntype_devices = 100\nsite_devices = 100\nhour_devices = 100\nfleet_share = 1.0\n\
          [[responders.tell]]\nkind = \"file\"\nname = \"events\"\npath = \"{}\"\n\
          [[responders.tell]]\nkind = \"kafka\"\nname = \"siem\"\ntopic = \"{SIEM}\"\n\
          [gateways.own]\nkind = \"kafka\"\ncalls = \"{CALLS}\"\nanswers = \"{ANSWERS}\"\ntime_limit_seconds = {TIME_LIMIT}\n\

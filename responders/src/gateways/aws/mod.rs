@@ -91,6 +91,7 @@ fn abilities() -> Vec<Ability> {
         ends_by_itself: false,
         can_be_undone,
         repeat,
+        witness: super::Witness::Messages,
     };
     vec![
         of(Level::TerminateSession, Key::ClientId, false, Repeat::Error),

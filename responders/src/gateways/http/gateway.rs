@@ -19,7 +19,7 @@ use crate::engine::due::Call;
 use crate::error::Error;
 use crate::gateways::names::one_spelling;
 use crate::gateways::{
-    Ability, About, Applied, Deadline, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Undone,
+    Ability, About, Applied, Deadline, Failure, FailureKind, Found, Gateway, Key, Order, Permit, Undone, Witness,
 };
 use crate::tls::TlsConfig;
 use fleet::Secret;
@@ -276,6 +276,7 @@ fn ability(ability: &ProductAbility) -> Ability {
         ends_by_itself: ability.ends_by_itself,
         can_be_undone: ability.can_be_undone,
         repeat: ability.repeat,
+        witness: ability.witness.unwrap_or_else(|| Witness::of(&ability.keys)),
     }
 }
 

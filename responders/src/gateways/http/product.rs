@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::template::Text;
 use crate::error::Error;
-use crate::gateways::{Key, Repeat};
+use crate::gateways::{Key, Repeat, Witness};
 
 /// A product file. `docs/gateways.md` tells users what each field means.
 #[derive(Clone, Debug, Deserialize)]
@@ -135,6 +135,9 @@ pub struct ProductAbility {
     pub cuts_sessions: bool,
     pub ends_by_itself: bool,
     pub can_be_undone: bool,
+    /// Left out: messages where `keys` has a name that brokers know, else traffic.
+    #[serde(default)]
+    pub witness: Option<Witness>,
     pub repeat: Repeat,
     /// Whether ours can stand beside somebody else's. Where it cannot, theirs is left and ours not set.
     #[serde(default)]

@@ -82,6 +82,7 @@ impl Mosquitto {
             ends_by_itself: false,
             can_be_undone: true,
             repeat: Repeat::Harmless,
+            witness: super::Witness::Messages,
         };
         let own = config.own.iter().chain([&config.username]);
         let about = About {

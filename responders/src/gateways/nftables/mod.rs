@@ -127,6 +127,7 @@ impl Nftables {
             ends_by_itself: true,
             can_be_undone: true,
             repeat: Repeat::Harmless,
+            witness: super::Witness::Traffic,
         });
         let about = About { abilities: abilities.collect(), product: "nftables".into(), time_limit, own, name };
         Ok(Nftables {

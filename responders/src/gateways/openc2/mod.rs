@@ -106,6 +106,7 @@ impl OpenC2Gateway {
             ends_by_itself: true,
             can_be_undone: true,
             repeat: if config.rules == Rules::Theirs { Repeat::Duplicate } else { Repeat::Error },
+            witness: super::Witness::Traffic,
         };
         let about = About {
             product: "openc2-slpf".into(),

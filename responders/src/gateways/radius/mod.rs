@@ -199,6 +199,7 @@ fn abilities(config: &RadiusConfig) -> Vec<Ability> {
         ends_by_itself: false,
         can_be_undone: false,
         repeat: Repeat::Error,
+        witness: super::Witness::Traffic,
     };
     let quarantine =
         Ability { level: Level::Quarantine, can_be_undone: true, repeat: Repeat::Harmless, ..terminate.clone() };

@@ -13,8 +13,8 @@ use smol_str::SmolStr;
 
 use self::message::{Answer, Call, Message};
 use super::{
-    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, clock,
-    own_names,
+    Ability, About, Applied, Failure, FailureKind, Found, Gateway, Key, Order, Own, Permit, Repeat, Undone, Witness,
+    clock, own_names,
 };
 use crate::config::time_limit;
 use crate::error::Error;
@@ -57,6 +57,9 @@ pub struct WebhookAbility {
     pub ends_by_itself: bool,
     #[serde(default = "yes")]
     pub can_be_undone: bool,
+    /// Left out: messages where `keys` has a name that brokers know, else traffic.
+    #[serde(default)]
+    pub witness: Option<Witness>,
 }
 
 /// What the configuration says of a gateway of one's own: nobody else knows what it can do.
@@ -87,6 +90,7 @@ pub(super) fn declared(
         ends_by_itself: one.ends_by_itself,
         can_be_undone: one.can_be_undone,
         repeat: Repeat::Harmless,
+        witness: one.witness.unwrap_or_else(|| Witness::of(&one.keys)),
     });
     Ok(About { name, product: product.into(), abilities: abilities.collect(), time_limit, own: own_names(own) })
 }

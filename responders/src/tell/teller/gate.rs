@@ -61,9 +61,18 @@ impl Gate {
             (Some(kinds), Some(kind)) => kinds.contains(&kind),
             _ => true,
         };
+        // What a playbook asks for is graver than it looks.
+        let is_asked = matches!(message.kind, Kind::Notify | Kind::Ticket);
         wants_kind
-            && self.only.min_severity.is_none_or(|least| message.severity >= least)
+            && (is_asked || self.only.min_severity.is_none_or(|least| message.severity >= least))
             && self.only.events.as_ref().is_none_or(|events| events.contains(&message.kind))
+    }
+
+    /// Whether people were told of this one's incident, when that opened or since; machines are told of every step as well.
+    pub fn was_told(&self, opened_as: Severity, message: &Outgoing) -> bool {
+        let of = |kind, severity| self.wants(&Outgoing { kind, severity, ..message.clone() });
+        let raised = message.severity > opened_as && of(Kind::Raised, message.severity);
+        !of(Kind::Step, Severity::Critical) && (of(Kind::Opened, opened_as) || raised)
     }
 
     /// Whether it is sent now; what is wanted and not sent now is in the next digest.

@@ -25,7 +25,7 @@ use super::ocsf::{self, Activity, Case, FindingName, Reporter, Status, Verdict};
 use super::outgoing::{Kind, Outgoing};
 use crate::error::Error;
 
-const FORMAT: Format = Format { of: "teller", version: 1 };
+const FORMAT: Format = Format { of: "teller", version: 2 };
 
 /// An incident of which nothing was heard for so long is forgotten.
 const REMEMBERED: i64 = 7 * 86_400 * MICROS_PER_SECOND;
@@ -65,6 +65,8 @@ struct Known {
     criticality: Option<Criticality>,
     owner: SmolStr,
     verdict: Option<Verdict>,
+    /// How grave it was when it was first told.
+    opened_as: Severity,
     seen: EventTime,
 }
 
@@ -201,7 +203,9 @@ impl Teller {
         }
         self.told.changes.insert(transition, now);
         self.told.seen(&change.incident_id, now);
-        let incident = self.told.incidents.get(&change.incident_id).map(|known| &known.incident);
+        let known = self.told.incidents.get(&change.incident_id);
+        let opened_as = known.map(|known| known.opened_as);
+        let incident = known.map(|known| &known.incident);
         let severity = incident.map_or(Severity::Medium, |incident| incident.severity);
         let severity = if change.to == State::Failed { severity.max(Severity::High) } else { severity };
         let event = ocsf::remediation(&self.reporter, change, severity, device, names);
@@ -209,7 +213,7 @@ impl Teller {
         let message = Outgoing {
             key: ocsf::uid(&event),
             at: change.at,
-            kind: if change.is_step() { Kind::Step } else { Kind::Action },
+            kind: change.kind(),
             severity,
             finding_kind: incident.map(|incident| incident.kind),
             incident_id: change.incident_id.clone(),
@@ -219,7 +223,12 @@ impl Teller {
             text,
             event,
         };
-        self.address(message, now)
+        // Whoever was told of the incident by itself is not told again because a playbook says so as well.
+        let is_asked = matches!(message.kind, Kind::Notify | Kind::Ticket);
+        let was_told = |gate: &Gate, message: &Outgoing| {
+            is_asked && opened_as.is_some_and(|opened_as| gate.was_told(opened_as, message))
+        };
+        self.address_unless(message, now, was_told)
     }
 
     /// Digests whose minute is over; to be called every few seconds.
@@ -232,10 +241,19 @@ impl Teller {
     }
 
     fn address(&mut self, message: Outgoing, now: EventTime) -> Vec<Addressed> {
+        self.address_unless(message, now, |_, _| false)
+    }
+
+    fn address_unless(
+        &mut self,
+        message: Outgoing,
+        now: EventTime,
+        was_told: impl Fn(&Gate, &Outgoing) -> bool,
+    ) -> Vec<Addressed> {
         let mut addressed = self.tick(now);
         let message = Arc::new(message);
         for (sink, gate) in self.gates.iter_mut().enumerate() {
-            if gate.offer(&message, now) {
+            if !was_told(gate, &message) && gate.offer(&message, now) {
                 addressed.push(Addressed { sink, message: Arc::clone(&message) });
             }
         }
@@ -321,6 +339,7 @@ impl Told {
 impl Known {
     fn of(incident: Incident, seen: EventTime) -> Known {
         Known {
+            opened_as: incident.severity,
             incident,
             findings: Vec::new(),
             confidence: None,

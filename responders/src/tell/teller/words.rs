@@ -4,6 +4,7 @@ use fleet::{Finding, Incident, Mode, Scope, Severity, State};
 
 use super::super::change::Change;
 use super::super::ocsf::{FindingName, Verdict};
+use super::super::outgoing::Kind;
 
 /// A group's explanation may name thousands.
 const LONGEST: usize = 1500;
@@ -64,7 +65,12 @@ pub(super) fn changed(change: &Change) -> (String, String) {
         text.push_str(&format!("\nuntil: {until}"));
     }
     text.push_str(&format!("\naction: {}", change.action_id));
-    (format!("{whom} {state}"), text)
+    let title = match change.kind() {
+        Kind::Notify => format!("playbook `{}` tells of {} ({device_type})", change.playbook, change.device_id),
+        Kind::Ticket => format!("playbook `{}`: look after {} ({device_type})", change.playbook, change.device_id),
+        _ => format!("{whom} {state}"),
+    };
+    (title, text)
 }
 
 fn name(incident: &Incident) -> String {

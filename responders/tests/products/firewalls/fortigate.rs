@@ -11,6 +11,8 @@ use crate::server::{Reply, Request, StandIn};
 struct Fortigate {
     bans: Vec<Value>,
     fails: bool,
+    /// Its clock, seconds.
+    ahead: i64,
 }
 
 impl Fortigate {
@@ -25,7 +27,7 @@ impl StandIn for Fortigate {
             return Reply::empty(401);
         }
         assert_eq!(request.asks("vdom"), "root");
-        self.bans.retain(|ban| ban["expires"] == 0 || ban["expires"].as_i64().unwrap() > now());
+        self.bans.retain(|ban| ban["expires"] == 0 || ban["expires"].as_i64().unwrap() > now() + self.ahead);
         let named = request.body["ip_addresses"].as_array().cloned().unwrap_or_default();
         if self.fails && request.method == "POST" {
             return Reply::json(200, json!({"status": "error", "error": "-3", "vdom": "root"}));
@@ -39,7 +41,7 @@ impl StandIn for Fortigate {
                 for ip in named {
                     // One that is there keeps its end.
                     if !self.bans.iter().any(|ban| ban["ip_address"] == ip) {
-                        let expires = if expiry == 0 { 0 } else { now() + expiry };
+                        let expires = if expiry == 0 { 0 } else { now() + self.ahead + expiry };
                         self.ban(ip.as_str().unwrap(), "Administrative", expires);
                     }
                 }
@@ -81,6 +83,22 @@ fn fortigate_bans_until_the_end() {
     assert_eq!(rig.found(&known), Found::InForce);
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(rig.found(&known), Found::Absent, "it ended by itself");
+}
+
+#[test]
+fn fortigate_with_another_clock_knows_what_is_ours() {
+    for ahead in [-600, 8, 600] {
+        let mut rig = fortigate();
+        rig.server.product().ahead = ahead;
+        let known = rig.applied(&device());
+        assert_eq!(rig.found(&known), Found::InForce, "{ahead} s");
+        let longer = Order { until: Some(from_now(7200)), ..known };
+        assert_eq!(rig.found(&longer), Found::Partly);
+        let known = rig.applied(&longer);
+        assert_eq!(rig.found(&known), Found::InForce);
+        assert_eq!(rig.undo(&known), Ok(Undone::Done));
+        assert!(rig.server.product().bans.is_empty());
+    }
 }
 
 #[test]
