@@ -141,7 +141,8 @@ fn responding(config: &Config) -> Vec<Found> {
     };
     if !posts.is_empty() {
         let remedy = "change the playbook, or add a gateway that can";
-        found.extend(gateways::wanting(&playbooks, &posts).into_iter().map(|what| wrong(what, remedy)));
+        let wanting = gateways::wanting(&playbooks, &posts).into_iter();
+        found.extend(wanting.map(|what| Found::Doubtful { what, remedy }));
     }
     found.push(match crate::live::respond::around(config) {
         Ok(()) => Found::Fine("who is told, the API's tokens, the signing key".to_owned()),
