@@ -77,7 +77,7 @@ fn defaults_fit_who_listens() {
     assert_eq!((chat.min_severity, chat.per_minute), (Some(Severity::Medium), Some(3)));
     assert!(!chat.events.unwrap().contains(&Kind::Finding));
     let ticket = only("kind = 'ticket'\nname = 't'\ntemplate = 'ticket'\nurl = 'https://t.example'");
-    assert_eq!((ticket.min_severity, ticket.events.unwrap().len()), (Some(Severity::High), 1));
+    assert_eq!((ticket.min_severity, ticket.events.unwrap().len()), (Some(Severity::High), 2));
 }
 
 /// Wherever the program is started: a file that is looked for in the working folder is found by chance.
