@@ -45,6 +45,13 @@ impl FileJournal {
     }
 }
 
+/// A program that another thread is just starting has the file too, until it begins: closing alone would keep the lock so long.
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 fn locked(path: &Path) -> Result<File, JournalError> {
     let broken = |what: String| JournalError::Broken(format!("the journal `{}` {what}", path.display()));
     let mut options = OpenOptions::new();
