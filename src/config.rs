@@ -67,8 +67,16 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Misuse(format!("the configuration file `{}` cannot be read: {error}; check `--config`", path.display()))
         })?;
-        let mut config: Config = toml::from_str(&text).map_err(|error| {
-            Misuse(format!("the configuration file `{}` is wrong:\n{}", path.display(), shown(&error, &text)))
+        Config::parse(&text, path)
+    }
+
+    /// What the file at this path says, or said.
+    ///
+    /// # Errors
+    /// It is wrong, and where.
+    pub fn parse(text: &str, path: &Path) -> anyhow::Result<Config> {
+        let mut config: Config = toml::from_str(text).map_err(|error| {
+            Misuse(format!("the configuration file `{}` is wrong:\n{}", path.display(), shown(&error, text)))
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.file = Some(path.to_owned());

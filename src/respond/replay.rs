@@ -106,7 +106,11 @@ impl ReplayResponder {
         folder: &Path,
     ) -> anyhow::Result<ReplayResponder> {
         let recorders = recorders(config, &playbooks);
-        let post = |recorder: &Recording| Post { about: recorder.about().clone(), mode: Mode::Auto, sites: Vec::new() };
+        let sites = |name: &SmolStr| config.gateways.get(name).map_or_else(Vec::new, |gateway| gateway.sites.clone());
+        let post = |recorder: &Recording| {
+            let about = recorder.about().clone();
+            Post { sites: sites(&about.name), about, mode: Mode::Auto }
+        };
         let posts = recorders.iter().map(post).collect();
         let gateways = recorders.into_iter().map(|recorder| Box::new(recorder) as Box<dyn Gateway>).collect();
         // Findings have the time of the replay, so none of them is old.

@@ -63,7 +63,8 @@ fn every_change_of_a_replays_journal_is_told_with_its_place() {
     assert!(told.contains("incomplete line after entry"), "{told}");
     let told = verify(&lines[..lines.len() - 3].iter().map(|line| format!("{line}\n")).collect::<String>());
     assert!(told.contains("and the table `actions` has") && told.contains("cut off"), "{told}");
-    assert!(verify("").contains("has no entry"));
+    assert!(verify("").contains("ends with entry 0"));
+    assert!(fail(&["audit", "verify", "--file", text(&journal)], 1).contains("has no entry"));
     std::fs::write(&journal, &original).unwrap();
 
     // What was cut off at the end only somebody knows who has the head.

@@ -264,19 +264,31 @@ impl SinkConfig {
         }
     }
 
-    /// What it is told, defaults filled in: machines get everything, a chat what a person wants to know, and tickets are
-    /// for what somebody has to do.
-    pub fn only(&self) -> Only {
-        let (only, events, min_severity, per_minute): (_, &[Kind], _, _) = match self {
+    /// What was asked for.
+    pub fn own(&self) -> &Only {
+        match self {
             SinkConfig::File(FileConfig { only, .. })
             | SinkConfig::Syslog(SyslogConfig { only, .. })
             | SinkConfig::Webhook(WebhookConfig { only, .. })
-            | SinkConfig::Kafka(KafkaConfig { only, .. }) => (only, &Kind::ALL, Severity::Info, 0),
-            SinkConfig::Chat(it) => {
-                let events = &[Kind::Opened, Kind::Raised, Kind::Verdict, Kind::Closed, Kind::Action, Kind::Notify];
-                (&it.only, events, Severity::Medium, 10)
+            | SinkConfig::Kafka(KafkaConfig { only, .. })
+            | SinkConfig::Chat(TemplatedConfig { only, .. })
+            | SinkConfig::Ticket(TemplatedConfig { only, .. }) => only,
+        }
+    }
+
+    /// What it is told, defaults filled in: machines get everything, a chat what a person wants to know, and tickets are
+    /// for what somebody has to do.
+    pub fn only(&self) -> Only {
+        let only = self.own();
+        let (events, min_severity, per_minute): (&[Kind], _, _) = match self {
+            SinkConfig::File(_) | SinkConfig::Syslog(_) | SinkConfig::Webhook(_) | SinkConfig::Kafka(_) => {
+                (&Kind::ALL, Severity::Info, 0)
             }
-            SinkConfig::Ticket(it) => (&it.only, &[Kind::Opened, Kind::Ticket], Severity::High, 5),
+            SinkConfig::Chat(_) => {
+                let events = &[Kind::Opened, Kind::Raised, Kind::Verdict, Kind::Closed, Kind::Action, Kind::Notify];
+                (events, Severity::Medium, 10)
+            }
+            SinkConfig::Ticket(_) => (&[Kind::Opened, Kind::Ticket], Severity::High, 5),
         };
         Only {
             min_severity: Some(only.min_severity.unwrap_or(min_severity)),

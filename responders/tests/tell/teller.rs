@@ -156,6 +156,21 @@ fn a_step_that_is_to_tell_somebody_reaches_whoever_was_not_told() {
         let told: Vec<(usize, Kind)> = told.iter().map(|told| (told.sink, told.message.kind)).collect();
         assert_eq!(told, steps, "{severity}");
     }
+    // Who said how grave things have to be is asked for nothing less.
+    let mut pager = teller(&CHAT.replace("per_minute = 10", "min_severity = 'critical'"));
+    let step = change("a", "i1", Some(State::Proposed), State::Approved, Mode::Auto);
+    let step = Change { level: Level::Notify, ..step };
+    pager.finding(&finding("camera-01", "i1", Severity::High), None, &Names::new(), at(0));
+    assert!(pager.change(&step, None, &Names::new(), at(1)).is_empty());
+    // What opened as something that it does not hear of, and turned, it was not told of.
+    let mut desk = teller(&tickets.replace("name = 'desk'", "name = 'desk'\nonly = { kinds = ['compromise'] }"));
+    let mut odd = finding("camera-01", "i1", Severity::High);
+    odd.kind = FindingKind::Anomaly;
+    assert!(desk.finding(&odd, None, &Names::new(), at(0)).is_empty());
+    odd.kind = FindingKind::Compromise;
+    assert!(desk.finding(&odd, None, &Names::new(), at(1)).is_empty(), "it hears of no raise");
+    let told = desk.change(&Change { level: Level::Ticket, ..step }, None, &Names::new(), at(2));
+    assert_eq!(kinds(&told), [Kind::Ticket]);
     let reaches =
         |text: &str| [Level::Notify, Level::Ticket, Level::Quarantine].map(|level| config(text).reaches(level));
     assert_eq!(reaches(SIEM), [true, false, true]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -171,15 +171,26 @@ impl Directory for Known<'_> {
 /// `[responders.never]`, as the configuration's file has it now: who comes onto it is let go without a restart.
 pub struct NeverList {
     file: Option<PathBuf>,
+    /// What the list was read from, and what was read last: a file that is just being written is another one at each look.
     text: String,
+    seen: String,
     never: Never,
     looked: Instant,
 }
 
 impl NeverList {
+    /// The process may have begun long ago: the file says more than its configuration.
     pub fn new(config: &Config) -> NeverList {
         let (file, never) = (config.file.clone(), config.responders.never.clone());
-        NeverList { file, text: String::new(), never, looked: Instant::now() }
+        let mut list = NeverList { file, text: String::new(), seen: String::new(), never, looked: Instant::now() };
+        if let Some(text) = list.read() {
+            list.take(text);
+        }
+        list
+    }
+
+    pub fn names(&self) -> &Never {
+        &self.never
     }
 
     /// The list, if it is another one now; a file that cannot be used leaves the one before in force.
@@ -188,20 +199,33 @@ impl NeverList {
             return None;
         }
         self.looked = Instant::now();
-        let file = self.file.as_deref()?;
-        let text = std::fs::read_to_string(file).ok().filter(|text| *text != self.text)?;
-        let read = Config::load(Some(file));
+        let text = self.read().filter(|text| *text != self.text)?;
+        if text != self.seen {
+            self.seen = text;
+            return None;
+        }
+        self.take(text).then(|| self.never.clone())
+    }
+
+    /// An empty file is what a full disk leaves of one.
+    fn read(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.file.as_deref()?).ok()?;
+        (!text.trim().is_empty()).then_some(text)
+    }
+
+    fn take(&mut self, text: String) -> bool {
+        let read = Config::parse(&text, self.file.as_deref().unwrap_or(Path::new("")));
         self.text = text;
         match read {
             Ok(config) if config.responders.never != self.never => {
+                tracing::info!(before = ?self.never, now = ?config.responders.never, "act has the changed never-list");
                 self.never = config.responders.never;
-                tracing::info!("act has the changed never-list");
-                Some(self.never.clone())
+                true
             }
-            Ok(_) => None,
+            Ok(_) => false,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be used; the never-list stays as it was");
-                None
+                false
             }
         }
     }
@@ -240,20 +264,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("vedette.toml");
         let write = |text: &str| std::fs::write(&file, text).unwrap();
-        write("");
-        let mut list = NeverList::new(&Config::load(Some(&file)).unwrap());
+        let never = |id: &str| write(&format!("[responders.never]\ndevices = [\"{id}\"]"));
+        never("door-1");
+        let config = Config::load(Some(&file)).unwrap();
+        // The process began long ago.
+        never("door-2");
+        let mut list = NeverList::new(&config);
+        assert_eq!(list.names().devices, ["door-2"]);
         let mut look = || {
             list.looked = Instant::now().checked_sub(LOOK_UP).unwrap();
-            list.changed()
+            list.changed().map(|never| never.devices)
         };
         assert_eq!(look(), None);
-        write("[responders.never]\ndevices = [\"door-1\"]");
-        assert_eq!(look().unwrap().devices, ["door-1"]);
-        assert_eq!(look(), None);
-        write("[responders.never]\ndevises = []");
-        assert_eq!(look(), None, "a mistake takes nobody from it");
-        write("");
-        assert_eq!(look(), Some(Never::default()));
+        never("door-3");
+        assert_eq!(look(), None, "it may be half written");
+        assert_eq!(look().unwrap(), ["door-3"]);
+        for wrong in ["[responders.never]\ndevises = []", ""] {
+            write(wrong);
+            assert_eq!((look(), look(), look()), (None, None, None), "a mistake takes nobody from it");
+        }
+        write("[responders]");
+        assert_eq!((look(), look().map(|devices| devices.len())), (None, Some(0)));
     }
 
     #[test]

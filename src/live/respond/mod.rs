@@ -20,6 +20,7 @@ mod telling;
 mod verdicts;
 mod view;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -241,7 +242,9 @@ impl<'d> Desk<'d> {
         if !posts.is_empty() {
             gateways::wanting(&playbooks, &posts).iter().for_each(|what| tracing::warn!("{what}"));
         }
-        let mut engine = Engine::new(config.responders.clone(), posts);
+        let never = NeverList::new(config);
+        let responders = responders::Config { never: never.names().clone(), ..config.responders.clone() };
+        let mut engine = Engine::new(responders, posts);
         let open = book.open().filter(|action| action.state.is_at_gateway()).count();
         let mut masks = {
             let wanted = wanted.clone();
@@ -284,7 +287,7 @@ impl<'d> Desk<'d> {
             responding,
             playbooks,
             directory,
-            never: NeverList::new(config),
+            never,
             commands,
             mirror,
             masks,
@@ -493,8 +496,16 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 pub fn around(config: &Config) -> anyhow::Result<()> {
     telling::check(&config.responders)?;
     config.api.as_ref().map_or(Ok(()), Server::check)?;
-    signer(config)?;
-    Ok(())
+    match &config.responders.signing_key {
+        // Who acts first makes it, and owns it.
+        Some(path) if !path.exists() => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let is_there = folder.is_none_or(Path::is_dir);
+            anyhow::ensure!(is_there, "signing_key is `{}`, in a folder that is not there; make it", path.display());
+            Ok(())
+        }
+        _ => signer(config).map(drop),
+    }
 }
 
 /// For a gateway that is told over topics.

@@ -75,12 +75,13 @@ pub fn run(command: &AuditCommand) -> anyhow::Result<()> {
     if let Some(head) = args.head.as_ref().filter(|_| !seen.has_head) {
         anyhow::bail!("no entry has the hash {head}: the journal was cut off, or written anew");
     }
-    if chain.seq == 0 {
-        anyhow::bail!("the journal has no entry: it was cut off, or nothing was ever decided");
-    }
-    if let Some(seq) = args.store.as_deref().map(mirrored).transpose()?.filter(|seq| *seq > chain.seq) {
-        let end = chain.seq;
-        anyhow::bail!("the journal ends with entry {end}, and the table `actions` has {seq}: its end was cut off");
+    match args.store.as_deref().map(mirrored).transpose()? {
+        Some(seq) if seq > chain.seq => {
+            let end = chain.seq;
+            anyhow::bail!("the journal ends with entry {end}, and the table `actions` has {seq}: its end was cut off")
+        }
+        None if chain.seq == 0 => anyhow::bail!("the journal has no entry: it was cut off, or nobody ever acted"),
+        _ => {}
     }
     say(&format!(
         "the journal is what was written: {} entries, {} signatures, signed through entry {}\nhead {}\n",

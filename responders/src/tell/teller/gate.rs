@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fleet::{EventTime, MICROS_PER_SECOND, Severity};
+use fleet::{EventTime, FindingKind, MICROS_PER_SECOND, Severity};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use smol_str::SmolStr;
@@ -25,6 +25,8 @@ const MOST: usize = 10_000;
 pub(super) struct Gate {
     pub name: SmolStr,
     only: Only,
+    /// Whether `min_severity` was asked for, and is no default.
+    has_own_severity: bool,
     pub past: Past,
 }
 
@@ -52,8 +54,8 @@ struct Held {
 }
 
 impl Gate {
-    pub fn new(name: SmolStr, only: Only) -> Gate {
-        Gate { name, only, past: Past::default() }
+    pub fn new(name: SmolStr, only: Only, has_own_severity: bool) -> Gate {
+        Gate { name, only, has_own_severity, past: Past::default() }
     }
 
     fn wants(&self, message: &Outgoing) -> bool {
@@ -61,18 +63,21 @@ impl Gate {
             (Some(kinds), Some(kind)) => kinds.contains(&kind),
             _ => true,
         };
-        // What a playbook asks for is graver than it looks.
-        let is_asked = matches!(message.kind, Kind::Notify | Kind::Ticket);
+        // What a playbook asks for is graver than it looks, but where people said how grave things have to be.
+        let is_asked = matches!(message.kind, Kind::Notify | Kind::Ticket) && !self.has_own_severity;
         wants_kind
             && (is_asked || self.only.min_severity.is_none_or(|least| message.severity >= least))
             && self.only.events.as_ref().is_none_or(|events| events.contains(&message.kind))
     }
 
     /// Whether people were told of this one's incident, when that opened or since; machines are told of every step as well.
-    pub fn was_told(&self, opened_as: Severity, message: &Outgoing) -> bool {
-        let of = |kind, severity| self.wants(&Outgoing { kind, severity, ..message.clone() });
-        let raised = message.severity > opened_as && of(Kind::Raised, message.severity);
-        !of(Kind::Step, Severity::Critical) && (of(Kind::Opened, opened_as) || raised)
+    pub fn was_told(&self, opened_as: (Severity, FindingKind), message: &Outgoing) -> bool {
+        let wants =
+            |kind, severity, finding_kind| self.wants(&Outgoing { kind, severity, finding_kind, ..message.clone() });
+        let opened = wants(Kind::Opened, opened_as.0, Some(opened_as.1));
+        let is_raised = message.severity > opened_as.0 || message.finding_kind != Some(opened_as.1);
+        let raised = is_raised && wants(Kind::Raised, message.severity, message.finding_kind);
+        !wants(Kind::Step, Severity::Critical, message.finding_kind) && (opened || raised)
     }
 
     /// Whether it is sent now; what is wanted and not sent now is in the next digest.

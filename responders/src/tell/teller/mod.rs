@@ -65,14 +65,18 @@ struct Known {
     criticality: Option<Criticality>,
     owner: SmolStr,
     verdict: Option<Verdict>,
-    /// How grave it was when it was first told.
-    opened_as: Severity,
+    /// How grave it was, and what, when it was first told.
+    opened_as: (Severity, FindingKind),
     seen: EventTime,
 }
 
 impl Teller {
     pub fn new(reporter: Reporter, config: &TellConfig) -> Teller {
-        let gates = config.sinks.iter().map(|sink| Gate::new(sink.name().clone(), sink.only())).collect();
+        let gates = config
+            .sinks
+            .iter()
+            .map(|sink| Gate::new(sink.name().clone(), sink.only(), sink.own().min_severity.is_some()))
+            .collect();
         Teller { reporter, gates, told: Told::default() }
     }
 
@@ -339,7 +343,7 @@ impl Told {
 impl Known {
     fn of(incident: Incident, seen: EventTime) -> Known {
         Known {
-            opened_as: incident.severity,
+            opened_as: (incident.severity, incident.kind),
             incident,
             findings: Vec::new(),
             confidence: None,

@@ -102,6 +102,15 @@ fn fortigate_with_another_clock_knows_what_is_ours() {
 }
 
 #[test]
+fn fortigate_leaves_a_ban_for_good_that_came_after_ours() {
+    for receipt in [None, Some(json!({"until": now() + 3600, "expires": null}))] {
+        let mut rig = fortigate();
+        rig.server.product().ban("10.0.0.42", "Administrative", 0);
+        assert!(matches!(rig.found(&Order { receipt, ..device() }), Found::Foreign { .. }));
+    }
+}
+
+#[test]
 fn fortigate_leaves_bans_of_others() {
     for (source, expires) in [("IPS", now() + 3600), ("Administrative", 0), ("Administrative", now() + 900)] {
         let mut rig = fortigate();
