@@ -57,11 +57,7 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
         let so_far = service.said().len();
         let before = engine.fault(fault);
         std::thread::sleep(Duration::from_millis(2_500));
-        let until = Instant::now() + Duration::from_secs(30);
-        while engine.fault("stats") == before {
-            assert!(Instant::now() < until, "`{fault}` met no request:\n{}", service.said());
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        wait_until_met(&engine, before, fault, &service);
         if !words.is_empty() {
             service.wait_until(words, Duration::from_secs(30), |said| is_told(said, so_far, words));
         }
@@ -71,8 +67,8 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
 
     // The name is gone, and with it the connections.
     place.hosts.forget();
-    engine.fault("refuse");
-    std::thread::sleep(Duration::from_secs(1));
+    let before = engine.fault("refuse");
+    wait_until_met(&engine, before, "refuse", &service);
     engine.fault("ok");
     service.wait_until_said("lookup", Duration::from_secs(60));
     place.hosts.know(NAME);
@@ -107,6 +103,15 @@ fn whatever_the_store_does_nothing_is_lost_and_nothing_twice() {
     // The faults, the name and the outage, a line each; the stop meanwhile, and two starts; and once a minute.
     let most = FAULTS.len() + 2 + 3 + (away / 60) as usize;
     assert!(complaints.len() <= most, "more than {most} lines");
+}
+
+/// A connection that nobody uses is not reset.
+fn wait_until_met(engine: &Engine, before: u64, fault: &str, service: &Service) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while engine.fault("stats") == before {
+        assert!(Instant::now() < until, "`{fault}` met no request:\n{}", service.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Whether a line about the store's trouble has the words, after so many bytes of the log.
