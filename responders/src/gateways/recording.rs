@@ -18,7 +18,7 @@ pub struct Recording {
 impl Recording {
     pub const NAME: &'static str = "recording";
 
-    /// Of that name, for that gives these levels.
+    /// In the place of the gateway of that name, which gives these levels.
     pub fn standing_for(name: &SmolStr, levels: &[Level]) -> Recording {
         let mut recording = Recording::new();
         recording.about.name = name.clone();

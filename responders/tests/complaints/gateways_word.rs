@@ -5,6 +5,7 @@ use std::time::Duration;
 use fleet::{FindingKind, Level, Mode, State};
 use responders::engine::due::Call;
 use responders::engine::find::action_id;
+use responders::engine::sight::Sighting;
 use responders::gateways::Witness;
 use responders::journal::entry::{Body, Command, Entry};
 
@@ -103,6 +104,15 @@ fn said_done_and_the_device_still_talked() {
     }
 }
 
+/// In which the first camera is seen.
+fn a_minute_goes_by(world: &mut World, messages: u64, flows: u64, bytes_in: u64) {
+    let window_start = world.now;
+    world.now = window_start.plus_seconds(60);
+    let now = world.now;
+    let sighting = Sighting { device_id: "camera-1".into(), window_start, window_end: now, messages, flows, bytes_in };
+    world.life().sight(now, &sighting).unwrap();
+}
+
 /// Whoever is shut out of the network and goes on there is not silent because its name is a broker's too.
 #[test]
 fn said_done_and_the_device_still_talked_past_the_broker() {
@@ -113,17 +123,7 @@ fn said_done_and_the_device_still_talked_past_the_broker() {
         let id = world.hit("camera-1", &plan(Level::Quarantine));
         world.now = world.now.plus_seconds(10);
         for _ in 0..5 {
-            world.now = world.now.plus_seconds(60);
-            let now = world.now;
-            let sighting = responders::engine::sight::Sighting {
-                device_id: "camera-1".into(),
-                window_start: now.plus_seconds(-60),
-                window_end: now,
-                messages: 0,
-                flows: 500,
-                bytes_in: 5_000_000,
-            };
-            world.life().sight(now, &sighting).unwrap();
+            a_minute_goes_by(&mut world, 0, 500, 5_000_000);
         }
         let action = world.action(&id);
         assert_eq!((action.is_talking, action.quiet_at.is_some()), (is_talking, !is_talking), "{witness:?}");
@@ -148,17 +148,7 @@ fn what_follows_talking_passes_the_same_guard_rails() {
         world.hit("camera-1", &plan);
         world.now = world.now.plus_seconds(10);
         for _ in 0..3 {
-            world.now = world.now.plus_seconds(60);
-            let now = world.now;
-            let sighting = responders::engine::sight::Sighting {
-                device_id: "camera-1".into(),
-                window_start: now.plus_seconds(-60),
-                window_end: now,
-                messages: 1,
-                flows: 1,
-                bytes_in: 1,
-            };
-            world.life().sight(now, &sighting).unwrap();
+            a_minute_goes_by(&mut world, 1, 1, 1);
         }
         world.turn();
         let further = action_id("camera-1", "incident camera-1", Level::Disable);
