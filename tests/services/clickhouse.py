@@ -85,6 +85,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.server.verbose:
             super().log_message(*args)
 
+    def handle_one_request(self):
+        # Whoever is refused loses the connections that nobody uses just now, too.
+        while not select.select([self.connection], [], [], 0.1)[0]:
+            if self.server.faults.refuses():
+                return self.reset()
+        super().handle_one_request()
+
     def do_GET(self):
         self.serve()
 

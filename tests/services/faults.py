@@ -84,6 +84,11 @@ class Faults:
             self.requests += 1
             self.inserts += kind == "insert"
 
+    def refuses(self):
+        """Whether connections are refused until somebody says otherwise. Counts nothing."""
+        with self.lock:
+            return bool(self.queue) and (self.queue[0].name, self.queue[0].left) == ("refuse", None)
+
     def take(self, kind, only=None):
         """The name of the fault that a request of this kind meets, or None. `kind` may be None: not known yet."""
         with self.lock:

@@ -262,7 +262,10 @@ class ClickHouse(unittest.TestCase):
         self.control("hang:1")
         with self.assertRaises(TimeoutError):
             self.insert([1], timeout=0.5)
-        self.control("refuse")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as idle:
+            self.control("refuse")
+            with self.assertRaises(ConnectionResetError):
+                idle.recv(1)
         with self.assertRaises(ConnectionError):
             self.http(None, method="GET", path="/ping")
         self.control("ok")
