@@ -15,6 +15,7 @@
 
 pub mod api;
 pub mod book;
+mod bytes;
 pub mod config;
 pub mod engine;
 pub mod error;

@@ -6,13 +6,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use fleet::{Device, EventTime, Finding, Mode, State};
+use fleet::{Device, EventTime, Finding, Mode, Sighting, State};
 
 use crate::book::Book;
 use crate::config::Never;
 use crate::engine::done::Answer;
 use crate::engine::find::Plan;
-use crate::engine::sight::Sighting;
 use crate::engine::time::Time;
 use crate::engine::{Directory, Engine};
 use crate::journal::entry::{Began, Body, Called, Command, Entry, Noted, Request};

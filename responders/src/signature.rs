@@ -3,6 +3,8 @@
 
 use ring::hmac;
 
+use crate::bytes::hex;
+
 pub const HEADER: &str = "X-Vedette-Signature";
 /// How far the sender's clock may be from the receiver's, seconds: also how long a message can be replayed.
 pub const WINDOW_SECONDS: u64 = 300;
@@ -20,8 +22,7 @@ pub enum Rejected {
 /// `at`: seconds since 1970.
 pub fn sign(secret: &[u8], at: u64, body: &[u8]) -> String {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), &signed(at, body));
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={at},v1={hex}")
+    format!("t={at},v1={}", hex(tag.as_ref()))
 }
 
 /// For receivers: compares in constant time. Any of several `v1` will do, so that secrets can be changed without a gap; other

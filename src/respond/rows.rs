@@ -11,6 +11,9 @@ use store::VerdictRow;
 /// Entries between two looks at what ended long ago.
 const FORGETS_EVERY: u64 = 256;
 
+/// The note of a device that is restricted and talks all the same.
+pub const TALKING: &str = "talking";
+
 /// What entries say of actions that were proposed before.
 #[derive(Default)]
 pub struct Mirror {
@@ -74,7 +77,7 @@ impl Mirror {
                         ("rerouted", "loop", reason.clone())
                     }
                     Noted::Quiet { windows, .. } => ("quiet", "loop", format!("no sign of it in {windows} windows")),
-                    Noted::Talking { seen, .. } => ("talking", "loop", seen.clone()),
+                    Noted::Talking { seen, .. } => (TALKING, "loop", seen.clone()),
                     Noted::Extended { until, by } => {
                         known.until = Some(*until);
                         ("extended", by.as_str(), format!("until {until}"))

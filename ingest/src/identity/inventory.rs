@@ -2,6 +2,7 @@
 //!
 //! A row that cannot be right stops the run: a device under a wrong identity is worse than none.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::io::Read;
 use std::net::IpAddr;
@@ -80,6 +81,11 @@ pub(crate) struct AddressClaim {
     pub until: EventTime,
 }
 
+/// Of one cell.
+pub(crate) fn named_gateways(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split(['|', ' ']).filter(|name| !name.is_empty())
+}
+
 impl Inventory {
     pub fn empty() -> Inventory {
         Inventory::default()
@@ -87,6 +93,11 @@ impl Inventory {
 
     pub fn devices(&self) -> &[Arc<Device>] {
         &self.devices
+    }
+
+    /// All that any device names.
+    pub fn gateways(&self) -> BTreeSet<&str> {
+        self.gateways.values().flat_map(|cell| named_gateways(cell)).collect()
     }
 
     /// `name` is what errors call it, usually the file's path.

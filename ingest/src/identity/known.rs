@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::by_device::ByDevice;
-use super::inventory::{AddressClaim, Inventory, Profiles};
+use super::inventory::{AddressClaim, Inventory, Profiles, named_gateways};
 use super::learned::{Change, Changes};
 use super::leases::{Leases, SHARED};
 use super::naming::SharedNames;
@@ -170,9 +170,7 @@ impl Known {
     /// Gateways that the inventory names for a device.
     pub(crate) fn gateways(&self, device: &str) -> Vec<SmolStr> {
         let named = self.key_of(device).and_then(|key| self.gateways.get(&key));
-        named.map_or_else(Vec::new, |cell| {
-            cell.split(['|', ' ']).filter(|name| !name.is_empty()).map(SmolStr::new).collect()
-        })
+        named.map_or_else(Vec::new, |cell| named_gateways(cell).map(SmolStr::new).collect())
     }
 
     /// Loads what finding these identities will read. One by one they would wait for memory four times each: of a hundred

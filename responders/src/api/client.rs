@@ -10,7 +10,6 @@ use fleet::Mode;
 use reqwest::blocking::{RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,6 +19,7 @@ use crate::api::views::{
     ActionDetail, ActionFilter, Actions, Health, IncidentDetail, IncidentFilter, IncidentStats, Incidents, ModeView,
     Playbooks, StatsFilter, TokenList, VerdictFilter, Verdicts,
 };
+use crate::bytes::random;
 use crate::error::Error;
 use crate::rest::{Rest, guarded};
 use crate::rights::TokenText;
@@ -264,13 +264,12 @@ fn authorization(token: &Secret) -> Result<HeaderValue, Error> {
 }
 
 fn key() -> Result<String, Failed> {
-    let mut random = [0; 16];
-    SystemRandom::new().fill(&mut random).map_err(|_| Failed {
+    let bytes = random::<16>().map_err(|_| Failed {
         status: None,
         message: "the system gives no random bytes".to_owned(),
         remedy: "try again".to_owned(),
     })?;
-    Ok(URL_SAFE_NO_PAD.encode(random))
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 fn noted(note: &str) -> NoteRequest {

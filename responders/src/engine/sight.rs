@@ -1,25 +1,12 @@
 //! What telemetry says of a device that is restricted: it went quiet, or it kept talking. Where a gateway says that it is
 //! done, this is the only other witness, and the only one that works for all of them.
 
-use fleet::{EventTime, State};
+use fleet::{EventTime, Sighting, State};
 
 use super::{Engine, seconds};
 use crate::book::Action;
 use crate::gateways::Witness;
 use crate::journal::entry::{Body, Note, Noted};
-
-/// One window of a restricted device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
-    pub device_id: smol_str::SmolStr,
-    pub window_start: EventTime,
-    pub window_end: EventTime,
-    /// What it said to its broker.
-    pub messages: u64,
-    /// Flows, and bytes that came back to it: a scan that nobody answers is no talk.
-    pub flows: u64,
-    pub bytes_in: u64,
-}
 
 /// Windows in a row, since it was last applied.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,7 +67,7 @@ impl Engine {
         Vec::new()
     }
 
-    /// A broker is asked about messages, whoever is in the network about flows as well.
+    /// A broker is asked about messages, whoever is in the network about flows as well; a scan that nobody answers is no talk.
     fn is_talk(&self, action: &Action, sighting: &Sighting) -> bool {
         let is_brokers = self.ability(action).is_some_and(|ability| ability.witness == Witness::Messages);
         let came_through = sighting.flows > 0 && sighting.bytes_in > 0;

@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use zip::ZipArchive;
 
 use super::{FORM, JOURNAL, Listed, MANIFEST, Manifest, SIGNATURE, Vouched, WHOLE_JOURNAL};
+use crate::bytes::hex;
 use crate::error::Error;
 use crate::journal::chain::{self, Chain};
 use crate::journal::entry::{Body, Entry, Signed};
@@ -215,7 +216,7 @@ fn hashed(mut input: impl Read, keeps: bool) -> std::io::Result<(SmolStr, u64, V
     loop {
         let read = input.read(&mut piece)?;
         if read == 0 {
-            return Ok((chain::hex(context.finish().as_ref()), bytes, kept));
+            return Ok((hex(context.finish().as_ref()).into(), bytes, kept));
         }
         context.update(&piece[..read]);
         bytes += read as u64;

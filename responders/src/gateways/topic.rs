@@ -5,7 +5,6 @@
 //! would undo what was decided since. This room has no client of Kafka; whoever opens the gateway gives a [`Carrier`].
 
 use fleet::EventTime;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -13,6 +12,7 @@ use smol_str::SmolStr;
 use super::webhook::message::{Answer, Call, Message};
 use super::webhook::{WebhookAbility, declared, time_limit_seconds};
 use super::{About, Applied, Failure, Found, Gateway, Order, Own, Permit, Undone, clock};
+use crate::bytes::{hex, random};
 use crate::error::Error;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,9 +107,8 @@ impl TopicGateway {
 
 /// Nobody can guess it who may only write answers.
 fn random_id() -> Result<String, Failure> {
-    let mut random = [0u8; 16];
-    SystemRandom::new().fill(&mut random).map_err(|_| Failure::unreachable("the system gives no random numbers"))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes = random::<16>().map_err(|_| Failure::unreachable("the system gives no random numbers"))?;
+    Ok(hex(&bytes))
 }
 
 impl Gateway for TopicGateway {

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::entry::{Body, Entry};
 use super::sign;
+use crate::bytes::hex;
 
 /// Before the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -109,16 +110,7 @@ fn sealed(line: &str) -> Result<Entry, What> {
 }
 
 pub(crate) fn hash(bytes: &[u8]) -> SmolStr {
-    hex(digest(&SHA256, bytes).as_ref())
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> SmolStr {
-    use fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.into()
+    hex(digest(&SHA256, bytes).as_ref()).into()
 }
 
 /// Where a journal is not what was written.

@@ -7,8 +7,8 @@ use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use smol_str::SmolStr;
 
-use super::chain::hex;
 use super::entry::Signed;
+use crate::bytes::hex;
 use crate::error::Error;
 
 pub struct Signer {
@@ -39,12 +39,12 @@ impl Signer {
 
     /// Whom to compare signatures with: 64 hexadecimal digits.
     pub fn public_key(&self) -> SmolStr {
-        hex(self.pair.public_key().as_ref())
+        hex(self.pair.public_key().as_ref()).into()
     }
 
     pub fn sign(&self, head: &str) -> Signed {
         let signature = self.pair.sign(head.as_bytes());
-        Signed { head: head.into(), key: self.public_key(), signature: hex(signature.as_ref()) }
+        Signed { head: head.into(), key: self.public_key(), signature: hex(signature.as_ref()).into() }
     }
 }
 

@@ -5,11 +5,11 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
+use crate::bytes::{hex, random};
 use crate::error::Error;
 use crate::rights::Role;
 use crate::rights::moment::Moment;
@@ -31,11 +31,9 @@ impl TokenText {
     /// # Errors
     /// The system gives no randomness.
     pub fn new() -> Result<TokenText, Error> {
-        let mut random = [0; ID_BYTES + SECRET_BYTES];
-        SystemRandom::new()
-            .fill(&mut random)
+        let bytes = random::<{ ID_BYTES + SECRET_BYTES }>()
             .map_err(|_| Error::Wrong("the system gives no random bytes; no token can be made".to_owned()))?;
-        let (id, secret) = random.split_at(ID_BYTES);
+        let (id, secret) = bytes.split_at(ID_BYTES);
         Ok(TokenText(format!("{PREFIX}{}_{}", hex(id), URL_SAFE_NO_PAD.encode(secret))))
     }
 
@@ -107,10 +105,6 @@ impl TryFrom<String> for Hash {
         }
         Ok(Hash(bytes))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A token at rest.

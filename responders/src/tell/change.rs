@@ -35,6 +35,11 @@ impl Change {
         format!("{}-{}", self.from.map_or("none", State::name), self.to)
     }
 
+    /// Whether the device keeps talking although the gateway says that it is done.
+    pub fn is_talking(&self) -> bool {
+        self.from == Some(self.to)
+    }
+
     /// Whether the way leads back: what was done is taken from the device.
     pub fn is_undoing(&self) -> bool {
         matches!(self.to, State::Releasing | State::Released) || self.from == Some(State::Releasing)

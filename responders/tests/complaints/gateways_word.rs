@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use fleet::{FindingKind, Level, Mode, State};
+use fleet::{FindingKind, Level, Mode, Sighting, State};
 use responders::engine::due::Call;
 use responders::engine::find::action_id;
-use responders::engine::sight::Sighting;
 use responders::gateways::Witness;
 use responders::journal::entry::{Body, Command, Entry};
 
@@ -105,12 +104,10 @@ fn said_done_and_the_device_still_talked() {
 }
 
 /// In which the first camera is seen.
-fn a_minute_goes_by(world: &mut World, messages: u64, flows: u64, bytes_in: u64) {
-    let window_start = world.now;
-    world.now = window_start.plus_seconds(60);
-    let now = world.now;
-    let sighting = Sighting { device_id: "camera-1".into(), window_start, window_end: now, messages, flows, bytes_in };
-    world.life().sight(now, &sighting).unwrap();
+fn a_minute_goes_by(world: &mut World, seen: impl FnOnce(Sighting) -> Sighting) {
+    let start = world.now;
+    world.now = start.plus_seconds(60);
+    world.sight(&seen(Sighting::silent("camera-1".into(), start, world.now)));
 }
 
 /// Whoever is shut out of the network and goes on there is not silent because its name is a broker's too.
@@ -123,7 +120,7 @@ fn said_done_and_the_device_still_talked_past_the_broker() {
         let id = world.hit("camera-1", &plan(Level::Quarantine));
         world.now = world.now.plus_seconds(10);
         for _ in 0..5 {
-            a_minute_goes_by(&mut world, 0, 500, 5_000_000);
+            a_minute_goes_by(&mut world, |silent| Sighting { flows: 500, bytes_in: 5_000_000, ..silent });
         }
         let action = world.action(&id);
         assert_eq!((action.is_talking, action.quiet_at.is_some()), (is_talking, !is_talking), "{witness:?}");
@@ -148,7 +145,7 @@ fn what_follows_talking_passes_the_same_guard_rails() {
         world.hit("camera-1", &plan);
         world.now = world.now.plus_seconds(10);
         for _ in 0..3 {
-            a_minute_goes_by(&mut world, 1, 1, 1);
+            a_minute_goes_by(&mut world, |silent| Sighting { messages: 1, flows: 1, bytes_in: 1, ..silent });
         }
         world.turn();
         let further = action_id("camera-1", "incident camera-1", Level::Disable);

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fleet::{Confidence, EventTime, Finding, FindingKind, Level, MICROS_PER_SECOND, Mode, Scope, Severity, State};
+use fleet::{
+    Confidence, EventTime, Finding, FindingKind, Level, MICROS_PER_SECOND, Mode, Scope, Severity, Sighting, State,
+};
 use responders::Config;
 use responders::book::{Action, Book};
 use responders::engine::find::{Plan, action_id};
-use responders::engine::sight::Sighting;
 use responders::engine::{Engine, Post};
 use responders::gateways::addresses::EachAddress;
 use responders::gateways::{Gateway, Key};
@@ -297,18 +298,14 @@ impl World {
         self.try_command(by, command).expect("the journal takes it")
     }
 
-    pub fn window(&mut self, device: &str, messages: u64) {
-        let (start, end) = (self.now.plus_seconds(-60), self.now);
-        let sighting = Sighting {
-            device_id: device.into(),
-            window_start: start,
-            window_end: end,
-            messages,
-            flows: 0,
-            bytes_in: 0,
-        };
+    pub fn window(&mut self, device: &str, messages: u32) {
+        let silent = Sighting::silent(device.into(), self.now.plus_seconds(-60), self.now);
+        self.sight(&Sighting { messages, ..silent });
+    }
+
+    pub fn sight(&mut self, sighting: &Sighting) {
         let now = self.now;
-        self.life().sight(now, &sighting).expect("the journal takes it");
+        self.life().sight(now, sighting).expect("the journal takes it");
         self.turn();
     }
 

@@ -206,6 +206,20 @@ fn who_keeps_undoing_it_is_told_of_once_an_hour() {
 }
 
 #[test]
+fn who_keeps_talking_is_told_of_as_a_failure_is() {
+    let mut chat = teller(&CHAT.replace("per_minute = 10", "min_severity = 'high'"));
+    tell(&mut chat, &finding("camera-01", "i1", Severity::Medium), at(0));
+    let change = |from| change("a1", "i1", Some(from), State::Verified, Mode::Auto);
+    assert_eq!(kinds(&chat.change(&change(State::Applied), None, &Names::new(), at(1))), []);
+    let told = chat.change(&change(State::Verified), None, &Names::new(), at(2));
+    assert_eq!(kinds(&told), [Kind::Action]);
+    let message = &told[0].message;
+    assert_eq!((message.severity, &message.event["status_id"]), (Severity::High, &4.into()));
+    assert!(message.title.contains("keeps talking"), "{}", message.title);
+    assert_eq!(kinds(&chat.change(&change(State::Verified), None, &Names::new(), at(60))), [], "once");
+}
+
+#[test]
 fn a_failure_is_told_to_whoever_hears_of_high_severity_only() {
     let mut chat = teller(&CHAT.replace("per_minute = 10", "min_severity = 'high'"));
     assert_eq!(tell(&mut chat, &finding("camera-01", "i1", Severity::Medium), at(0)), []);

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fleet::Device;
 use ingest::Inventory;
 use ingest::kafka::client::{Purpose, create};
 use ingest::kafka::committed::committed;
@@ -20,9 +19,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use responders::send::probe;
-use smol_str::SmolStr;
 use store::ParquetStore;
 
+use super::strangers::strangers;
 use super::topics::{ANSWERS, CALLS, EVENTS, wanted};
 use crate::config::{Config, Misuse};
 use crate::live::route::partitions::Quiet;
@@ -55,8 +54,9 @@ enum Found {
 pub fn run(args: &CheckArgs) -> anyhow::Result<()> {
     let config = Config::load(Some(&args.config))?;
     println!("ok     configuration `{}`", args.config.display());
-    let mut found = vec![inventory(&config), store(&config)];
-    found.extend(never(&config));
+    let (of_inventory, inventory) = inventory(&config);
+    let mut found = vec![of_inventory, store(&config)];
+    found.extend(inventory.iter().flat_map(|inventory| unknown(&config, inventory)));
     found.extend(responding(&config));
     found.extend(kafka(&config));
     let mut wrong = 0;
@@ -81,47 +81,34 @@ fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Found {
     Found::Wrong { what: what.into(), remedy: remedy.into() }
 }
 
-fn inventory(config: &Config) -> Found {
+fn inventory(config: &Config) -> (Found, Option<Inventory>) {
     let Some(path) = &config.source.inventory else {
-        return wrong(
+        let found = wrong(
             "there is no inventory: every device would be unknown, and none is judged by its type",
             "name a CSV file under [source] inventory (docs/inventory.md)",
         );
+        return (found, None);
     };
     let read = std::fs::File::open(path).map_err(|error| error.to_string());
     let parsed =
         read.and_then(|file| Inventory::from_csv(file, &path.display().to_string()).map_err(|error| error.to_string()));
     match parsed {
-        Ok(inventory) => Found::Fine(format!("inventory `{}`: {} devices", path.display(), inventory.devices().len())),
+        Ok(inventory) => {
+            let devices = inventory.devices().len();
+            (Found::Fine(format!("inventory `{}`: {devices} devices", path.display())), Some(inventory))
+        }
         Err(error) => {
-            wrong(format!("inventory `{}`: {error}", path.display()), "correct the file, or [source] inventory")
+            let what = format!("inventory `{}`: {error}", path.display());
+            (wrong(what, "correct the file, or [source] inventory"), None)
         }
     }
 }
 
-/// What a device is called by.
-type Named = fn(&Device) -> &str;
-
-/// Who is never to be restricted, and is nobody that the inventory knows: a slip of the pen there protects nobody.
-fn never(config: &Config) -> Vec<Found> {
-    let read = config.source.inventory.as_ref().and_then(|path| std::fs::File::open(path).ok());
-    let Some(Ok(inventory)) = read.map(|file| Inventory::from_csv(file, "inventory")) else { return Vec::new() };
-    let never = &config.responders.never;
-    let has = |of: Named, name: &str| inventory.devices().iter().any(|device| of(device) == name);
-    let lists: [(&str, &[SmolStr], Named); 4] = [
-        ("devices", &never.devices, |device| &device.id),
-        ("types", &never.types, |device| &device.device_type),
-        ("sites", &never.sites, |device| &device.site),
-        ("segments", &never.segments, |device| &device.segment),
-    ];
-    let mut found = Vec::new();
-    for (list, names, of) in lists {
-        found.extend(names.iter().filter(|name| !has(of, name)).map(|name| Found::Doubtful {
-            what: format!("`{name}` under [responders.never] {list} is nobody's in the inventory: it protects nobody"),
-            remedy: "is it spelt as in the inventory?",
-        }));
-    }
-    found
+fn unknown(config: &Config, inventory: &Inventory) -> Vec<Found> {
+    let folder = config.responders.playbooks.as_deref();
+    let own = folder.and_then(|folder| playbooks::all(Some(folder)).ok());
+    let remedy = "is it spelt as in the inventory?";
+    strangers(config, inventory, own.as_ref()).into_iter().map(|what| Found::Doubtful { what, remedy }).collect()
 }
 
 /// Playbooks, and each gateway as it answers now.

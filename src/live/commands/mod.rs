@@ -3,4 +3,5 @@
 pub mod baselines;
 pub mod check;
 pub mod feed;
+mod strangers;
 pub mod topics;

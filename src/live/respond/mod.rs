@@ -357,7 +357,7 @@ impl<'d> Desk<'d> {
             })?;
         }
         for sighting in &message.sightings {
-            self.until_written(|desk| Ok(desk.responding.sight(clock(), &seen(sighting))))?;
+            self.until_written(|desk| Ok(desk.responding.sight(clock(), sighting)))?;
         }
         for incident in &message.incidents {
             let book = self.responding.book();
@@ -516,18 +516,6 @@ pub fn over_topics(kafka: &KafkaConfig, topics: &TopicConfig) -> impl Carrier + 
 
 fn clock() -> EventTime {
     EventTime(now_millis().saturating_mul(1_000))
-}
-
-/// What lanes say of a restricted device, as the loop wants it.
-fn seen(sighting: &Sighting) -> responders::engine::sight::Sighting {
-    responders::engine::sight::Sighting {
-        device_id: sighting.device_id.clone(),
-        window_start: sighting.window_start,
-        window_end: sighting.window_end,
-        messages: u64::from(sighting.messages),
-        flows: u64::from(sighting.flows),
-        bytes_in: sighting.bytes_in,
-    }
 }
 
 /// A journal that was lost is taken over anew, and what is broken has to be mended.

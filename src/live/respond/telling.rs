@@ -26,6 +26,7 @@ use smol_str::SmolStr;
 use super::cases::{cases, word};
 use crate::live::judge::publisher::Publisher;
 use crate::live::metrics::responding;
+use crate::respond::rows::TALKING;
 
 /// What is in hand when act ends may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -185,7 +186,9 @@ impl Telling {
     }
 
     fn change(&mut self, row: &Action) -> Option<Change> {
-        if !row.note.is_empty() {
+        // Its state stays, and telemetry says otherwise.
+        let is_talking = row.note == TALKING;
+        if !row.note.is_empty() && !is_talking {
             return None;
         }
         let is_over = row.state.is_final()
@@ -193,6 +196,7 @@ impl Telling {
             || row.state == State::Approved && !row.level.restricts();
         // Of what is over nothing is kept.
         let from = match is_over {
+            _ if is_talking => Some(row.state),
             true => self.states.remove(&row.action_id),
             false => self.states.insert(row.action_id.clone(), row.state),
         };
@@ -409,6 +413,23 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
         let event: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(event["device"]["ip"], "10.0.0.7", "{event:#}");
+    }
+
+    #[test]
+    fn of_notes_only_that_a_device_talks_all_the_same_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = |body| Entry { seq: 3, at: EventTime(5), previous: "".into(), body, hash: "".into() };
+        let proposed =
+            Mirror::default().row(&entry(proposed("a", Level::Quarantine, Mode::Auto, EventTime(5)))).unwrap();
+        let noted = |note: &str| Action { state: State::Verified, note: note.into(), ..proposed.clone() };
+        life(folder.path(), &[], |telling| {
+            for note in ["attempt", "quiet", TALKING, TALKING] {
+                telling.action(&noted(note), &Whom::default(), EventTime(6));
+            }
+        });
+        let text = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(event["command_uid"].as_str().unwrap().ends_with(":verified-verified"), "{event:#}");
     }
 
     #[test]

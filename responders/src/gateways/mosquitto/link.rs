@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, Packet, PubAckReason, Publish, SubscribeReasonCode};
 use rumqttc::v5::{Client, Connection, ConnectionError, Event, MqttOptions, RecvTimeoutError};
@@ -15,6 +14,7 @@ use smol_str::SmolStr;
 
 use super::MosquittoConfig;
 use super::command::Answer;
+use crate::bytes::{hex, random};
 use crate::error::Error;
 use crate::gateways::{Deadline, Failure, FailureKind};
 use crate::tls::TlsConfig;
@@ -324,9 +324,8 @@ fn closed(error: &dyn std::fmt::Display) -> Failure {
 
 /// Nobody can guess it: 128 bits.
 fn token() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| Failure::unreachable("the system gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes = random::<16>().map_err(|_| Failure::unreachable("the system gives no random numbers"))?;
+    Ok(hex(&bytes))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
+use crate::bytes::hex;
+
 pub const TABLE: &str = "vedette";
 /// Before the usual filters, after connection tracking, and with the device's own address: translation of sources comes later
 /// in a packet's way, that of destinations earlier.
@@ -71,8 +73,7 @@ impl Rule {
     /// Told from other rules, and from those of another version or configuration, by its comment.
     pub fn comment(&self) -> String {
         let digest = digest(&SHA256, format!("{} {}", self.chain, self.expression).as_bytes());
-        let hex: String = digest.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        format!("vedette {hex}")
+        format!("vedette {}", hex(&digest.as_ref()[..6]))
     }
 }
 

@@ -47,9 +47,11 @@ fn countermeasure(level: Level, undoing: bool) -> Option<Countermeasure> {
     }
 }
 
-/// Success is what was read back: that a gateway took it is half of it, and what was only said or decided is neither.
+/// Success is what was read back: that a gateway took it is half of it, as is what telemetry contradicts; what was only said or
+/// decided is neither.
 fn status(change: &Change) -> (i64, String) {
     match change.to {
+        _ if change.is_talking() => (4, "Partial".to_owned()),
         State::Verified | State::Released => (1, "Success".to_owned()),
         State::Failed => (2, "Failure".to_owned()),
         State::Applied => (4, "Partial".to_owned()),
@@ -72,7 +74,8 @@ pub fn remediation(
     let command = format!("{}:{}", change.action_id, change.transition());
     let uid = stable_id(&["remediation", &command, &change.seq.to_string()]);
     let (status_id, status) = status(change);
-    let what = format!("{} of {} is {}", change.level, change.device_id, change.to);
+    let talks = if change.is_talking() { ", and the device keeps talking" } else { "" };
+    let what = format!("{} of {} is {}{talks}", change.level, change.device_id, change.to);
     let mut event = parts::event(REMEDIATION, activity, activity_name, change.at, severity);
     event["metadata"] = parts::metadata(reporter, &uid, &change.incident_id, change.at, &["host"]);
     event["message"] = cut(&format!("{what}: {}", change.reason), LINE).into();

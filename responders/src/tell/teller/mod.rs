@@ -211,7 +211,8 @@ impl Teller {
         let opened_as = known.map(|known| known.opened_as);
         let incident = known.map(|known| &known.incident);
         let severity = incident.map_or(Severity::Medium, |incident| incident.severity);
-        let severity = if change.to == State::Failed { severity.max(Severity::High) } else { severity };
+        let is_otherwise = change.to == State::Failed || change.is_talking();
+        let severity = if is_otherwise { severity.max(Severity::High) } else { severity };
         let event = ocsf::remediation(&self.reporter, change, severity, device, names);
         let (title, text) = words::changed(change);
         let message = Outgoing {

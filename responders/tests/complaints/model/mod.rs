@@ -5,7 +5,7 @@ mod audit;
 
 use std::time::Duration;
 
-use fleet::{Level, Mode, Severity, State};
+use fleet::{Level, Mode, Severity, Sighting, State};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -257,14 +257,9 @@ impl Run {
         for _ in 0..2 {
             self.world.now = self.world.now.plus_seconds(70);
             let (now, clock) = (self.world.now, self.world.clock());
-            let sighting = responders::engine::sight::Sighting {
-                device_id: format!("camera-{number}").into(),
-                window_start: now.plus_seconds(-60),
-                window_end: now,
-                messages,
-                flows: messages,
-                bytes_in: messages,
-            };
+            let silent = Sighting::silent(format!("camera-{number}").into(), now.plus_seconds(-60), now);
+            let bytes = u64::from(messages);
+            let sighting = Sighting { messages, flows: messages, bytes_in: bytes, ..silent };
             self.world.life().sight(clock, &sighting)?;
         }
         Ok(())
