@@ -58,6 +58,8 @@ use crate::telemetry::Telemetry;
 
 /// A role that ran for so long has recovered from whatever ended it before.
 const LONG_ENOUGH: Duration = Duration::from_secs(60);
+/// Problems of a role, each told once until it has recovered.
+const MOST_SAID: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Role {
@@ -187,7 +189,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 /// process: it begins again from what it committed.
 fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut pause = Pause::default();
-    let mut said: Option<String> = None;
+    // Brokers that go away are told of in other words by turns.
+    let mut said: Vec<String> = Vec::new();
     loop {
         let began = Instant::now();
         let (error, passes) = match work() {
@@ -202,16 +205,17 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
             done => return done,
         };
         if began.elapsed() > LONG_ENOUGH {
-            (pause, said) = (Pause::default(), None);
+            (pause, said) = (Pause::default(), Vec::new());
         }
         let problem = format!("{error:#}");
-        if said.as_ref() != Some(&problem) {
+        if !said.contains(&problem) {
             if passes {
                 tracing::warn!(role, problem, "the role begins again from what it committed");
             } else {
                 tracing::error!(role, problem, "the role stands still; it begins again in a while");
             }
-            said = Some(problem);
+            said.truncate(MOST_SAID - 1);
+            said.insert(0, problem);
         }
         if !pause.wait(&|| !stop.is_asked()) {
             return Ok(());

@@ -100,7 +100,7 @@ pub fn recordings(what: &str) -> Option<PathBuf> {
 /// Waits until the service, or what it left, is as it should be.
 #[track_caller]
 pub fn until(service: &mut Service, what: &str, mut is_so: impl FnMut(&Service) -> bool) {
-    let end = Instant::now() + Duration::from_secs(90);
+    let end = Instant::now() + Duration::from_secs(240);
     while !is_so(service) {
         assert!(service.is_running(), "the service ended while waiting for {what}:\n{}", service.said());
         let readiness = service.readiness();

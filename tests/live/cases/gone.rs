@@ -22,6 +22,8 @@ fn what_is_deleted_is_told_of_and_what_is_made_again_is_read_anew() {
     );
     let devices = ["first", "cut", "while-asleep", "of-the-log", "after", "again", "anew"];
     let mut site = Site::new(&broker, "gone", &devices, "", "", &topics);
+    // Longer than a router sleeps here, however long the tool takes that deletes meanwhile.
+    site.replace("\"session.timeout.ms\" = \"6000\"", "\"session.timeout.ms\" = \"45000\"");
     site.create_topics(1);
     let sender = Sender::new(site.bootstrap(), &[]);
     let mut judge = site.start_roles("judge,act");

@@ -77,9 +77,9 @@ fn shown(site: &Site, sender: &Sender, device: usize, at: i64) {
     }
 }
 
-/// Others take up what was told once a second.
+/// Others take up what was told in each beat, which is a second when nothing holds it up.
 fn followed() {
-    std::thread::sleep(Duration::from_millis(2_500));
+    std::thread::sleep(Duration::from_secs(8));
 }
 
 fn said(sender: &Sender, at: i64) {

@@ -12,7 +12,7 @@ use crate::vedette::{Service, free_address, get, query, succeed, text};
 pub const LANES: usize = 2;
 /// Seconds.
 pub const WINDOW: i64 = 5;
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 pub struct Site {
     pub folder: tempfile::TempDir,

@@ -72,7 +72,7 @@ fn configure(config: &Path, folder: &Path) {
 }
 
 fn wait_for_a_call(bootstrap: &str, service: &mut Service) {
-    let end = Instant::now() + Duration::from_secs(90);
+    let end = Instant::now() + Duration::from_secs(240);
     while all_of(bootstrap, CALLS, 0).is_empty() {
         assert!(service.is_running() && Instant::now() < end, "nobody was called:\n{}", service.said());
         std::thread::sleep(Duration::from_millis(300));

@@ -46,6 +46,8 @@ pub struct Kept {
     /// By action: how often it was called to be applied, and how often that made an entry.
     pub applied: BTreeMap<String, (u32, u32)>,
     pub faults: BTreeMap<Fault, String>,
+    /// How often it was looked at what [`Fault::Taken`] befalls.
+    pub looks: u32,
     /// Calls that nobody waited for any more when they were read.
     pub passed_over: u32,
     pub calls: BTreeSet<String>,
@@ -155,8 +157,11 @@ impl Kept {
             }
             "read_back" => {
                 if is_ours && self.faults.get(&Fault::Taken) == Some(&id) {
-                    // From the next look on.
-                    self.held.insert(device, SOMEBODY.to_owned());
+                    // From the third look on: the answer to one of them may come too late.
+                    self.looks += 1;
+                    if self.looks == 2 {
+                        self.held.insert(device, SOMEBODY.to_owned());
+                    }
                 }
                 let found = match &holder {
                     None => "absent",

@@ -168,7 +168,7 @@ impl Plant {
 
     #[track_caller]
     fn look(&mut self, every: Duration, what: &str, mut is_so: impl FnMut(&Plant) -> bool) {
-        let end = Instant::now() + Duration::from_secs(90);
+        let end = Instant::now() + Duration::from_secs(240);
         while !is_so(self) {
             assert!(self.service.is_running(), "the service ended while waiting for {what}:\n{}", self.service.said());
             assert!(Instant::now() < end, "waited in vain for {what}:\n{}", self.service.said());
