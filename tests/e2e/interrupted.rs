@@ -1,5 +1,6 @@
 //! Killed at any moment and started again, a replay yields a store without a row twice.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ fn killed_and_started_again_it_starts_over() {
         succeed(&["query", "--store", text(store), "--format", "csv", sql])
     };
     let out = folder.path().join("killed");
-    for milliseconds in [0, 5, 20, 40, 60, 80, 100, 150, 200] {
+    let live_for = |milliseconds| {
         let mut child = Command::new(env!("CARGO_BIN_EXE_vedette"))
             .args(["replay", text(&set), "--out", text(&out), "--quiet"])
             .stdout(Stdio::null())
@@ -26,6 +27,14 @@ fn killed_and_started_again_it_starts_over() {
         std::thread::sleep(Duration::from_millis(milliseconds));
         child.kill().unwrap();
         child.wait().unwrap();
+    };
+    [0, 5, 20, 40, 60, 80, 100, 150, 200].into_iter().for_each(live_for);
+    // On a slow machine none of them may have come to its first rows.
+    let mut milliseconds = 200;
+    while !has_rows(&out) {
+        milliseconds *= 2;
+        assert!(milliseconds < 60_000, "a replay wrote nothing");
+        live_for(milliseconds);
     }
     let again = vedette(&["replay", text(&set), "--out", text(&out)]);
     let said = String::from_utf8_lossy(&again.stderr);
@@ -38,6 +47,13 @@ fn killed_and_started_again_it_starts_over() {
     let once_more = vedette(&["replay", text(&set), "--out", text(&out), "--quiet"]);
     assert!(String::from_utf8_lossy(&once_more.stderr).contains("starting over"), "also when it is to be quiet");
     assert_eq!(dump(&out), dump(&straight));
+}
+
+/// A table has a file: what the next replay removes, and says so.
+fn has_rows(store: &Path) -> bool {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files = entries(&store.join("tables")).flat_map(|table| entries(&table));
+    files.any(|file| file.extension().is_some_and(|extension| extension == "parquet"))
 }
 
 /// What readers are told of a store whose replay was killed: never that it had ended.

@@ -17,6 +17,7 @@ gives all but admin no right until `acls --add ...` does; who comes without TLS 
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -46,6 +47,10 @@ TOOLS = {
 # Quick to start rather than fast once warm.
 JAVA = ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 START_SECONDS, STOP_SECONDS, TOOL_SECONDS = 60, 20, 60
+# A file for each port, locked by whoever was promised it. Of each user's own, so that none can be in another's way.
+PORTS = pathlib.Path(tempfile.gettempdir()) / f"vedette-ports-{os.getuid()}"
+# The files of ours: open, and with it locked, as long as this process lives.
+PROMISED = []
 
 
 class Over(Exception):
@@ -56,16 +61,36 @@ class Failed(Exception):
     """A command did not do what it should; the text says why."""
 
 
+def promise(port):
+    """Whether the port is ours from now on. Java listens only seconds later, and not at all while it is stopped: whoever else
+    draws meanwhile would find the port free. Where no file can be locked, every port is."""
+    try:
+        PORTS.mkdir(mode=0o700, parents=True, exist_ok=True)
+        promised = open(PORTS / str(port), "ab")
+    except OSError:
+        return True
+    try:
+        fcntl.flock(promised, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        promised.close()
+        return False
+    except OSError:
+        promised.close()
+        return True
+    PROMISED.append(promised)
+    return True
+
+
 def free_ports(count):
-    """Ports that were free a moment ago, below those that the kernel gives to outgoing connections: a broker that is stopped
-    for a while must find its own again. All are held until the last is known, so that no two are the same."""
-    sockets = []
-    while len(sockets) < count:
-        with contextlib.suppress(OSError):
-            sockets.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
+    """Ports that nobody listens at and nobody else was promised, below those that the kernel gives to outgoing connections: a
+    broker that is stopped for a while must find its own again."""
+    ports = []
+    while len(ports) < count:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(20000, 32000))) as held:
+            port = held.getsockname()[1]
+            # The same may be drawn twice.
+            if port not in ports and promise(port):
+                ports.append(port)
     return ports
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ClickHouse's front keeps its promises, every fault is met once, and no service outlives whoever started it.
 
-    tests/services/selftest.py [ClickHouse|Lifeline ...]
+    tests/services/selftest.py [ClickHouse|Ports|Lifeline ...]
 
 Other tests may keep the machine busy meanwhile: what should come is waited for long, and nothing depends on how quick it is.
 """
@@ -19,7 +19,10 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 import urllib.parse
+
+import kafka
 
 HERE = pathlib.Path(__file__).resolve().parent
 WRITER = {"X-ClickHouse-User": "writer", "X-ClickHouse-Key": "secret"}
@@ -364,6 +367,28 @@ class ClickHouse(unittest.TestCase):
                 connection.close()
             finally:
                 self.assertEqual(stop(process), 0)
+
+
+class Ports(unittest.TestCase):
+    def test_a_port_is_promised_to_one_until_it_ends(self):
+        with tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(kafka, "PORTS", pathlib.Path(folder) / "ports"):
+            ports = kafka.free_ports(3)
+            self.assertEqual(len(set(ports)), 3)
+            self.assertFalse(any(kafka.promise(port) for port in ports))
+            other = (f"import kafka, pathlib, sys; kafka.PORTS = pathlib.Path({str(kafka.PORTS)!r}); "
+                     "print(*kafka.free_ports(3), flush=True); sys.stdin.read()")
+            process = subprocess.Popen([sys.executable, "-c", other], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       text=True)
+            theirs = [int(port) for port in process.stdout.readline().split()]
+            self.assertEqual(len(theirs), 3)
+            self.assertFalse(any(kafka.promise(port) for port in theirs))
+            process.kill()
+            stop(process)
+            self.assertTrue(all(kafka.promise(port) for port in theirs))
+
+    def test_without_a_folder_there_are_ports_all_the_same(self):
+        with unittest.mock.patch.object(kafka, "PORTS", pathlib.Path("/dev/null/ports")):
+            self.assertEqual(len(set(kafka.free_ports(3))), 3)
 
 
 def orphan(test, program, *arguments):
