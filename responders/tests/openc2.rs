@@ -170,9 +170,9 @@ fn more_time_is_told_to_the_filter() {
 fn a_rule_that_ended_by_itself_is_gone() {
     let site = Site::new(Filter::default());
     let mut gateway = site.gateway();
-    let mut order = quarantine("action-1", "10.20.0.42", 1);
+    let mut order = quarantine("action-1", "10.20.0.42", 3);
     order.receipt = gateway.apply(&permit(), &order).expect("it is denied").receipt;
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(3100));
     assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Already));
     assert!(site.denied().is_empty());
 

@@ -194,12 +194,12 @@ fn a_quarantine_is_another_authorisation_and_undo_gives_the_first_one_back() {
 #[test]
 fn another_secret_is_silence_and_ends_within_the_limit() {
     let Some(device) = Device::start("RADIUS with another secret") else { return };
-    let mut gateway = device.gateway_with(device.port, "another secret", |config| config.time_limit_seconds = 2);
+    let mut gateway = device.gateway_with(device.port, "another secret", |config| config.time_limit_seconds = 3);
     let began = Instant::now();
     let silent = gateway.apply(&permit(), &of(CONNECTED, Level::TerminateSession)).unwrap_err();
     assert_eq!(silent.kind, FailureKind::Unreachable);
     assert!(silent.message.contains("asked 2 times") && !silent.message.contains("another secret"), "{silent}");
-    assert!((1.9..5.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    assert!((2.9..10.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
     assert!(device.asked().is_empty());
 }
 
@@ -250,8 +250,7 @@ fn a_forged_answer_is_not_believed() {
         }
     });
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut config = configuration(port, secret(&folder, "secret", SECRET));
-    config.time_limit_seconds = 1;
+    let config = configuration(port, secret(&folder, "secret", SECRET));
     let mut gateway = RadiusGateway::new("switches", &config).expect("the configuration is right");
     let told = gateway.apply(&permit(), &of(CONNECTED, Level::TerminateSession)).unwrap_err();
     assert!(told.kind == FailureKind::Unreachable && told.message.contains("not genuine"), "{told}");
@@ -267,7 +266,7 @@ fn a_server_that_is_not_there_is_unreachable_within_the_limit() {
     let began = Instant::now();
     let failure = gateway.probe(&permit()).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Unreachable);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 #[test]

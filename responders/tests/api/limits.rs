@@ -121,19 +121,19 @@ fn a_desk_that_takes_too_long_is_not_waited_for_and_does_not_pile_up_threads() {
         config.answer_seconds = 1;
         config.max_calls = 2;
     }));
-    *site.desk.takes.lock().unwrap() = Duration::from_millis(2500);
-    let asking: Vec<_> = (0..4)
-        .map(|_| {
-            let site = Arc::clone(&site);
-            std::thread::spawn(move || site.as_role(Role::Viewer, "GET", "/v1/mode", None).status)
-        })
-        .collect();
-    let mut statuses: Vec<_> = asking.into_iter().map(|thread| thread.join().unwrap()).collect();
-    statuses.sort_unstable();
-    assert_eq!(statuses, [503, 503, 504, 504], "two are asked, two find no place");
+    site.desk.holds.store(true, Ordering::SeqCst);
+    let ask = |_: u32| {
+        let site = Arc::clone(&site);
+        std::thread::spawn(move || site.as_role(Role::Viewer, "GET", "/v1/mode", None).status)
+    };
+    let mut asking: Vec<_> = (0..2).map(ask).collect();
+    eventually("both places are taken", || site.desk.filters.lock().unwrap().len() == 2);
+    asking.extend((0..2).map(ask));
+    let statuses: Vec<_> = asking.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(statuses, [504, 504, 503, 503], "two are asked, two find no place");
     assert_eq!(site.desk.filters.lock().unwrap().len(), 2);
-    assert_eq!(site.desk.calls().len(), 4, "and all four are in the audit");
-    *site.desk.takes.lock().unwrap() = Duration::ZERO;
+    eventually("all four are in the audit", || site.desk.calls().len() == 4);
+    site.desk.holds.store(false, Ordering::SeqCst);
     eventually("it answers again", || site.as_role(Role::Viewer, "GET", "/v1/mode", None).status == 200);
 }
 

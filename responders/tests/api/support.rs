@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub struct MemoryDesk {
     pub filters: Mutex<Vec<String>>,
     /// How long each answer takes.
     pub takes: Mutex<Duration>,
+    /// What is looked at waits until this is no more so; not for ever, for the server's end waits for it.
+    pub holds: AtomicBool,
     /// Commands that came here, answered or not.
     pub begun: AtomicUsize,
     pub cannot_record: Mutex<bool>,
@@ -43,6 +45,10 @@ pub struct MemoryDesk {
 impl MemoryDesk {
     fn read<T>(&self, asked: &impl std::fmt::Debug, answer: T) -> Result<T, Refusal> {
         self.filters.lock().unwrap().push(format!("{asked:?}"));
+        let end = Instant::now() + Duration::from_secs(30);
+        while self.holds.load(Ordering::SeqCst) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         std::thread::sleep(*self.takes.lock().unwrap());
         Ok(answer)
     }

@@ -130,11 +130,12 @@ impl Keeper {
 
     /// So many calls have the gate behind them.
     pub fn wait_entered(&self, calls: usize) {
-        let until = Instant::now() + Duration::from_secs(10);
-        while self.entered.load(Ordering::SeqCst) < calls {
-            assert!(Instant::now() < until, "no call came in");
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait("no call came in", || self.entered.load(Ordering::SeqCst) >= calls);
+    }
+
+    /// So many calls have reached the site, which keeps them.
+    pub fn wait_kept(&self, calls: usize) {
+        wait("no call reached the site", || self.site().calls.len() >= calls);
     }
 
     fn hold(&self, order: &Order) -> Hold {
@@ -263,6 +264,14 @@ impl Gateway for Keeper {
 
     fn beside(&self) -> Vec<Box<dyn Gateway>> {
         (1..self.workers).map(|_| Box::new(Keeper { workers: 1, ..self.clone() }) as Box<dyn Gateway>).collect()
+    }
+}
+
+fn wait(or: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < until, "{or}");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -244,13 +244,7 @@ fn extended_while_the_gateway_is_asked_it_is_asked_again() {
     let until = now.plus_seconds(900);
     assert_eq!(world.command("anna", Command::Extend { action_id: id.clone(), until }), None);
     drop(held_up);
-    for _ in 0..50 {
-        world.turn();
-        if world.state(&id) == State::Verified {
-            break;
-        }
-    }
-    assert_eq!(world.state(&id), State::Verified);
+    world.turn_until(&id, State::Verified);
     assert_eq!(firewall.site().holds[0].until, Some(until));
 }
 
@@ -272,13 +266,7 @@ fn released_while_the_gateway_is_asked_it_is_taken_back_after() {
     world.life().turn(now, std::time::Duration::from_millis(20), &town).unwrap();
     assert_eq!(world.state(&id), State::Releasing);
     drop(held_up);
-    for _ in 0..50 {
-        world.turn();
-        if world.state(&id) == State::Released {
-            break;
-        }
-    }
-    assert_eq!(world.state(&id), State::Released);
+    world.turn_until(&id, State::Released);
     let site = firewall.site();
     assert!(site.holds.is_empty());
     let order: Vec<Call> = site.calls.iter().map(|(call, ..)| *call).collect();

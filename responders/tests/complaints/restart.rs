@@ -6,6 +6,7 @@ use responders::journal::entry::{Body, Command};
 use responders::journal::sign::Signer;
 
 use crate::gateway::{Fault, TIME_LIMIT};
+use crate::town::Town;
 use crate::world::{World, plan};
 
 #[test]
@@ -464,14 +465,19 @@ fn who_says_goodbye_waits_for_the_last_calls_by_time() {
     let mut world = World::new();
     (world.in_threads, world.gateways[0].workers) = (true, 48);
     let mut world = world.begun();
+    let broker = world.broker().clone();
+    let mut held_up = broker.site();
     // Each of 48 answers comes by itself.
-    world.broker().site().takes = std::time::Duration::from_millis(5);
+    held_up.takes = std::time::Duration::from_millis(5);
     for device in world.town.devices.keys().cloned().collect::<Vec<_>>() {
         let finding = world.finding(&device);
         world.find(&finding, &[plan(Level::Quarantine)]);
     }
-    world.turn();
-    let now = world.clock();
+    let (now, town) = (world.clock(), Town::with(&[("camera", 8), ("meter", 40)]));
+    world.life().turn(now, std::time::Duration::ZERO, &town).unwrap();
+    // The goodbye waits two seconds, whatever the machine does: all threads are at work before it.
+    broker.wait_entered(48);
+    drop(held_up);
     world.life().end(now, true).unwrap();
     assert!(matches!(world.entries().last().unwrap().body, Body::Ended(_)), "all calls had ended");
 }

@@ -42,6 +42,7 @@ fn two_workers_acted_at_once() {
         let mut world = world.begun();
         world.broker().site().fault = Some(Fault::Unreachable);
         let id = world.hit("camera-1", &plan(Level::Quarantine));
+        world.broker().wait_kept(1);
         world.turn();
         assert_eq!(world.state(&id), State::Applying);
         *world.fuse.lock().unwrap() = Some((0, false));
@@ -78,6 +79,7 @@ fn what_waits_for_a_gateway_is_not_sent_when_the_journal_is_lost() {
     let finding = world.finding("camera-4");
     assert!(world.try_find(&finding, &[plan(Level::Quarantine)]).is_err());
     drop(held_up);
+    broker.wait_kept(1);
     // Whatever else would be sent has time to be.
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(broker.site().calls.len(), 1, "more than the call in hand");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fleet::{
     Confidence, EventTime, Finding, FindingKind, Level, MICROS_PER_SECOND, Mode, Scope, Severity, Sighting, State,
@@ -221,6 +221,16 @@ impl World {
 
     pub fn turn(&mut self) {
         self.try_turn().expect("the journal takes it");
+    }
+
+    /// Turns until an action has come so far: gateways in threads take as long as the machine does.
+    pub fn turn_until(&mut self, id: &str, state: State) {
+        let end = Instant::now() + Duration::from_secs(10);
+        self.turn();
+        while self.state(id) != state {
+            assert!(Instant::now() < end, "`{id}` is {}, not {state}", self.state(id));
+            self.turn();
+        }
     }
 
     /// A turn each second.

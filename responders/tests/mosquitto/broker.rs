@@ -109,7 +109,7 @@ impl Broker {
             password: Secret::File(self.path("password").into()),
             tls: TlsConfig { ca: Some(self.path("ca.pem").into()), ..TlsConfig::default() },
             own: vec!["bridge".into()],
-            time_limit_seconds: 2,
+            time_limit_seconds: 10,
             workers: 4,
         }
     }

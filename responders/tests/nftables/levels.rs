@@ -14,7 +14,7 @@ fn the_internet_is_blocked_and_the_site_is_not() {
     let order = order(Level::BlockInternet, DEVICE);
     apply(&mut gateway, &order);
     assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce));
-    assert!(!site.device.says(INTERNET) && !site.device.opens(INTERNET));
+    assert!(site.device.cannot_say(INTERNET) && site.device.cannot_open(INTERNET));
     assert!(site.device.says(SERVER) && site.device.opens(NEIGHBOUR) && site.device.opens(GATEWAY));
     assert!(site.neighbour.opens(INTERNET));
     assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Done));
@@ -36,7 +36,7 @@ fn peers_are_blocked_and_services_are_not() {
     let order = order(Level::BlockPeers, DEVICE);
     apply(&mut gateway, &order);
     assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce));
-    assert!(!site.device.says(NEIGHBOUR) && !site.device.opens(NEIGHBOUR));
+    assert!(site.device.cannot_say(NEIGHBOUR) && site.device.cannot_open(NEIGHBOUR));
     assert!(site.device.says(SERVER) && site.device.opens(INTERNET) && site.device.opens(GATEWAY));
     assert!(site.neighbour.opens(SERVER));
     assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Done));
@@ -54,10 +54,11 @@ fn a_throttled_device_gets_little_through() {
     assert!(before > 250, "{before} of 300");
     apply(&mut gateway, &order);
     assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce));
-    site.device.floods(SERVER);
+    let took = site.device.rushes(SERVER);
     let throttled = site.neighbour.counts(SERVER) - before;
-    // The burst of 16 kilobytes, and 16 more each second.
-    assert!((5..60).contains(&throttled), "{throttled} of 300");
+    // The burst of 16 kilobytes, and 16 more each second: a slow machine takes more of them.
+    let most = 60 + 16 * took.as_secs();
+    assert!((5..most).contains(&u64::from(throttled)), "{throttled} of 300 in {took:?}");
     site.neighbour.floods(SERVER);
     assert!(site.neighbour.counts(SERVER) - before - throttled > 250);
     assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Done));
@@ -86,6 +87,6 @@ fn another_configuration_changes_the_rules_and_keeps_who_is_held() {
         assert_eq!(gateway.read_back(&permit(), &held), Ok(Found::Absent), "{throttle:?}");
         gateway.apply(&permit(), &held).unwrap();
         assert_eq!(gateway.read_back(&permit(), &held), Ok(Found::InForce), "{throttle:?}");
-        assert!(!site.device.opens(SERVER), "{throttle:?}");
+        assert!(site.device.cannot_open(SERVER), "{throttle:?}");
     }
 }

@@ -27,7 +27,7 @@ fn a_flush_by_somebody_else_is_noticed_and_repaired() {
         assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::Absent), "{words:?}");
         assert!(!gateway.apply(&permit(), &order).unwrap().already, "{words:?}");
         assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::InForce), "{words:?}");
-        assert!(!site.device.opens(SERVER), "{words:?}");
+        assert!(site.device.cannot_open(SERVER), "{words:?}");
     }
     site.gateway.run(&["nft", "flush", "ruleset"]);
     assert_eq!(gateway.undo(&permit(), &order), Ok(Undone::Already));
@@ -49,7 +49,7 @@ fn what_somebody_else_holds_is_left() {
         assert!(matches!(gateway.read_back(&permit(), &order), Ok(Found::Foreign { .. })), "{comment}");
         assert!(matches!(gateway.undo(&permit(), &order), Ok(Undone::Foreign { .. })), "{comment}");
         assert!(elements(&site, "quarantine4").contains(DEVICE));
-        assert!(!site.device.opens(SERVER));
+        assert!(site.device.cannot_open(SERVER));
         site.gateway.run(&["nft", &format!("delete element inet vedette quarantine4 {{ {DEVICE} }}")]);
         assert_eq!(gateway.read_back(&permit(), &order), Ok(Found::Absent));
     }

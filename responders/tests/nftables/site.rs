@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::programs::{Started, cannot, mortal, output, run, there, wait_for};
 
@@ -16,6 +16,10 @@ pub const SERVER6: &str = "fd77:2::2";
 /// Another address of the server: documentation's, hence nobody's.
 pub const INTERNET: &str = "198.51.100.2";
 pub const HARDWARE: &str = "02:77:00:00:00:01";
+/// Seconds for what is to come about, however late the other side is.
+const PATIENCE: f64 = 10.0;
+/// Seconds in which what is kept out would have come about.
+const SILENCE: f64 = 0.8;
 /// A rule set that others made: it accepts what is established before anything else.
 const OTHERS: &str = "add table inet filter
 add chain inet filter forward { type filter hook forward priority 0; policy accept; }
@@ -91,8 +95,8 @@ impl Talker {
         Talker { _process: process, words, answers }
     }
 
-    fn ask(&mut self, word: &str, address: &str) -> Option<String> {
-        writeln!(self.words, "{word} {address}").expect("it listens");
+    fn ask(&mut self, word: &str, address: &str, seconds: f64) -> Option<String> {
+        writeln!(self.words, "{word} {address} {seconds}").expect("it listens");
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("it answers");
         answer.strip_prefix("ok").map(|rest| rest.trim().to_owned())
@@ -100,27 +104,46 @@ impl Talker {
 
     /// Whether a new connection comes about.
     pub fn opens(&mut self, address: &str) -> bool {
-        self.ask("open", address).is_some()
+        self.ask("open", address, PATIENCE).is_some()
+    }
+
+    pub fn cannot_open(&mut self, address: &str) -> bool {
+        self.ask("open", address, SILENCE).is_none()
     }
 
     /// Whether the connection that was opened first still carries words there and back.
     pub fn says(&mut self, address: &str) -> bool {
-        self.ask("say", address).is_some()
+        self.ask("say", address, PATIENCE).is_some()
+    }
+
+    pub fn cannot_say(&mut self, address: &str) -> bool {
+        self.ask("say", address, SILENCE).is_none()
     }
 
     /// Whether it can renew its lease there.
     pub fn renews(&mut self, address: &str) -> bool {
-        self.ask("renew", address).is_some()
+        self.ask("renew", address, PATIENCE).is_some()
     }
 
-    /// 300 datagrams of 1,000 bytes in some 0.4 seconds.
+    pub fn cannot_renew(&mut self, address: &str) -> bool {
+        self.ask("renew", address, SILENCE).is_none()
+    }
+
+    /// 300 datagrams of 1,000 bytes, as they are taken.
     pub fn floods(&mut self, address: &str) {
-        self.ask("flood", address).expect("nothing is awaited");
+        self.ask("flood", address, PATIENCE).expect("the server counts them");
+    }
+
+    /// As many in some 0.4 seconds, whatever becomes of them. How long it took.
+    pub fn rushes(&mut self, address: &str) -> Duration {
+        let began = Instant::now();
+        self.ask("rush", address, PATIENCE).expect("nothing is awaited");
+        began.elapsed()
     }
 
     /// How many of them have come.
     pub fn counts(&mut self, address: &str) -> u32 {
-        self.ask("count", address).expect("the server answers").parse().expect("a number")
+        self.ask("count", address, PATIENCE).expect("the server answers").parse().expect("a number")
     }
 }
 
@@ -154,7 +177,7 @@ impl Site {
         let servers = vec![server.talk(&["serve"]), neighbour.talk(&["serve"]), gateway.talk(&["serve"])];
         let (mut talks, mut talks_too) = (Talker::new(&device), Talker::new(&neighbour));
         for address in [SERVER, NEIGHBOUR, GATEWAY, SERVER6, INTERNET] {
-            wait_for(address, Duration::from_secs(10), || talks.opens(address));
+            wait_for(address, Duration::from_secs(30), || talks.opens(address));
         }
         assert!(talks_too.opens(SERVER));
         let hosts = vec![neighbour, server];

@@ -168,6 +168,11 @@ impl Certificates {
     }
 }
 
+/// Where nobody listens: of an address that is one test's alone, no other is given the port.
+pub fn closed(number: u8) -> SocketAddr {
+    TcpListener::bind(SocketAddr::from(([127, 77, 0, number], 0))).unwrap().local_addr().unwrap()
+}
+
 /// A collector of counted messages: after `each` of them it closes the connection, and takes the next.
 pub struct Collector {
     pub address: SocketAddr,
