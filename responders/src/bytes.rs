@@ -1,5 +1,7 @@
 //! Bytes as text, and bytes that nobody can guess.
 
+use std::fmt::Write as _;
+
 use ring::error::Unspecified;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -13,7 +15,11 @@ pub(crate) fn random<const COUNT: usize>() -> Result<[u8; COUNT], Unspecified> {
 
 /// Two digits each, in lower case.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -189,7 +189,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 /// process: it begins again from what it committed.
 fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut pause = Pause::default();
-    // Brokers that go away are told of in other words by turns.
+    // Brokers that go away are told of in other words by turns; of what somebody has to mend, the last word counts.
     let mut said: Vec<String> = Vec::new();
     loop {
         let began = Instant::now();
@@ -208,7 +208,8 @@ fn again_and_again(role: &str, stop: &Stop, mut work: impl FnMut() -> anyhow::Re
             (pause, said) = (Pause::default(), Vec::new());
         }
         let problem = format!("{error:#}");
-        if !said.contains(&problem) {
+        let is_told = if passes { said.contains(&problem) } else { said.first() == Some(&problem) };
+        if !is_told {
             if passes {
                 tracing::warn!(role, problem, "the role begins again from what it committed");
             } else {

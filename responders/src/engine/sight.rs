@@ -67,10 +67,11 @@ impl Engine {
         Vec::new()
     }
 
-    /// A broker is asked about messages, whoever is in the network about flows as well; a scan that nobody answers is no talk.
+    /// A broker is asked about messages, whoever is in the network about flows as well; a scan that nobody answers is no talk, nor
+    /// is what others send to a device that says nothing.
     fn is_talk(&self, action: &Action, sighting: &Sighting) -> bool {
         let is_brokers = self.ability(action).is_some_and(|ability| ability.witness == Witness::Messages);
-        let came_through = sighting.flows > 0 && sighting.bytes_in > 0;
+        let came_through = sighting.flows > 0 && sighting.bytes_in > 0 && sighting.bytes_out > 0;
         sighting.messages > 0 || (!is_brokers && came_through)
     }
 }

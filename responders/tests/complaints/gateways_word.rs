@@ -110,17 +110,25 @@ fn a_minute_goes_by(world: &mut World, seen: impl FnOnce(Sighting) -> Sighting) 
     world.sight(&seen(Sighting::silent("camera-1".into(), start, world.now)));
 }
 
-/// Whoever is shut out of the network and goes on there is not silent because its name is a broker's too.
+/// Whoever is shut out of the network and goes on there is not silent because its name is a broker's too; and what others send to
+/// it in vain is not its own talk.
 #[test]
 fn said_done_and_the_device_still_talked_past_the_broker() {
-    for (witness, is_talking) in [(Witness::Messages, false), (Witness::Traffic, true)] {
+    for (witness, answers, is_talking) in
+        [(Witness::Messages, 900, false), (Witness::Traffic, 900, true), (Witness::Traffic, 0, false)]
+    {
         let mut world = World::new();
         world.gateways[0].about.abilities.iter_mut().for_each(|ability| ability.witness = witness);
         let mut world = world.begun();
         let id = world.hit("camera-1", &plan(Level::Quarantine));
         world.now = world.now.plus_seconds(10);
         for _ in 0..5 {
-            a_minute_goes_by(&mut world, |silent| Sighting { flows: 500, bytes_in: 5_000_000, ..silent });
+            a_minute_goes_by(&mut world, |silent| Sighting {
+                flows: 500,
+                bytes_in: 5_000_000,
+                bytes_out: answers,
+                ..silent
+            });
         }
         let action = world.action(&id);
         assert_eq!((action.is_talking, action.quiet_at.is_some()), (is_talking, !is_talking), "{witness:?}");

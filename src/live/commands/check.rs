@@ -21,7 +21,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use responders::send::probe;
 use store::ParquetStore;
 
-use super::strangers::strangers;
+use super::strangers::{Strangers, strangers};
 use super::topics::{ANSWERS, CALLS, EVENTS, wanted};
 use crate::config::{Config, Misuse};
 use crate::live::route::partitions::Quiet;
@@ -107,8 +107,8 @@ fn inventory(config: &Config) -> (Found, Option<Inventory>) {
 fn unknown(config: &Config, inventory: &Inventory) -> Vec<Found> {
     let folder = config.responders.playbooks.as_deref();
     let own = folder.and_then(|folder| playbooks::all(Some(folder)).ok());
-    let remedy = "is it spelt as in the inventory?";
-    strangers(config, inventory, own.as_ref()).into_iter().map(|what| Found::Doubtful { what, remedy }).collect()
+    let found = |Strangers { what, remedy }| Found::Doubtful { what, remedy };
+    strangers(config, inventory, own.as_ref()).into_iter().map(found).collect()
 }
 
 /// Playbooks, and each gateway as it answers now.

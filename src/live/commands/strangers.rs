@@ -3,73 +3,111 @@
 
 use fleet::Device;
 use ingest::Inventory;
-use responders::playbook::{Playbooks, Selection};
+use responders::playbook::{Playbook, Playbooks, Selection, shipped};
+use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
 use crate::config::Config;
 
-/// What a device is called by.
-type Named = fn(&Device) -> &SmolStr;
+/// Names that a line tells; of more it tells how many.
+const NAMED: usize = 5;
+const SPELLING: &str = "are they spelt as in the inventory?";
 
-const SITES: Named = |device| &device.site;
-const SEGMENTS: Named = |device| &device.segment;
-const TYPES: Named = |device| &device.device_type;
-
-/// In words, one of each. `own`: the playbooks of the installation's folder; shipped ones speak of devices that not everybody
-/// has.
-pub fn strangers(config: &Config, inventory: &Inventory, own: Option<&Playbooks>) -> Vec<String> {
-    let has = |of: Named, name: &SmolStr| inventory.devices().iter().any(|device| of(device) == name);
-    let look = |place: &str, names: &[SmolStr], of: Named, so: &str| {
-        let unknown = names.iter().filter(|name| !has(of, name));
-        unknown.map(|name| format!("`{name}` under {place} is nobody's in the inventory: {so}")).collect::<Vec<_>>()
-    };
-    let mut words = Vec::new();
-    let never = &config.responders.never;
-    for (list, names, of) in [
-        ("devices", &never.devices, (|device| &device.id) as Named),
-        ("types", &never.types, TYPES),
-        ("sites", &never.sites, SITES),
-        ("segments", &never.segments, SEGMENTS),
-    ] {
-        words.extend(look(&format!("[responders.never] {list}"), names, of, "it protects nobody"));
-    }
-    for (name, gateway) in &config.gateways {
-        let place = format!("[gateways.{name}] sites");
-        words.extend(look(&place, &gateway.sites, SITES, "the gateway stands for nobody there"));
-    }
-    for playbook in own.into_iter().flatten() {
-        for (list, names, of) in lists(&playbook.except) {
-            let place = format!("[except] {list} of playbook `{}`", playbook.id);
-            words.extend(look(&place, names, of, "it excepts nobody"));
-        }
-        // One of several names for the same is enough.
-        let of_nobody =
-            |(_, names, of): &(_, &[SmolStr], Named)| !names.is_empty() && !names.iter().any(|name| has(*of, name));
-        for (list, names, _) in lists(&playbook.only).into_iter().filter(of_nobody) {
-            words.push(format!(
-                "[where] {list} of playbook `{}` has nobody of the inventory ({}): it applies to nobody",
-                playbook.id,
-                names.join(", ")
-            ));
-        }
-    }
-    let of_inventory = inventory.gateways();
-    let unknown =
-        of_inventory.iter().filter(|name| !config.gateways.is_empty() && !config.gateways.contains_key(**name));
-    words.extend(unknown.map(|name| {
-        format!("the inventory names the gateway `{name}`, which is not configured: nobody is restricted there")
-    }));
-    words
+pub struct Strangers {
+    pub what: String,
+    pub remedy: &'static str,
 }
 
-fn lists(of: &Selection) -> [(&'static str, &[SmolStr], Named); 5] {
+/// By what a device is called: its columns in the inventory.
+type Known<'i> = FxHashSet<&'i str>;
+
+type Table = fn(&Playbook) -> &Selection;
+
+/// One for each list. `own`: the playbooks of the installation's folder. A list that stands there as it is shipped is let pass:
+/// it speaks of devices that not everybody has.
+pub fn strangers(config: &Config, inventory: &Inventory, own: Option<&Playbooks>) -> Vec<Strangers> {
+    let known = |named: fn(&Device) -> &SmolStr| -> Known<'_> {
+        inventory.devices().iter().map(|device| named(device).as_str()).collect()
+    };
+    let [devices, sites, segments, types, roles, owners] = [
+        known(|device| &device.id),
+        known(|device| &device.site),
+        known(|device| &device.segment),
+        known(|device| &device.device_type),
+        known(|device| &device.purpose),
+        known(|device| &device.owner),
+    ];
+    let mut strangers = Vec::new();
+    let mut look = |place: String, names: &[SmolStr], known: &Known<'_>, so: &str| {
+        let unknown: Vec<&str> = names.iter().map(SmolStr::as_str).filter(|name| !is_known(name, known)).collect();
+        if !unknown.is_empty() {
+            let what = format!("{place} names what is nobody's in the inventory: {}; {so}", listed(&unknown));
+            strangers.push(Strangers { what, remedy: SPELLING });
+        }
+    };
+    let never = &config.responders.never;
+    for (list, names, known) in [
+        ("devices", &never.devices, &devices),
+        ("types", &never.types, &types),
+        ("sites", &never.sites, &sites),
+        ("segments", &never.segments, &segments),
+    ] {
+        look(format!("[responders.never] {list}"), names, known, "that protects nobody");
+    }
+    for (name, gateway) in &config.gateways {
+        look(format!("[gateways.{name}] sites"), &gateway.sites, &sites, "it stands for nobody there");
+    }
+    let shipped = shipped().ok();
+    for playbook in own.into_iter().flatten() {
+        let before = shipped.iter().flatten().find(|shipped| shipped.id == playbook.id);
+        for (table, of, so) in [
+            ("where", (|playbook| &playbook.only) as Table, "it applies to none of these"),
+            ("except", |playbook| &playbook.except, "it excepts none of these"),
+        ] {
+            let (now, before) = (lists(of(playbook)), before.map(|before| lists(of(before))));
+            for (number, known) in [&sites, &segments, &types, &roles, &owners].into_iter().enumerate() {
+                let (list, names) = now[number];
+                if before.is_none_or(|before| before[number].1 != names) {
+                    look(format!("[{table}] {list} of playbook `{}`", playbook.id), names, known, so);
+                }
+            }
+        }
+    }
+    let unknown: Vec<&str> =
+        inventory.gateways().into_iter().filter(|name| !config.gateways.contains_key(*name)).collect();
+    if !unknown.is_empty() && !config.gateways.is_empty() {
+        let unknown = listed(&unknown);
+        strangers.push(Strangers {
+            what: format!(
+                "the inventory names gateways that are not configured: {unknown}; nobody is restricted there"
+            ),
+            remedy: "configure them under [gateways], or correct the column `gateway` of the inventory",
+        });
+    }
+    strangers
+}
+
+fn lists(of: &Selection) -> [(&'static str, &[SmolStr]); 5] {
     [
-        ("sites", &of.sites, SITES),
-        ("segments", &of.segments, SEGMENTS),
-        ("types", &of.types, TYPES),
-        ("roles", &of.roles, |device| &device.purpose),
-        ("owners", &of.owners, |device| &device.owner),
+        ("sites", &of.sites),
+        ("segments", &of.segments),
+        ("types", &of.types),
+        ("roles", &of.roles),
+        ("owners", &of.owners),
     ]
+}
+
+/// Devices that are in no inventory are called `unknown:...`, and nothing else is known of them.
+fn is_known(name: &str, known: &Known<'_>) -> bool {
+    name.is_empty() || name.starts_with("unknown:") || known.contains(name)
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => shown.join(", "),
+        others => format!("{} and {others} others", shown.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -80,31 +118,47 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn names_that_are_nobodys_are_told_and_no_others() {
-        let inventory =
-            "device_id,device_type,site,purpose,gateway\nlamp-1,lamp,north,light,edge core\nlamp-2,lamp,north,light,\n";
+    fn told(config: &str, inventory: &str, playbook: &str) -> Vec<String> {
         let inventory = Inventory::from_csv(inventory.as_bytes(), "inventory.csv").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let playbook = "id = \"p\"\ntitle = \"t\"\nwhen = \"true\"\n[where]\nroles = [\"light\", \"lightning\"]\nsites = [\"nort\"]\n\
-                        [except]\ntypes = [\"lamp\", \"lmap\"]\n[[step]]\nlevel = \"notify\"\n";
         std::fs::write(folder.path().join("p.toml"), playbook).unwrap();
         let own = load_folder(folder.path(), |_| Ok(())).unwrap();
-        let config = |gateways: &str| {
-            let never = "[responders.never]\ndevices = [\"lamp-1\", \"lamp-3\"]\nsegments = [\"yard\"]\n";
-            Config::parse(&format!("{never}{gateways}"), Path::new("vedette.toml")).unwrap()
-        };
+        let config = Config::parse(config, Path::new("vedette.toml")).unwrap();
+        strangers(&config, &inventory, Some(&own)).into_iter().map(|it| it.what).collect()
+    }
+
+    #[test]
+    fn names_that_are_nobodys_are_told_and_no_others() {
+        let inventory = "device_id,device_type,site,purpose,gateway\n\
+                         lamp-1,lamp,north,light,edge core\nlamp-2,lamp,north,light,\n";
+        let playbook = "id = \"p\"\ntitle = \"t\"\nwhen = \"true\"\n\
+                        [where]\nroles = [\"light\", \"lightning\"]\nsites = [\"\"]\n\
+                        [except]\ntypes = [\"lamp\", \"lmap\"]\n[[step]]\nlevel = \"notify\"\n";
+        let never = "[responders.never]\ndevices = [\"lamp-1\", \"lamp-3\", \"unknown:02:00:00:00:00:01\"]\n\
+                     segments = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\"]\n";
         let edge = "[gateways.edge]\nkind = \"nftables\"\nsites = [\"north\", \"south\"]\n";
-        let told = strangers(&config(edge), &inventory, Some(&own));
+        let nobodys = "names what is nobody's in the inventory:";
         let expected = [
-            "`lamp-3` under [responders.never] devices is nobody's in the inventory: it protects nobody",
-            "`yard` under [responders.never] segments is nobody's in the inventory: it protects nobody",
-            "`south` under [gateways.edge] sites is nobody's in the inventory: the gateway stands for nobody there",
-            "`lmap` under [except] types of playbook `p` is nobody's in the inventory: it excepts nobody",
-            "[where] sites of playbook `p` has nobody of the inventory (nort): it applies to nobody",
-            "the inventory names the gateway `core`, which is not configured: nobody is restricted there",
+            format!("[responders.never] devices {nobodys} `lamp-3`; that protects nobody"),
+            format!("[responders.never] segments {nobodys} `a`, `b`, `c`, `d`, `e` and 2 others; that protects nobody"),
+            format!("[gateways.edge] sites {nobodys} `south`; it stands for nobody there"),
+            format!("[where] roles of playbook `p` {nobodys} `lightning`; it applies to none of these"),
+            format!("[except] types of playbook `p` {nobodys} `lmap`; it excepts none of these"),
+            "the inventory names gateways that are not configured: `core`; nobody is restricted there".to_owned(),
         ];
-        assert_eq!(told, expected);
-        assert_eq!(strangers(&config(""), &inventory, None), expected[..2], "without gateways nobody is restricted");
+        assert_eq!(told(&format!("{never}{edge}"), inventory, playbook), expected);
+        assert_eq!(told(never, inventory, &playbook.replace("lightning", "light")).len(), 3, "without any gateway");
+    }
+
+    #[test]
+    fn what_is_taken_over_as_it_is_shipped_is_let_pass() {
+        let all = shipped().unwrap();
+        let worm = all.iter().find(|playbook| playbook.id == "worm").unwrap();
+        let name = worm.except.roles[0].clone();
+        let text = toml::to_string(worm).unwrap();
+        let inventory = "device_id,device_type\nlamp-1,lamp\n";
+        assert!(told("", inventory, &text).is_empty());
+        let other = format!("{name}s");
+        assert!(told("", inventory, &text.replace(name.as_str(), &other))[0].contains(&other));
     }
 }

@@ -200,6 +200,10 @@ impl Telling {
             true => self.states.remove(&row.action_id),
             false => self.states.insert(row.action_id.clone(), row.state),
         };
+        // No state follows upon itself: it would say that the device talks.
+        if from == Some(row.state) && !is_talking {
+            return None;
+        }
         Some(Change {
             seq: row.seq,
             at: row.at,

@@ -1,5 +1,5 @@
 //! What is told, and to whom: one message when an incident opens, when it becomes graver than was told, is judged, closes,
-//! and when an action comes to another state. Nothing for a window, a further finding, or another try.
+//! and when an action comes to another state, or its device keeps talking all the same. Nothing for a window, a further finding, or another try.
 //!
 //! Pure: time is passed in (`now`, of whatever clock, as long as it is one). Memory is bounded; what was forgotten may be
 //! told once more, with the same key.
@@ -191,7 +191,7 @@ impl Teller {
         self.told.changes.remove(&(change.action_id.clone(), change.from, change.to));
     }
 
-    /// A failure is high at least: something is not as people believe it to be.
+    /// A failure is high at least, and so is a device that keeps talking: something is not as people believe it to be.
     pub fn change(
         &mut self,
         change: &Change,

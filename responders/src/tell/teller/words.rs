@@ -41,7 +41,7 @@ pub(super) fn changed(change: &Change) -> (String, String) {
     let device_type = if change.device_type.is_empty() { "unknown type" } else { change.device_type.as_str() };
     let whom = format!("{} of {} ({device_type})", change.level, change.device_id);
     let state = match (change.from, change.to, change.mode) {
-        _ if change.is_talking() => "does not work: the device keeps talking",
+        _ if change.is_talking() => "is in force, says the gateway, and the device keeps talking",
         (_, State::Proposed, Mode::Observe) => "would be done",
         (_, State::Proposed, _) => "waits for approval",
         (_, State::Approved, _) => "is approved",

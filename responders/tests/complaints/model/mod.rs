@@ -259,7 +259,7 @@ impl Run {
             let (now, clock) = (self.world.now, self.world.clock());
             let silent = Sighting::silent(format!("camera-{number}").into(), now.plus_seconds(-60), now);
             let bytes = u64::from(messages);
-            let sighting = Sighting { messages, flows: messages, bytes_in: bytes, ..silent };
+            let sighting = Sighting { messages, flows: messages, bytes_in: bytes, bytes_out: bytes, ..silent };
             self.world.life().sight(clock, &sighting)?;
         }
         Ok(())
