@@ -148,9 +148,7 @@ mod tests {
 
     /// A gateway that gives these levels and no other.
     fn post(name: &str, levels: &[Level]) -> Post {
-        let mut about = Recording::new().about().clone();
-        about.name = name.into();
-        about.abilities.retain(|ability| levels.contains(&ability.level));
+        let about = Recording::standing_for(&name.into(), levels).about().clone();
         Post { about, mode: fleet::Mode::Auto, sites: Vec::new() }
     }
 

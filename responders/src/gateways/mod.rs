@@ -106,7 +106,7 @@ pub struct Ability {
 pub enum Witness {
     /// What it says to a broker: who is shut out there may go on in the network.
     Messages,
-    /// Whatever comes back to it, messages too.
+    /// Flows that carried something there and back, and messages too.
     Traffic,
 }
 

@@ -1,5 +1,6 @@
 //! What is told, and to whom: one message when an incident opens, when it becomes graver than was told, is judged, closes,
-//! and when an action comes to another state, or its device keeps talking all the same. Nothing for a window, a further finding, or another try.
+//! and when an action comes to another state, or its device keeps talking all the same. Nothing for a window, a further
+//! finding, or another try.
 //!
 //! Pure: time is passed in (`now`, of whatever clock, as long as it is one). Memory is bounded; what was forgotten may be
 //! told once more, with the same key.
