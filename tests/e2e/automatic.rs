@@ -12,6 +12,18 @@ fn the_demo_in_auto_restricts_devices_of_incidents_only() {
     restricts_nobody_benign(&out, 9);
 }
 
+/// What takes any finding for enough, and who would have been cut off by it without having done anything.
+#[test]
+fn a_playbook_that_is_too_broad_is_told_whom_it_hits() {
+    let folder = tempfile::tempdir().unwrap();
+    let broad = "id = \"broad\"\ntitle = \"Whatever is found\"\nwhen = \"scope = 'device'\"\n\
+                 [[step]]\nlevel = \"quarantine\"\nttl = \"1h\"\n";
+    std::fs::write(folder.path().join("broad.toml"), broad).unwrap();
+    let said = succeed(&["playbooks", "test", text(folder.path()), "--dataset", text(&shipped("demo.toml"))]);
+    assert!(said.contains("restricted: 4 BENIGN devices: plug-001, "), "{said}");
+    assert!(!said.contains("no benign device"), "{said}");
+}
+
 /// Of what a replay in `auto` did, through the recording gateway; at least so many devices were quarantined.
 pub fn restricts_nobody_benign(out: &Path, at_least: u64) {
     let store = out;

@@ -121,7 +121,7 @@ fn an_allow_list_entry_did_not_release() {
         |config| config.never.segments.push("floor".into()),
     ];
     for list in lists {
-        for has_left in [false, true] {
+        for (has_left, begins_anew) in [(false, true), (true, true), (false, false)] {
             let mut world = World::new().begun();
             let held = world.hit("camera-1", &plan(Level::Quarantine));
             assert_eq!(world.state(&held), State::Verified);
@@ -129,7 +129,12 @@ fn an_allow_list_entry_did_not_release() {
             if has_left {
                 world.town.devices.remove("camera-1");
             }
-            world.begin();
+            if begins_anew {
+                world.begin();
+            } else {
+                let never = world.config.never.clone();
+                world.life().heed_never(never);
+            }
             world.turn();
             world.pass(12);
             assert_eq!(world.state(&held), State::Released);

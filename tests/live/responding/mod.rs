@@ -62,6 +62,8 @@ fn one_of_twenty_turns_bad_and_is_isolated_released_and_back() {
     let mirrored = "SELECT count() AS rows FROM actions WHERE state = 'verified' AND note = ''";
     plant.ask_until("the table of actions", |plant| plant.engine.query(mirrored)[0]["rows"] == 1);
     the_dashboards_show_it(&plant, began, &bad);
+    let quiet = "SELECT count() AS rows FROM actions WHERE state = 'verified' AND note = 'quiet'";
+    plant.ask_until("telemetry to say that it fell silent", |plant| plant.engine.query(quiet)[0]["rows"] == 1);
 
     plant.service.kill();
     assert!(!plant.mosquitto.signs_in(&bad), "nobody lets it in while nobody is there");
